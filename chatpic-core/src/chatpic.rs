@@ -1,0 +1,182 @@
+//! [`ChatPic`]: the one place where rules, stores, clock and randomness meet. One file a flow.
+
+pub(crate) mod dashboard;
+pub(crate) mod sweep;
+pub(crate) mod trace;
+pub(crate) mod upload;
+pub(crate) mod viewing;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::entropy::{Entropy, OsEntropy};
+use crate::error::{Error, Unauthorized};
+use crate::id::ShareId;
+use crate::limits::Limits;
+use crate::mark::visible::VisibleMark;
+use crate::secret::{
+    DashboardAccess, DashboardKey, Derivation, InstallationSecret, LinkAccess, LinkKey, digests_match,
+};
+use crate::share::{Share, Status};
+use crate::store::memory::{MemoryBlobs, MemoryShares};
+use crate::store::{BlobStore, ShareStore};
+use crate::workers::Workers;
+
+/// Private, temporary image sharing. Cheap to clone; clones share everything.
+#[derive(Clone, Debug)]
+pub struct ChatPic(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    shares: Arc<dyn ShareStore>,
+    blobs: Arc<dyn BlobStore>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    limits: Limits,
+    visible_mark: Option<VisibleMark>,
+    derivation: Derivation,
+    images: Workers,
+    passwords: Workers,
+    tracing: Mutex<HashSet<ShareId>>,
+}
+
+/// Puts a [`ChatPic`] together; see [`ChatPic::builder`].
+#[derive(Debug)]
+pub struct Builder {
+    secret: InstallationSecret,
+    shares: Arc<dyn ShareStore>,
+    blobs: Arc<dyn BlobStore>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    limits: Limits,
+    visible_mark: Option<VisibleMark>,
+}
+
+impl Builder {
+    /// Where shares and sealed images are kept; in memory unless this is called.
+    pub fn stores(self, shares: Arc<dyn ShareStore>, blobs: Arc<dyn BlobStore>) -> Self {
+        Self { shares, blobs, ..self }
+    }
+
+    /// Where instants come from; the computer's clock unless this is called.
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Where random bytes come from; the operating system unless this is called.
+    pub fn entropy(self, entropy: Arc<dyn Entropy>) -> Self {
+        Self { entropy, ..self }
+    }
+
+    /// The bounds to keep.
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// How the session ID is drawn; `None` draws none and leaves the forensic mark alone.
+    pub fn visible_mark(self, visible_mark: Option<VisibleMark>) -> Self {
+        Self { visible_mark, ..self }
+    }
+
+    /// Checks that the secret fits the share store, and is done.
+    ///
+    /// # Errors
+    /// [`Error::ForeignSecret`] when the store was made with another secret; [`Error::Store`].
+    pub async fn build(self) -> Result<ChatPic, Error> {
+        let derivation = Derivation::new(&self.secret);
+        let fingerprint = derivation.fingerprint();
+        if !digests_match(&self.shares.fingerprint(&fingerprint).await?, &fingerprint) {
+            return Err(Error::ForeignSecret);
+        }
+        let workers = Workers::new(self.limits.workers, self.limits.queue);
+        let passwords = Workers::new(self.limits.workers, self.limits.queue);
+        Ok(ChatPic(Arc::new(Inner {
+            shares: self.shares,
+            blobs: self.blobs,
+            clock: self.clock,
+            entropy: self.entropy,
+            limits: self.limits,
+            visible_mark: self.visible_mark,
+            derivation,
+            images: workers,
+            passwords,
+            tracing: Mutex::default(),
+        })))
+    }
+}
+
+impl ChatPic {
+    /// Begins with an installation's secret; everything else has a default, stores in memory included.
+    pub fn builder(secret: InstallationSecret) -> Builder {
+        Builder {
+            secret,
+            shares: Arc::new(MemoryShares::default()),
+            blobs: Arc::new(MemoryBlobs::default()),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+            limits: Limits::default(),
+            visible_mark: Some(VisibleMark::default()),
+        }
+    }
+
+    /// The bounds that are kept.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// The present instant on the injected clock.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Exchanges a link key, right or wrong, for what a cookie carries.
+    pub fn link_access(&self, id: &ShareId, key: &LinkKey) -> LinkAccess {
+        self.0.derivation.link_access(id, key)
+    }
+
+    /// Exchanges a dashboard key, right or wrong, for what a cookie carries.
+    pub fn dashboard_access(&self, id: &ShareId, key: &DashboardKey) -> DashboardAccess {
+        self.0.derivation.dashboard_access(id, key)
+    }
+
+    /// Whether a link access opens this active share.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when it is unknown or has ended; [`Unauthorized::Key`].
+    pub async fn check_link(&self, id: &ShareId, access: &LinkAccess) -> Result<(), Error> {
+        self.active(id).await.and_then(|share| self.require_link(&share, access))
+    }
+
+    /// Whether a dashboard access belongs to this share, active or ended.
+    ///
+    /// # Errors
+    /// [`Unauthorized::Key`], for wrong accesses and unknown shares alike.
+    pub async fn check_dashboard(&self, id: &ShareId, access: &DashboardAccess) -> Result<(), Error> {
+        self.owned(id, access).await.map(drop)
+    }
+
+    async fn active(&self, id: &ShareId) -> Result<Share, Error> {
+        let share = self.0.shares.find(id).await?.ok_or(Error::NotFound)?;
+        if share.status(self.now()) == Status::Active { Ok(share) } else { Err(Error::NotFound) }
+    }
+
+    fn require_link(&self, share: &Share, access: &LinkAccess) -> Result<(), Error> {
+        let digest = self.0.derivation.link_digest(&share.id, access);
+        if digests_match(&digest, &share.link_digest) { Ok(()) } else { Err(Unauthorized::Key.into()) }
+    }
+
+    async fn owned(&self, id: &ShareId, access: &DashboardAccess) -> Result<Share, Error> {
+        let share = self.0.shares.find(id).await?.ok_or(Unauthorized::Key)?;
+        let digest = self.0.derivation.dashboard_digest(id, access);
+        if digests_match(&digest, &share.dashboard_digest) {
+            Ok(share)
+        } else {
+            Err(Unauthorized::Key.into())
+        }
+    }
+
+    fn entropy(&self) -> &dyn Entropy {
+        &*self.0.entropy
+    }
+}

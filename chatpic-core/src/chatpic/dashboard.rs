@@ -1,0 +1,236 @@
+//! What uploaders do with their dashboard: look, extend, set the ledger's life, burn.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::ChatPic;
+use super::upload::{ImageInfo, image_infos};
+use crate::clock::Timestamp;
+use crate::error::{Conflict, Error, Invalid};
+use crate::id::{ParseIdError, SessionId, ShareId};
+use crate::secret::{DashboardAccess, LinkKey};
+use crate::share::{Blocked, Country, Device, Receipt, Session, Share, Status, check_ledger};
+
+/// Sessions on one page of the dashboard.
+const SESSIONS_PER_PAGE: usize = 1000;
+/// Points of the timeline, at most.
+const TIMELINE_POINTS: i64 = 200;
+
+/// Where the next page of sessions begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cursor {
+    opened_at: Timestamp,
+    session: SessionId,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:08X}", self.opened_at.0, self.session.0)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let (opened_at, session) = text.split_once('-').ok_or(ParseIdError)?;
+        let opened_at = opened_at.parse().map_err(|_| ParseIdError)?;
+        Ok(Self { opened_at: Timestamp(opened_at), session: session.parse()? })
+    }
+}
+
+/// What the dashboard tells of one viewing session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionInfo {
+    /// Its name.
+    pub session: SessionId,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// Where from, if known.
+    pub country: Option<Country>,
+    /// What kind of device.
+    pub device: Device,
+    /// How many images were loaded.
+    pub images_seen: u32,
+}
+
+impl From<&Session> for SessionInfo {
+    fn from(session: &Session) -> Self {
+        Self {
+            session: session.id,
+            opened_at: session.opened_at,
+            country: session.country,
+            device: session.device,
+            images_seen: session.images_seen.count_ones(),
+        }
+    }
+}
+
+/// Everything that an uploader may know; never a viewer's address.
+#[derive(Debug)]
+pub struct Dashboard {
+    /// How the share stands.
+    pub status: Status,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends, or would have ended.
+    pub expires_at: Timestamp,
+    /// Seconds until then; 0 once ended.
+    pub seconds_left: u64,
+    /// Its view limit.
+    pub max_views: Option<u32>,
+    /// Views so far.
+    pub views: u32,
+    /// Views still to be had; `None` without a limit.
+    pub views_left: Option<u32>,
+    /// How many images it has.
+    pub image_count: usize,
+    /// Its images.
+    pub images: Vec<ImageInfo>,
+    /// Whether it has a password.
+    pub password_required: bool,
+    /// Views by country, most first; `None` is unknown.
+    pub countries: Vec<(Option<Country>, u32)>,
+    /// Views over time: at most 200 steps that have views, each by its start.
+    pub timeline: Vec<(Timestamp, u32)>,
+    /// A page of sessions, newest first.
+    pub sessions: Vec<SessionInfo>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Cursor>,
+    /// Tries that were no views.
+    pub blocked: Blocked,
+    /// The secret of the share link; `None` after the end.
+    pub link_key: Option<LinkKey>,
+    /// When the ledger is destroyed.
+    pub ledger_until: Timestamp,
+    /// What became of the data, after the end.
+    pub receipt: Option<Receipt>,
+}
+
+impl ChatPic {
+    /// The dashboard of a share, active or ended, with the page of sessions after `after`.
+    ///
+    /// # Errors
+    /// [`Unauthorized::Key`](crate::Unauthorized::Key), also when the share is unknown; [`Error::Store`].
+    pub async fn dashboard(
+        &self,
+        id: &ShareId,
+        access: &DashboardAccess,
+        after: Option<Cursor>,
+    ) -> Result<Dashboard, Error> {
+        let share = self.owned(id, access).await?;
+        let now = self.now();
+        let status = share.status(now);
+        let shown_until = if status == Status::Active { now } else { share.end() };
+        let span = shown_until.0.saturating_sub(share.created_at.0);
+        let step_ms = (span / (TIMELINE_POINTS - 1) + 1).max(60_000);
+        let tally = self.0.shares.tally(id, share.created_at, step_ms).await?;
+
+        let after = after.map(|cursor| (cursor.opened_at, cursor.session));
+        let mut sessions = self.0.shares.sessions(id, after, SESSIONS_PER_PAGE + 1).await?;
+        let more = sessions.len() > SESSIONS_PER_PAGE;
+        sessions.truncate(SESSIONS_PER_PAGE);
+        let next = sessions.last().filter(|_| more);
+        let next = next.map(|last| Cursor { opened_at: last.opened_at, session: last.id });
+
+        let sealed_link = share.sealed_link.as_ref().filter(|_| status == Status::Active);
+        let link_key = sealed_link
+            .map(|sealed| self.0.derivation.link_seal(id, access).open(sealed).map(LinkKey::from_bytes))
+            .transpose()?;
+        Ok(Dashboard {
+            status,
+            created_at: share.created_at,
+            expires_at: share.expires_at,
+            seconds_left: if status == Status::Active { now.until(share.expires_at).as_secs() } else { 0 },
+            max_views: share.max_views,
+            views: share.views,
+            views_left: share.views_left(),
+            image_count: share.images.len(),
+            images: image_infos(&share),
+            password_required: share.password_salt.is_some(),
+            countries: tally.countries,
+            timeline: tally.timeline,
+            sessions: sessions.iter().map(SessionInfo::from).collect(),
+            next,
+            blocked: share.blocked,
+            link_key,
+            ledger_until: share.ledger_until(),
+            receipt: (status != Status::Active).then_some(share.receipt),
+        })
+    }
+
+    /// Moves a share's end away by `by`, and answers the new one.
+    ///
+    /// # Errors
+    /// [`Unauthorized::Key`](crate::Unauthorized::Key); [`Conflict::Ended`]; [`Invalid::Expiry`] when the new
+    /// end lies too far ahead; [`Error::Store`].
+    pub async fn extend(
+        &self,
+        id: &ShareId,
+        access: &DashboardAccess,
+        by: Duration,
+    ) -> Result<Timestamp, Error> {
+        let limits = &self.0.limits;
+        loop {
+            let share = self.owned(id, access).await?;
+            let now = self.now();
+            if share.status(now) != Status::Active {
+                return Err(Conflict::Ended.into());
+            }
+            let extended = share.expires_at + by;
+            if by.is_zero() || extended > now + limits.max_expiry {
+                return Err(Invalid::Expiry { min: limits.min_expiry, max: limits.max_expiry }.into());
+            }
+            if self.0.shares.extend(id, now, share.expires_at, extended).await? {
+                return Ok(extended);
+            }
+            // The end came, or another extension won: look again.
+        }
+    }
+
+    /// Sets how long the ledger is kept after the end, and answers until when.
+    ///
+    /// # Errors
+    /// [`Unauthorized::Key`](crate::Unauthorized::Key); [`Invalid::Ledger`]; [`Error::Store`].
+    pub async fn keep_ledger(
+        &self,
+        id: &ShareId,
+        access: &DashboardAccess,
+        keep: Duration,
+    ) -> Result<Timestamp, Error> {
+        check_ledger(keep, &self.0.limits)?;
+        let share = self.owned(id, access).await?;
+        let until = Share { keep_ledger: keep, ..share }.ledger_until();
+        let keep_ms = i64::try_from(keep.as_millis()).map_err(|_| Invalid::Ledger { max: keep })?;
+        self.0.shares.keep_ledger(id, keep_ms, until).await?;
+        Ok(until)
+    }
+
+    /// Ends a share now: its keys are destroyed first, then its objects. Doing it again gives the same
+    /// receipt; a failing blob store leaves objects pending, which the sweep deletes.
+    ///
+    /// # Errors
+    /// [`Unauthorized::Key`](crate::Unauthorized::Key); [`Error::Store`] when the keys could not be destroyed.
+    pub async fn burn(&self, id: &ShareId, access: &DashboardAccess) -> Result<Receipt, Error> {
+        self.owned(id, access).await?;
+        self.burn_as_operator(id).await
+    }
+
+    /// Ends a share now, by the operator's power.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Store`].
+    pub async fn burn_as_operator(&self, id: &ShareId) -> Result<Receipt, Error> {
+        let share = self.0.shares.find(id).await?.ok_or(Error::NotFound)?;
+        let now = self.now();
+        if share.receipt.purged_at.is_some() {
+            return Ok(share.receipt);
+        }
+        let reason = if share.status(now) == Status::Expired { Status::Expired } else { Status::Burned };
+        let at = if reason == Status::Expired { share.expires_at } else { now };
+        self.0.shares.end(id, reason, at).await?;
+        let share = self.0.shares.find(id).await?.ok_or(Error::NotFound)?;
+        Ok(self.purge(&share).await?.receipt)
+    }
+}

@@ -1,0 +1,358 @@
+//! From image files to a share: intake, marking, sealing, storing, and one commit.
+
+use bytes::Bytes;
+use image::{ExtendedColorType, ImageEncoder, RgbaImage};
+use ring::hmac;
+
+use super::ChatPic;
+use crate::clock::Timestamp;
+use crate::error::{Conflict, Error, Invalid};
+use crate::id::{Folder, ShareId};
+use crate::intake::{Pixels, Rejection, intake};
+use crate::mark::visible::VisibleMark;
+use crate::mark::{self, ImageKey, MarkKey, Size};
+use crate::seal::{self, ObjectName};
+use crate::secret::{DashboardKey, DataKey, LinkKey};
+use crate::share::{AccessPolicy, Blocked, ImageForm, ImageRecord, Receipt, Share, Status};
+use crate::store::Inserted;
+
+/// Widths in pixels that a page may ask for besides the full one.
+pub(crate) const SMALLER_WIDTHS: [u32; 2] = [1280, 640];
+
+/// What an uploader or viewer is told of an image.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ImageInfo {
+    /// Its place in the share, from 0.
+    pub index: usize,
+    /// Width of its rendition in pixels.
+    pub width: u32,
+    /// Height of its rendition in pixels.
+    pub height: u32,
+    /// Media type of the copies that viewers get.
+    pub media_type: &'static str,
+    /// Frames; 1 for a still.
+    pub frames: u32,
+    /// Whether it bears the forensic mark.
+    pub traceable: bool,
+}
+
+/// Tells uploader and viewers of a share's images.
+pub(crate) fn image_infos(share: &Share) -> Vec<ImageInfo> {
+    let info = |(index, record): (usize, &ImageRecord)| {
+        let size = record.sizes.first().copied().unwrap_or(Size { width: 0, height: 0 });
+        ImageInfo {
+            index,
+            width: size.width,
+            height: size.height,
+            media_type: record.form.media_type(),
+            frames: 1,
+            traceable: record.mark.is_some(),
+        }
+    };
+    share.images.iter().enumerate().map(info).collect()
+}
+
+/// A share that was made; its keys are shown once.
+#[derive(Debug)]
+pub struct Created {
+    /// Its name.
+    pub share_id: ShareId,
+    /// The secret of the share link.
+    pub link_key: LinkKey,
+    /// The secret of the dashboard link.
+    pub dashboard_key: DashboardKey,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Its view limit.
+    pub max_views: Option<u32>,
+    /// Whether it has a password.
+    pub password_required: bool,
+    /// Its images.
+    pub images: Vec<ImageInfo>,
+    /// Whether an earlier try with the same idempotency key had made it.
+    pub repeated: bool,
+}
+
+/// An upload under way: add images, then commit. What an upload leaves that is neither committed nor aborted
+/// is deleted by the sweep.
+#[derive(Debug)]
+pub struct Upload {
+    chatpic: ChatPic,
+    id: ShareId,
+    link_key: LinkKey,
+    dashboard_key: DashboardKey,
+    data_key: DataKey,
+    mark_key: MarkKey,
+    folder: Folder,
+    images: Vec<ImageRecord>,
+    objects: u64,
+    digest: UploadDigest,
+    idempotent: bool,
+}
+
+struct UploadDigest(hmac::Context);
+
+impl std::fmt::Debug for UploadDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("UploadDigest(..)")
+    }
+}
+
+impl UploadDigest {
+    fn update(&mut self, part: &[u8]) {
+        self.0.update(&(part.len() as u64).to_be_bytes());
+        self.0.update(part);
+    }
+}
+
+impl ChatPic {
+    /// Begins an upload. Two uploads with the same idempotency key make one share: its id and keys are
+    /// derived from that key and the installation's secret.
+    ///
+    /// # Errors
+    /// [`Invalid::IdempotencyKey`] when the key is shorter than 16 or longer than 255 characters.
+    pub fn upload(&self, idempotency_key: Option<&str>) -> Result<Upload, Error> {
+        if idempotency_key.is_some_and(|key| !(16..=255).contains(&key.len())) {
+            return Err(Invalid::IdempotencyKey.into());
+        }
+        let entropy = self.entropy();
+        let bytes = |label: &str| match idempotency_key {
+            Some(key) => self.0.derivation.idempotent(label, key),
+            None => entropy.bytes(),
+        };
+        Ok(Upload {
+            chatpic: self.clone(),
+            id: ShareId::from_bytes(first(bytes("share id"))),
+            link_key: LinkKey::from_bytes(first(bytes("link key"))),
+            dashboard_key: DashboardKey::from_bytes(first(bytes("dashboard key"))),
+            data_key: DataKey::random(entropy),
+            mark_key: MarkKey::new(entropy.bytes()),
+            folder: Folder::new(self.now(), entropy),
+            images: Vec::new(),
+            objects: 0,
+            digest: UploadDigest(self.0.derivation.upload_digest()),
+            idempotent: idempotency_key.is_some(),
+        })
+    }
+}
+
+fn first<const N: usize>(bytes: [u8; 32]) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[..N]);
+    out
+}
+
+impl Upload {
+    /// Takes in one image: decodes, marks, seals and stores it. After an error, [`Upload::abort`].
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] with what is wrong with the image; [`Invalid::TooManyImages`]; [`Error::Busy`];
+    /// [`Error::Store`].
+    pub async fn add(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
+        let limits = &self.chatpic.0.limits;
+        let index = self.images.len();
+        if index >= limits.images {
+            return Err(Invalid::TooManyImages { limit: limits.images }.into());
+        }
+        self.digest.update(&bytes);
+        let job = {
+            let (limits, visible) = (limits.clone(), self.chatpic.0.visible_mark.clone());
+            let key = self.mark_key.image(&image_name(index));
+            let (data_key, id) = (self.data_key.clone(), self.id);
+            move || {
+                let rejected = |rejection: Rejection| Error::Rejected { index, rejection };
+                let pixels = intake(&bytes, &limits).map_err(rejected)?;
+                drop(bytes);
+                prepare(pixels, visible.as_ref(), &key)?.seal(&data_key, &id, index)
+            }
+        };
+        let (record, objects) = self.chatpic.0.images.run(job).await?;
+        for (name, sealed) in objects {
+            self.objects += 1;
+            self.chatpic.0.blobs.put(&self.folder, &name.to_string(), sealed).await?;
+        }
+        self.images.push(record);
+        Ok(())
+    }
+
+    /// Makes the share. When this answers `Ok`, the share is stored durably.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for options out of range or no image; [`Conflict::IdempotencyKey`] when the key was
+    /// used for another upload; [`Error::Store`]. The upload is aborted then.
+    pub async fn commit(self, policy: AccessPolicy) -> Result<Created, Error> {
+        let (chatpic, folder) = (self.chatpic.clone(), self.folder.clone());
+        let outcome = self.insert(policy).await;
+        if !matches!(outcome, Ok(Created { repeated: false, .. })) {
+            // Best effort: what can't be deleted now is an orphan for the sweep.
+            drop(chatpic.0.blobs.delete_folder(&folder).await);
+        }
+        outcome
+    }
+
+    /// Deletes what was stored. What can't be deleted now, the sweep deletes.
+    pub async fn abort(self) {
+        drop(self.chatpic.0.blobs.delete_folder(&self.folder).await);
+    }
+
+    async fn insert(mut self, policy: AccessPolicy) -> Result<Created, Error> {
+        let chatpic = self.chatpic.clone();
+        let limits = &chatpic.0.limits;
+        policy.check(limits)?;
+        if self.images.is_empty() {
+            return Err(Invalid::NoImages.into());
+        }
+        let expires_in = policy.expires_in.unwrap_or(limits.default_expiry);
+        let keep_ledger = policy.keep_ledger.unwrap_or(limits.default_ledger);
+        self.digest.update(&expires_in.as_millis().to_be_bytes());
+        self.digest.update(&policy.max_views.unwrap_or(0).to_be_bytes());
+        self.digest.update(policy.password.as_ref().map_or(&[][..], |password| password.as_bytes()));
+        self.digest.update(&keep_ledger.as_millis().to_be_bytes());
+        let upload_digest = {
+            let mut digest = [0; 32];
+            digest.copy_from_slice(self.digest.0.clone().sign().as_ref());
+            digest
+        };
+
+        if self.idempotent
+            && let Some(share) = chatpic.0.shares.find(&self.id).await?
+        {
+            return self.repeated(&share, &upload_digest);
+        }
+
+        let entropy = chatpic.entropy();
+        let derivation = &chatpic.0.derivation;
+        let (password_salt, password_key) = match policy.password {
+            None => (None, None),
+            Some(password) => {
+                let salt: [u8; 16] = entropy.bytes();
+                let key = chatpic.0.passwords.run(move || password.key(&salt)).await?;
+                (Some(salt), Some(key))
+            }
+        };
+        let link = derivation.link_access(&self.id, &self.link_key);
+        let dashboard = derivation.dashboard_access(&self.id, &self.dashboard_key);
+        let link_wrap = derivation.link_wrap(&self.id, &link, password_key.as_ref());
+        let now = chatpic.now();
+        let share = Share {
+            id: self.id,
+            created_at: now,
+            expires_at: now + expires_in,
+            max_views: policy.max_views,
+            views: 0,
+            recorded_status: Status::Active,
+            ended_at: None,
+            folder: self.folder.clone(),
+            objects: self.objects,
+            images: self.images.clone(),
+            upload_digest,
+            link_digest: derivation.link_digest(&self.id, &link),
+            dashboard_digest: derivation.dashboard_digest(&self.id, &dashboard),
+            password_salt,
+            link_wrap: Some(link_wrap.seal(self.data_key.as_bytes(), entropy)?),
+            dashboard_wrap: Some(
+                derivation.dashboard_wrap(&self.id, &dashboard).seal(self.data_key.as_bytes(), entropy)?,
+            ),
+            sealed_link: Some(
+                derivation.link_seal(&self.id, &dashboard).seal(self.link_key.as_bytes(), entropy)?,
+            ),
+            sealed_mark_key: derivation.ledger_seal(&self.id).seal(self.mark_key.as_bytes(), entropy)?,
+            keep_ledger,
+            blocked: Blocked::default(),
+            receipt: Receipt::default(),
+        };
+        match chatpic.0.shares.insert(&share).await? {
+            Inserted::Done => Ok(self.created(&share, false)),
+            Inserted::IdTaken => {
+                let stored = chatpic.0.shares.find(&self.id).await?.ok_or(Error::NotFound)?;
+                self.repeated(&stored, &upload_digest)
+            }
+        }
+    }
+
+    fn repeated(&self, stored: &Share, upload_digest: &[u8; 32]) -> Result<Created, Error> {
+        if stored.upload_digest == *upload_digest {
+            Ok(self.created(stored, true))
+        } else {
+            Err(Conflict::IdempotencyKey.into())
+        }
+    }
+
+    fn created(&self, share: &Share, repeated: bool) -> Created {
+        Created {
+            share_id: share.id,
+            link_key: self.link_key.clone(),
+            dashboard_key: self.dashboard_key.clone(),
+            expires_at: share.expires_at,
+            max_views: share.max_views,
+            password_required: share.password_salt.is_some(),
+            images: image_infos(share),
+            repeated,
+        }
+    }
+}
+
+/// What an image's carriers are keyed by, besides the share's mark key.
+pub(crate) fn image_name(index: usize) -> [u8; 8] {
+    (index as u64).to_be_bytes()
+}
+
+/// An image marked and encoded, not yet sealed: one object a size.
+struct PreparedImage {
+    record: ImageRecord,
+    objects: Vec<Vec<u8>>,
+}
+
+impl PreparedImage {
+    fn seal(
+        self,
+        key: &DataKey,
+        share: &ShareId,
+        image: usize,
+    ) -> Result<(ImageRecord, Vec<(ObjectName, Bytes)>), Error> {
+        let seal = |(size, plain): (usize, Vec<u8>)| {
+            let name = ObjectName { image, size };
+            Ok((name, Bytes::from(seal::seal(key, share, name, &plain)?)))
+        };
+        let sealed: Result<_, Error> = self.objects.into_iter().enumerate().map(seal).collect();
+        Ok((self.record, sealed?))
+    }
+}
+
+fn prepare(pixels: Pixels, visible: Option<&VisibleMark>, key: &ImageKey) -> Result<PreparedImage, Error> {
+    let (pixels, framed) = match visible {
+        Some(visible) => visible.frame(pixels),
+        None => (pixels, false),
+    };
+    let width = pixels.size().width;
+    let widths: Vec<u32> = SMALLER_WIDTHS.into_iter().filter(|smaller| *smaller < width).collect();
+    match pixels {
+        Pixels::Opaque(full) => {
+            let prepared = mark::prepare(&full, &widths, key)?;
+            let sizes = prepared.renditions.iter().map(|rendition| rendition.size()).collect();
+            let objects = prepared.renditions.iter().map(|rendition| rendition.to_bytes()).collect();
+            let record = ImageRecord { sizes, framed, form: ImageForm::Jpeg, mark: prepared.record };
+            Ok(PreparedImage { record, objects })
+        }
+        Pixels::Alpha(full) => {
+            let full = Pixels::Alpha(full);
+            let mut sizes = vec![full.size()];
+            let smaller: Vec<Pixels> = widths.iter().map(|width| full.scaled(*width)).collect();
+            sizes.extend(smaller.iter().map(Pixels::size));
+            let mark = mark::record_of(&sizes);
+            let objects: Result<_, Error> =
+                std::iter::once(full).chain(smaller).map(|pixels| png(&pixels.into_rgba())).collect();
+            let record = ImageRecord { sizes, framed, form: ImageForm::Png, mark };
+            Ok(PreparedImage { record, objects: objects? })
+        }
+    }
+}
+
+/// Encodes as PNG, quickly.
+pub(crate) fn png(pixels: &RgbaImage) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    image::codecs::png::PngEncoder::new(&mut bytes)
+        .write_image(pixels, pixels.width(), pixels.height(), ExtendedColorType::Rgba8)
+        .map_err(|_| Error::Damaged)?;
+    Ok(bytes)
+}

@@ -1,0 +1,382 @@
+//! What viewers do: look at the cover, open a viewing session, load its images.
+
+use bytes::Bytes;
+
+use super::ChatPic;
+use super::upload::{ImageInfo, image_infos, image_name, png};
+use crate::clock::Timestamp;
+use crate::error::{Conflict, Error, Invalid, Unauthorized};
+use crate::id::{SessionId, ShareId};
+use crate::mark::{self, MarkKey, PreparedRendition};
+use crate::password::Password;
+use crate::seal::{self, ObjectName};
+use crate::secret::{DashboardAccess, DataKey, LinkAccess, PasswordKey, SessionToken};
+use crate::share::{BlockedTry, Country, Device, ImageForm, Session, Share, Status};
+use crate::store::{Attempt, Attempted, Claim, Claimed};
+use crate::workers::run_blocking;
+
+/// What a cover page shows; looking at it spends nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cover {
+    /// Whether a password is asked for.
+    pub password_required: bool,
+    /// How many images there are.
+    pub image_count: usize,
+    /// When the share ends.
+    pub expires_at: Timestamp,
+    /// Seconds until then.
+    pub seconds_left: u64,
+    /// Views still to be had; `None` without a limit.
+    pub views_left: Option<u32>,
+    /// Views so far.
+    pub views: u32,
+}
+
+/// How a viewer opens a share.
+#[derive(Debug, Default)]
+pub struct Opening {
+    /// The share's password.
+    pub password: Option<Password>,
+    /// 16 to 64 random bytes that make the opening safe to repeat; made here when absent.
+    pub nonce: Option<Vec<u8>>,
+    /// The viewer's address, under whose keyed hash wrong passwords are counted; never stored.
+    pub address: String,
+    /// Where the viewer is, if known.
+    pub country: Option<Country>,
+    /// The viewer's kind of device.
+    pub device: Device,
+}
+
+/// A viewing session that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its name, drawn on every image.
+    pub session: SessionId,
+    /// What proves it.
+    pub token: SessionToken,
+    /// When it ends unless it is used again.
+    pub ends_at: Timestamp,
+    /// Seconds until then.
+    pub seconds_left: u64,
+    /// Views granted before it.
+    pub views_before: u32,
+    /// Views still to be had; `None` without a limit.
+    pub views_left: Option<u32>,
+    /// What there is to see.
+    pub images: Vec<ImageInfo>,
+    /// Whether the same nonce had opened it before.
+    pub repeated: bool,
+}
+
+/// A viewing session that goes on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Current {
+    /// Its name.
+    pub session: SessionId,
+    /// Seconds until it ends unless it is used again.
+    pub seconds_left: u64,
+    /// Views granted before it.
+    pub views_before: u32,
+    /// Views still to be had; `None` without a limit.
+    pub views_left: Option<u32>,
+    /// What there is to see.
+    pub images: Vec<ImageInfo>,
+}
+
+/// One session's copy of one image.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ImageCopy {
+    /// The marked image file.
+    pub bytes: Bytes,
+    /// Its media type.
+    pub media_type: &'static str,
+}
+
+impl ChatPic {
+    /// What the cover page of a share shows; needs no key and spends nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the share is unknown or has ended.
+    pub async fn cover(&self, id: &ShareId) -> Result<Cover, Error> {
+        let share = self.active(id).await?;
+        Ok(Cover {
+            password_required: share.password_salt.is_some(),
+            image_count: share.images.len(),
+            expires_at: share.expires_at,
+            seconds_left: self.now().until(share.expires_at).as_secs(),
+            views_left: share.views_left(),
+            views: share.views,
+        })
+    }
+
+    /// Opens a viewing session, which spends a view. The same nonce within [`Limits::nonce_replay`]
+    /// finds the same session and spends nothing.
+    ///
+    /// Checked in this order: the link access, the throttle, the password, the claim.
+    ///
+    /// [`Limits::nonce_replay`]: crate::Limits::nonce_replay
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the share is unknown or has ended; [`Error::Unauthorized`];
+    /// [`Error::Throttled`]; [`Conflict::NonceSpent`]; [`Error::Busy`]; [`Error::Store`].
+    pub async fn open(&self, id: &ShareId, access: &LinkAccess, opening: Opening) -> Result<Opened, Error> {
+        let nonce = match opening.nonce {
+            Some(nonce) if !(16..=64).contains(&nonce.len()) => return Err(Invalid::Nonce.into()),
+            Some(nonce) => nonce,
+            None => self.entropy().bytes::<16>().to_vec(),
+        };
+        let share = self.0.shares.find(id).await?.ok_or(Error::NotFound)?;
+        let now = self.now();
+        let status = share.status(now);
+        let nonce_digest = self.0.derivation.nonce_digest(id, &nonce);
+        if status != Status::Active {
+            // Wrong keys learn nothing of ended shares, and are not counted.
+            self.require_link(&share, access).map_err(|_| Error::NotFound)?;
+            let earlier = self.0.shares.session_of_nonce(id, &nonce_digest).await?;
+            let repeatable = status == Status::Exhausted && earlier.is_some_and(|s| s.is_live(now));
+            if !repeatable {
+                self.0.shares.count_blocked(id, BlockedTry::AfterEnd).await?;
+                return Err(Error::NotFound);
+            }
+        } else {
+            self.require_link(&share, access)?;
+        }
+
+        let (password, data_key) = self.unlock(&share, access, opening.password, &opening.address).await?;
+        let token = self.0.derivation.session_token(id, access, password.as_ref(), &nonce);
+        let token_digest = self.0.derivation.session_digest(id, &token);
+        let Some(data_key) = data_key else {
+            // The link wrap is gone: only a repeated opening can succeed, and only with the same password.
+            let session = self.0.shares.session(id, &token_digest).await?.ok_or(Error::NotFound)?;
+            return self.repeated(&share, session, token);
+        };
+
+        let wrap = self.0.derivation.session_wrap(id, &token).seal(data_key.as_bytes(), self.entropy())?;
+        let mut session = Session {
+            id: SessionId::random(self.entropy()),
+            token_digest,
+            nonce_digest,
+            wrap: Some(wrap),
+            views_before: 0,
+            opened_at: now,
+            ends_at: share.session_end(now, now, &self.0.limits),
+            country: opening.country,
+            device: opening.device,
+            images_seen: 0,
+        };
+        loop {
+            let ceiling = share.view_ceiling(&self.0.limits);
+            let claim = Claim { share: *id, session: session.clone(), ceiling };
+            match self.0.shares.claim(&claim).await? {
+                Claimed::Opened(session) => return Ok(self.opened(&share, session, token, false)),
+                Claimed::Repeated(session) => return self.repeated(&share, session, token),
+                Claimed::IdTaken => session.id = SessionId::random(self.entropy()),
+                Claimed::Refused => {
+                    self.0.shares.count_blocked(id, BlockedTry::AfterEnd).await?;
+                    return Err(Error::NotFound);
+                }
+            }
+        }
+    }
+
+    fn repeated(&self, share: &Share, session: Session, token: SessionToken) -> Result<Opened, Error> {
+        let now = self.now();
+        let same = session.token_digest == self.0.derivation.session_digest(&share.id, &token);
+        if !same || session.opened_at + self.0.limits.nonce_replay < now || !session.is_live(now) {
+            return Err(Conflict::NonceSpent.into());
+        }
+        Ok(self.opened(share, session, token, true))
+    }
+
+    fn opened(&self, share: &Share, session: Session, token: SessionToken, repeated: bool) -> Opened {
+        Opened {
+            session: session.id,
+            token,
+            ends_at: session.ends_at,
+            seconds_left: self.now().until(session.ends_at).as_secs(),
+            views_before: session.views_before,
+            views_left: share.max_views.map(|max| max.saturating_sub(session.views_before + 1)),
+            images: image_infos(share),
+            repeated,
+        }
+    }
+
+    /// Checks the password and opens the link wrap: the password's key and the data key. The data key is
+    /// `None` when the share's link wrap is gone, so that the password could not be checked.
+    async fn unlock(
+        &self,
+        share: &Share,
+        access: &LinkAccess,
+        password: Option<Password>,
+        address: &str,
+    ) -> Result<(Option<PasswordKey>, Option<DataKey>), Error> {
+        let data_key = |password: Option<&PasswordKey>| {
+            let wrap = self.0.derivation.link_wrap(&share.id, access, password);
+            share.link_wrap.as_ref().map(|sealed| wrap.open(sealed).map(DataKey::from_bytes)).transpose()
+        };
+        let Some(salt) = share.password_salt else { return Ok((None, data_key(None)?)) };
+        let Some(password) = password.filter(|p| p.chars() > 0 && p.chars() <= self.0.limits.password_chars)
+        else {
+            return Err(Unauthorized::PasswordMissing.into());
+        };
+
+        // The attempt is counted before the password is hashed and taken back when it was right, so that
+        // tries made at the same time can't get past the cap. The permit keeps the number of such tries low.
+        let permit = self.0.passwords.take().await?;
+        let attempt = self.count_password_attempt(share, address).await?;
+        let key = run_blocking(move || password.key(&salt)).await;
+        drop(permit);
+        let key = key?;
+        match data_key(Some(&key)) {
+            Ok(data_key) => {
+                self.0.shares.forgive(attempt).await?;
+                Ok((Some(key), data_key))
+            }
+            Err(_) => {
+                self.0.shares.count_blocked(&share.id, BlockedTry::WrongPassword).await?;
+                Err(Unauthorized::PasswordWrong.into())
+            }
+        }
+    }
+
+    async fn count_password_attempt(&self, share: &Share, address: &str) -> Result<i64, Error> {
+        const DAY_SECONDS: i64 = 24 * 60 * 60;
+        let now = self.now();
+        let limits = &self.0.limits;
+        let attempt = Attempt {
+            share: share.id,
+            kind: "password",
+            who: self.0.derivation.address_digest(&share.id, address, now.seconds() / DAY_SECONDS),
+            since: now - limits.wrong_password_window,
+            at: now,
+            per_who: limits.wrong_passwords_per_address,
+            per_share: limits.wrong_passwords_per_share,
+        };
+        match self.0.shares.attempt(&attempt).await? {
+            Attempted::Counted(id) => Ok(id),
+            Attempted::Refused(oldest) => {
+                self.0.shares.count_blocked(&share.id, BlockedTry::Throttled).await?;
+                let retry_after = now.until(oldest + limits.wrong_password_window);
+                Err(Error::Throttled { retry_after })
+            }
+        }
+    }
+
+    /// How a viewing session stands; asking is no activity.
+    ///
+    /// # Errors
+    /// [`Unauthorized::Session`] once it is over.
+    pub async fn current(&self, id: &ShareId, token: &SessionToken) -> Result<Current, Error> {
+        let (share, session) = self.live_session(id, token).await?;
+        Ok(Current {
+            session: session.id,
+            seconds_left: self.now().until(session.ends_at).as_secs(),
+            views_before: session.views_before,
+            views_left: share.views_left(),
+            images: image_infos(&share),
+        })
+    }
+
+    async fn live_session(&self, id: &ShareId, token: &SessionToken) -> Result<(Share, Session), Error> {
+        let digest = self.0.derivation.session_digest(id, token);
+        let session = self.0.shares.session(id, &digest).await?.ok_or(Unauthorized::Session)?;
+        let share = self.0.shares.find(id).await?.ok_or(Unauthorized::Session)?;
+        let now = self.now();
+        let over = matches!(share.status(now), Status::Expired | Status::Burned) || now >= share.expires_at;
+        if over || !session.is_live(now) { Err(Unauthorized::Session.into()) } else { Ok((share, session)) }
+    }
+
+    /// The session's copy of an image, in the smallest prepared width that is at least `width`; in full
+    /// without one. The same session, image and width give the same bytes.
+    ///
+    /// # Errors
+    /// [`Unauthorized::Session`] once the session is over; [`Invalid::Image`]; [`Error::Busy`];
+    /// [`Error::Damaged`]; [`Error::Store`].
+    pub async fn image(
+        &self,
+        id: &ShareId,
+        token: &SessionToken,
+        index: usize,
+        width: Option<u32>,
+    ) -> Result<ImageCopy, Error> {
+        let (share, session) = self.live_session(id, token).await?;
+        let record = share.images.get(index).ok_or(Invalid::Image)?.clone();
+        let size = match width {
+            None => 0,
+            Some(width) => record.sizes.iter().rposition(|size| size.width >= width).unwrap_or(0),
+        };
+        let data_key = {
+            let sealed = session.wrap.as_ref().ok_or(Unauthorized::Session)?;
+            DataKey::from_bytes(self.0.derivation.session_wrap(id, token).open(sealed)?)
+        };
+        let mark_key = self.mark_key(&share)?;
+        let name = ObjectName { image: index, size };
+        let sealed = self.0.blobs.get(&share.folder, &name.to_string()).await?;
+        // A share may be purged between the look at its row and the look at its objects.
+        let sealed = sealed.ok_or(Unauthorized::Session)?;
+
+        let now = self.now();
+        let ends_at = share.session_end(session.opened_at, now, &self.0.limits);
+        self.0.shares.touch(id, session.id, ends_at, 1 << index.min(31)).await?;
+
+        let (share_id, visible) = (*id, self.0.visible_mark.clone());
+        let media_type = record.form.media_type();
+        let copy = move || {
+            let plain = seal::open(&data_key, &share_id, name, sealed.into())?;
+            let key = mark_key.image(&image_name(index));
+            let size = record.sizes.get(name.size).copied().ok_or(Error::Damaged)?;
+            let labels =
+                visible.map(|v| v.labels(&session.id.label(), size, record.framed)).unwrap_or_default();
+            match record.form {
+                ImageForm::Jpeg => {
+                    let prepared = PreparedRendition::from_bytes(&plain)?;
+                    Ok(prepared.copy(&key, session.id, &labels)?)
+                }
+                ImageForm::Png => {
+                    let pixels = image::load_from_memory_with_format(&plain, image::ImageFormat::Png)
+                        .map_err(|_| Error::Damaged)?
+                        .into_rgba8();
+                    let mark = record.mark.as_ref();
+                    let marked = mark::copy_rgba(pixels, mark, name.size, &key, session.id, &labels)?;
+                    png(&marked)
+                }
+            }
+        };
+        let bytes = self.0.images.run(copy).await?;
+        Ok(ImageCopy { bytes: bytes.into(), media_type })
+    }
+
+    /// The mark key that the ledger keeps.
+    pub(super) fn mark_key(&self, share: &Share) -> Result<MarkKey, Error> {
+        Ok(MarkKey::new(self.0.derivation.ledger_seal(&share.id).open(&share.sealed_mark_key)?))
+    }
+
+    /// Opens the uploader's own look at the share: marked `UPLOADER`, spends nothing.
+    ///
+    /// # Errors
+    /// [`Unauthorized::Key`]; [`Conflict::Ended`]; [`Error::Store`].
+    pub async fn preview(&self, id: &ShareId, access: &DashboardAccess) -> Result<Opened, Error> {
+        let share = self.owned(id, access).await?;
+        let now = self.now();
+        let sealed = share.dashboard_wrap.as_ref().filter(|_| share.status(now) == Status::Active);
+        let sealed = sealed.ok_or(Conflict::Ended)?;
+        let data_key: [u8; 32] = self.0.derivation.dashboard_wrap(id, access).open(sealed)?;
+        let token = SessionToken::random(self.entropy());
+        let wrap = self.0.derivation.session_wrap(id, &token).seal(&data_key, self.entropy())?;
+        let session = Session {
+            id: SessionId::UPLOADER,
+            token_digest: self.0.derivation.session_digest(id, &token),
+            nonce_digest: self.0.derivation.nonce_digest(id, token.as_bytes()),
+            wrap: Some(wrap),
+            views_before: share.views,
+            opened_at: now,
+            ends_at: share.session_end(now, now, &self.0.limits),
+            country: None,
+            device: Device::Unknown,
+            images_seen: 0,
+        };
+        self.0.shares.preview(id, &session).await?;
+        let opened = self.opened(&share, session, token, false);
+        Ok(Opened { views_left: share.views_left(), ..opened })
+    }
+}

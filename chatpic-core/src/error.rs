@@ -1,0 +1,151 @@
+//! What can go wrong, each variant a different reaction.
+
+use std::time::Duration;
+
+use crate::intake::Rejection;
+use crate::mark::MarkError;
+
+/// Why something was not done. No message holds a key, token or password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The share is unknown or has ended; viewers can't tell which.
+    #[error("there is no such share, or it has ended")]
+    NotFound,
+    /// A key, token or password is missing or wrong.
+    #[error("{0}")]
+    Unauthorized(#[from] Unauthorized),
+    /// Too many tries; the next is taken after `retry_after`.
+    #[error("too many tries, wait {} seconds", retry_after.as_secs())]
+    Throttled {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// The request does not fit what the share has come to.
+    #[error("{0}")]
+    Conflict(#[from] Conflict),
+    /// An image of an upload was refused.
+    #[error("image {}: {rejection}", index + 1)]
+    Rejected {
+        /// Which image, from 0.
+        index: usize,
+        /// What was found and which limit it breaks.
+        rejection: Rejection,
+    },
+    /// An option is out of its range.
+    #[error("{0}")]
+    Invalid(#[from] Invalid),
+    /// All workers are taken and the queue is full; try again soon.
+    #[error("the server is busy")]
+    Busy,
+    /// A store failed.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// Sealed data do not open: they were changed, or belong to another key.
+    #[error("stored data are damaged")]
+    Damaged,
+    /// Marking or tracing failed.
+    #[error("{0}")]
+    Mark(#[from] MarkError),
+    /// The installation's secret is not the one that the share store was made with.
+    #[error("the secret does not fit the database: shares there were sealed under another one")]
+    ForeignSecret,
+}
+
+/// What is missing or wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unauthorized {
+    /// The link key, dashboard key or access is wrong.
+    #[error("the key is missing or wrong")]
+    Key,
+    /// The share has a password and none was given.
+    #[error("this share needs a password")]
+    PasswordMissing,
+    /// The password is wrong.
+    #[error("the password is wrong")]
+    PasswordWrong,
+    /// The viewing session is over, revoked or unknown.
+    #[error("the viewing session is over")]
+    Session,
+}
+
+/// What the request does not fit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// The nonce opened a session more than a minute ago.
+    #[error("this nonce was used before")]
+    NonceSpent,
+    /// The share has ended.
+    #[error("the share has ended")]
+    Ended,
+    /// The idempotency key was used for another upload.
+    #[error("this idempotency key was used for another upload")]
+    IdempotencyKey,
+    /// The share is being traced already.
+    #[error("another trace of this share is running")]
+    Tracing,
+}
+
+/// Which option is out of its range.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// A share without images.
+    #[error("a share needs at least one image")]
+    NoImages,
+    /// More images than a share may have.
+    #[error("a share has at most {limit} images")]
+    TooManyImages {
+        /// The limit.
+        limit: usize,
+    },
+    /// An expiry too near or too far.
+    #[error("the expiry must lie between {} seconds and {} days ahead", min.as_secs(), max.as_secs() / 86_400)]
+    Expiry {
+        /// The nearest.
+        min: Duration,
+        /// The farthest.
+        max: Duration,
+    },
+    /// A view limit out of range.
+    #[error("the view limit must lie between 1 and {max}")]
+    MaxViews {
+        /// The greatest.
+        max: u32,
+    },
+    /// A password too long.
+    #[error("a password has 1 to {max} characters")]
+    Password {
+        /// The greatest number of characters.
+        max: usize,
+    },
+    /// A time to keep the ledger that is too long.
+    #[error("the ledger can be kept for at most {} days", max.as_secs() / 86_400)]
+    Ledger {
+        /// The longest.
+        max: Duration,
+    },
+    /// An idempotency key too short to be unguessable, or too long.
+    #[error("an idempotency key has 16 to 255 characters")]
+    IdempotencyKey,
+    /// A nonce too short to be unguessable, or too long.
+    #[error("a nonce has 16 to 64 bytes")]
+    Nonce,
+    /// No such image in the share.
+    #[error("the share has no such image")]
+    Image,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{store} could not {operation}: {source}")]
+pub struct StoreError {
+    /// Which store, such as `sqlite`.
+    pub store: &'static str,
+    /// What it was asked, such as `insert a share`.
+    pub operation: &'static str,
+    /// What it answered.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}

@@ -1,0 +1,467 @@
+//! From an image file to pixels: told by content, bounded before memory is spent, upright, in sRGB, without
+//! metadata, scaled to a rendition.
+//!
+//! All decoders are memory-safe Rust. Files whose pixel data end early are refused: many decoders fill up with
+//! grey and say nothing.
+
+use std::io::Cursor;
+
+use fast_image_resize::images::Image as ResizeImage;
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
+use image::metadata::Orientation;
+use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageError, ImageFormat, RgbImage, RgbaImage};
+use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use crate::limits::Limits;
+use crate::mark::Size;
+
+/// Why an image was refused: what was found, and which limit it breaks.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// No bytes at all.
+    #[error("the file is empty")]
+    Empty,
+    /// More bytes than allowed.
+    #[error("the file has more than {limit} bytes")]
+    TooManyBytes {
+        /// The limit.
+        limit: usize,
+    },
+    /// Not one of the supported formats.
+    #[error("this is not a JPEG, PNG, GIF or WebP image ({found})")]
+    Unsupported {
+        /// What it looks like.
+        found: &'static str,
+    },
+    /// Several frames.
+    #[error("animated images are not supported yet")]
+    Animated,
+    /// More pixels than allowed.
+    #[error("the image is {width} x {height} pixels, more than {limit} in all")]
+    TooManyPixels {
+        /// Its width.
+        width: u32,
+        /// Its height.
+        height: u32,
+        /// The limit, in pixels.
+        limit: u64,
+    },
+    /// Decoding would take more memory than allowed.
+    #[error("decoding the image would take more than {limit} bytes of memory")]
+    TooMuchMemory {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The pixel data end early.
+    #[error("the image is not whole: its data end early")]
+    Incomplete,
+    /// The data can't be decoded.
+    #[error("the image is damaged and can't be decoded")]
+    Corrupt,
+}
+
+impl Rejection {
+    /// Whether the image is too large, rather than not an image that can be shown.
+    pub fn is_too_large(&self) -> bool {
+        matches!(
+            self,
+            Rejection::TooManyBytes { .. }
+                | Rejection::TooManyPixels { .. }
+                | Rejection::TooMuchMemory { .. }
+        )
+    }
+}
+
+/// Decoded pixels, upright and in sRGB.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Pixels {
+    /// Without transparency.
+    Opaque(RgbImage),
+    /// With transparency, not premultiplied.
+    Alpha(RgbaImage),
+}
+
+impl Pixels {
+    /// Width and height.
+    pub fn size(&self) -> Size {
+        let (width, height) = match self {
+            Pixels::Opaque(image) => image.dimensions(),
+            Pixels::Alpha(image) => image.dimensions(),
+        };
+        Size { width, height }
+    }
+
+    /// The pixels without transparency, drawn on white.
+    pub fn into_rgb(self) -> RgbImage {
+        match self {
+            Pixels::Opaque(image) => image,
+            Pixels::Alpha(image) => RgbImage::from_fn(image.width(), image.height(), |x, y| {
+                let [r, g, b, alpha] = image.get_pixel(x, y).0;
+                let over_white = |v: u8| {
+                    let (v, alpha) = (u16::from(v), u16::from(alpha));
+                    u8::try_from((v * alpha + 255 * (255 - alpha) + 127) / 255).unwrap_or(255)
+                };
+                image::Rgb([over_white(r), over_white(g), over_white(b)])
+            }),
+        }
+    }
+
+    /// The pixels with an alpha channel.
+    pub fn into_rgba(self) -> RgbaImage {
+        match self {
+            Pixels::Opaque(image) => DynamicImage::ImageRgb8(image).into_rgba8(),
+            Pixels::Alpha(image) => image,
+        }
+    }
+
+    /// Scaled to a width, at least one pixel high.
+    pub fn scaled(&self, width: u32) -> Pixels {
+        let size = self.size();
+        let height = (f64::from(size.height) * f64::from(width) / f64::from(size.width)).round() as u32;
+        self.resized(Size { width, height: height.max(1) })
+    }
+
+    /// Scaled with Lanczos's filter; transparent pixels do not bleed into opaque ones.
+    fn resized(&self, to: Size) -> Pixels {
+        let from = self.size();
+        if from == to {
+            return self.clone();
+        }
+        let (kind, bytes) = match self {
+            Pixels::Opaque(image) => (PixelType::U8x3, image.as_raw()),
+            Pixels::Alpha(image) => (PixelType::U8x4, image.as_raw()),
+        };
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
+        let mut target = ResizeImage::new(to.width, to.height, kind);
+        let resized = ResizeImage::from_vec_u8(from.width, from.height, bytes.clone(), kind)
+            .ok()
+            .and_then(|source| Resizer::new().resize(&source, &mut target, &options).ok());
+        if resized.is_none() {
+            return self.clone();
+        }
+        let bytes = target.into_vec();
+        let scaled = match self {
+            Pixels::Opaque(_) => RgbImage::from_raw(to.width, to.height, bytes).map(Pixels::Opaque),
+            Pixels::Alpha(_) => RgbaImage::from_raw(to.width, to.height, bytes).map(Pixels::Alpha),
+        };
+        scaled.unwrap_or_else(|| self.clone())
+    }
+}
+
+/// The size of the rendition of an image of this size: never larger, the same shape.
+///
+/// The long side is at most [`Limits::long_side`], or more, up to [`Limits::longest_side`], as long as the short
+/// side would otherwise fall under [`Limits::short_side`]; [`Limits::rendition_pixels`] holds in any case.
+pub fn rendition_size(size: Size, limits: &Limits) -> Size {
+    let (long, short) = (size.width.max(size.height), size.width.min(size.height));
+    let (long, short) = (f64::from(long), f64::from(short));
+    let by_long = f64::from(limits.long_side) / long;
+    let by_short = f64::from(limits.short_side) / short;
+    let by_longest = f64::from(limits.longest_side) / long;
+    let by_area = (limits.rendition_pixels as f64 / (long * short)).sqrt();
+    let scale = by_long.max(by_short).min(by_longest).min(by_area).min(1.0);
+    if scale >= 1.0 {
+        return size;
+    }
+    let side = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
+    Size { width: side(size.width), height: side(size.height) }
+}
+
+/// Decodes an uploaded image and scales it to its rendition. The same bytes give the same pixels.
+///
+/// # Errors
+/// A [`Rejection`] that says what was found.
+pub fn intake(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
+    let pixels = decode(bytes, limits)?;
+    let size = rendition_size(pixels.size(), limits);
+    Ok(pixels.resized(size))
+}
+
+/// Decodes an image at its own size.
+///
+/// # Errors
+/// A [`Rejection`] that says what was found.
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
+    if bytes.is_empty() {
+        return Err(Rejection::Empty);
+    }
+    if bytes.len() > limits.image_bytes {
+        return Err(Rejection::TooManyBytes { limit: limits.image_bytes });
+    }
+    let input = Cursor::new(bytes);
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Jpeg) => decode_jpeg(bytes, limits),
+        Ok(ImageFormat::Png) => {
+            finish(PngDecoder::with_limits(input, decoder_limits(limits)).map_err(reason)?, limits)
+        }
+        Ok(ImageFormat::Gif) => {
+            check_size(GifDecoder::new(input.clone()).map_err(reason)?.dimensions(), 8, limits)?;
+            let decoder = GifDecoder::new(input.clone()).map_err(reason)?;
+            let frames = decoder.into_frames().take(2).collect::<Result<Vec<_>, _>>().map_err(reason)?;
+            match frames.len() {
+                0 => Err(Rejection::Incomplete),
+                1 => finish(GifDecoder::new(input).map_err(reason)?, limits),
+                _ => Err(Rejection::Animated),
+            }
+        }
+        Ok(ImageFormat::WebP) => {
+            let decoder = WebPDecoder::new(input).map_err(reason)?;
+            if decoder.has_animation() {
+                return Err(Rejection::Animated);
+            }
+            finish(decoder, limits)
+        }
+        _ => Err(Rejection::Unsupported { found: looks_like(bytes) }),
+    }
+}
+
+fn looks_like(bytes: &[u8]) -> &'static str {
+    let start = bytes.trim_ascii_start();
+    let begins =
+        |text: &str| start.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text.as_bytes()));
+    if bytes.get(4..8) == Some(b"ftyp") {
+        match bytes.get(8..12) {
+            Some(b"avif" | b"avis") => "it looks like AVIF",
+            Some(b"heic" | b"heix" | b"hevc" | b"mif1" | b"msf1") => "it looks like HEIC",
+            _ => "it looks like a video",
+        }
+    } else if begins("<svg") || begins("<?xml") {
+        "it looks like SVG"
+    } else if begins("<!doctype") || begins("<html") {
+        "it looks like a web page"
+    } else if begins("%PDF") {
+        "it looks like PDF"
+    } else if begins("BM") {
+        "it looks like BMP"
+    } else if begins("II*\0") || begins("MM\0*") {
+        "it looks like TIFF"
+    } else {
+        "its kind is unknown"
+    }
+}
+
+fn decoder_limits(limits: &Limits) -> image::Limits {
+    let mut bounds = image::Limits::no_limits();
+    bounds.max_alloc = Some(limits.decode_bytes);
+    bounds
+}
+
+/// Checks an image's size from its header; `bytes_per_pixel` is what decoding takes in all.
+fn check_size(size: (u32, u32), bytes_per_pixel: u64, limits: &Limits) -> Result<(), Rejection> {
+    let (width, height) = size;
+    let area = u64::from(width) * u64::from(height);
+    if area > limits.image_pixels {
+        return Err(Rejection::TooManyPixels { width, height, limit: limits.image_pixels });
+    }
+    if area.saturating_mul(bytes_per_pixel) > limits.decode_bytes {
+        return Err(Rejection::TooMuchMemory { limit: limits.decode_bytes });
+    }
+    Ok(())
+}
+
+fn reason(error: ImageError) -> Rejection {
+    match error {
+        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Rejection::Incomplete
+        }
+        _ => Rejection::Corrupt,
+    }
+}
+
+fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
+    let side = usize::from(u16::MAX);
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(side)
+        .set_max_height(side)
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(|_| Rejection::Corrupt)?;
+    let info = decoder.info().ok_or(Rejection::Corrupt)?;
+    let size = (u32::from(info.width), u32::from(info.height));
+    // Three bytes a pixel decoded, and, if progressive, two for each of up to three coefficients.
+    check_size(size, 3 + 6, limits).or_else(|rejection| match rejection {
+        // A baseline file keeps no coefficients.
+        Rejection::TooMuchMemory { .. } if !is_progressive(bytes) => check_size(size, 4, limits),
+        rejection => Err(rejection),
+    })?;
+    let pixels = decoder.decode().map_err(|_| Rejection::Incomplete)?;
+    let orientation = decoder
+        .exif()
+        .and_then(|exif| Orientation::from_exif_chunk(exif))
+        .unwrap_or(Orientation::NoTransforms);
+    let image = RgbImage::from_raw(size.0, size.1, pixels).ok_or(Rejection::Corrupt)?;
+    let profile = decoder.icc_profile();
+    Ok(upright_srgb(DynamicImage::ImageRgb8(image), orientation, profile.as_deref()))
+}
+
+/// Whether a JPEG file has a progressive frame header (SOF2) before its first scan.
+fn is_progressive(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some([0xFF, marker, high, low]) = bytes.get(at..at + 4) {
+        match marker {
+            0xC2 => return true,
+            0xDA => return false,
+            _ => at += 2 + usize::from(u16::from_be_bytes([*high, *low])),
+        }
+    }
+    false
+}
+
+fn finish(mut decoder: impl ImageDecoder, limits: &Limits) -> Result<Pixels, Rejection> {
+    // Decoded pixels, and up to as much again inside the decoder.
+    let bytes_per_pixel = 2 * u64::from(decoder.color_type().bytes_per_pixel());
+    check_size(decoder.dimensions(), bytes_per_pixel, limits)?;
+    decoder.set_limits(decoder_limits(limits)).map_err(reason)?;
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let profile = decoder.icc_profile().unwrap_or_default();
+    let image = DynamicImage::from_decoder(decoder).map_err(reason)?;
+    Ok(upright_srgb(image, orientation, profile.as_deref()))
+}
+
+/// Turns upright, converts to eight-bit sRGB, and drops an alpha channel that hides nothing.
+fn upright_srgb(mut image: DynamicImage, orientation: Orientation, profile: Option<&[u8]>) -> Pixels {
+    image.apply_orientation(orientation);
+    let has_alpha = image.color().has_alpha();
+    let mut rgba = image.into_rgba8();
+    if let Some(profile) = profile {
+        convert(&mut rgba, profile);
+    }
+    if has_alpha && rgba.pixels().any(|pixel| pixel.0[3] < 255) {
+        Pixels::Alpha(rgba)
+    } else {
+        Pixels::Opaque(DynamicImage::ImageRgba8(rgba).into_rgb8())
+    }
+}
+
+/// Converts from an RGB profile to sRGB; other and broken profiles are ignored, as browsers do.
+fn convert(image: &mut RgbaImage, profile: &[u8]) {
+    let Ok(profile) = ColorProfile::new_from_slice(profile) else { return };
+    if profile.color_space != DataColorSpace::Rgb {
+        return;
+    }
+    let options = TransformOptions::default();
+    let srgb = ColorProfile::new_srgb();
+    let Ok(transform) = profile.create_transform_8bit(Layout::Rgba, &srgb, Layout::Rgba, options) else {
+        return;
+    };
+    let mut converted = vec![0; image.as_raw().len()];
+    if transform.transform(image.as_raw(), &mut converted).is_ok() {
+        image.copy_from_slice(&converted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::samples;
+
+    fn limits() -> Limits {
+        Limits::default()
+    }
+
+    fn encoded(format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        samples::photograph(61, 43, 5).write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    const FORMATS: [ImageFormat; 4] =
+        [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Gif, ImageFormat::WebP];
+
+    #[test]
+    fn every_format_is_taken_in() {
+        for format in FORMATS {
+            let pixels = intake(&encoded(format), &limits()).unwrap();
+            assert_eq!(pixels.size(), Size { width: 61, height: 43 }, "{format:?}");
+            assert!(matches!(pixels, Pixels::Opaque(_)), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn a_cut_file_is_refused_unless_no_pixel_is_missing() {
+        for format in FORMATS {
+            let bytes = encoded(format);
+            let whole = intake(&bytes, &limits()).unwrap();
+            for cut in (0..bytes.len()).step_by(7) {
+                if let Ok(pixels) = intake(&bytes[..cut], &limits()) {
+                    assert_eq!(pixels, whole, "{format:?} cut to {cut} of {}", bytes.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_files_are_told_by_content() {
+        let unsupported = |bytes: &[u8]| match decode(bytes, &limits()) {
+            Err(Rejection::Unsupported { found }) => found,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(unsupported(b"  <svg xmlns='x'/>"), "it looks like SVG");
+        assert_eq!(unsupported(b"<!DOCTYPE html>"), "it looks like a web page");
+        assert_eq!(unsupported(b"\0\0\0\x18ftypheic"), "it looks like HEIC");
+        assert_eq!(unsupported(b"hello"), "its kind is unknown");
+        assert_eq!(decode(b"", &limits()), Err(Rejection::Empty));
+    }
+
+    #[test]
+    fn transparency_is_kept_and_a_needless_alpha_channel_dropped() {
+        let mut image = DynamicImage::ImageRgb8(samples::photograph(20, 20, 1)).into_rgba8();
+        let png = |image: &RgbaImage| {
+            let mut bytes = Cursor::new(Vec::new());
+            image.write_to(&mut bytes, ImageFormat::Png).unwrap();
+            bytes.into_inner()
+        };
+        assert!(matches!(intake(&png(&image), &limits()), Ok(Pixels::Opaque(_))));
+        image.get_pixel_mut(3, 3).0[3] = 0;
+        assert!(matches!(intake(&png(&image), &limits()), Ok(Pixels::Alpha(_))));
+    }
+
+    #[test]
+    fn renditions_follow_the_rule() {
+        let size = |width, height| {
+            let size = rendition_size(Size { width, height }, &Limits::default());
+            (size.width, size.height)
+        };
+        assert_eq!(size(800, 600), (800, 600));
+        assert_eq!(size(4000, 3000), (2048, 1536));
+        assert_eq!(size(3000, 4000), (1536, 2048));
+        assert_eq!(size(1080, 7000), (1080, 7000));
+        assert_eq!(size(1080, 12_000), (737, 8192));
+        assert_eq!(size(1, 20_000), (1, 8192));
+    }
+
+    #[test]
+    fn a_lying_header_costs_nothing() {
+        let mut png = encoded(ImageFormat::Png);
+        png[16..20].copy_from_slice(&50_000u32.to_be_bytes());
+        png[20..24].copy_from_slice(&50_000u32.to_be_bytes());
+        assert!(decode(&png, &limits()).is_err());
+        let mut gif = encoded(ImageFormat::Gif);
+        gif[6..10].copy_from_slice(&[0x50, 0xC3, 0x50, 0xC3]);
+        assert!(matches!(decode(&gif, &limits()), Err(Rejection::TooManyPixels { width: 50_000, .. })));
+        let mut jpeg = encoded(ImageFormat::Jpeg);
+        let frame = jpeg.windows(2).position(|marker| marker == [0xFF, 0xC0]).unwrap();
+        jpeg[frame + 5..frame + 9].copy_from_slice(&[0xC3, 0x50, 0xC3, 0x50]);
+        assert!(matches!(decode(&jpeg, &limits()), Err(Rejection::TooManyPixels { width: 50_000, .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(format in 0usize..4, at in 0usize..4000, value: u8, cut in 0usize..4000) {
+            let mut bytes = encoded(FORMATS[format]);
+            let len = bytes.len();
+            bytes[at % len] = value;
+            bytes.truncate(len - cut % (len / 4));
+            drop(decode(&bytes, &limits()));
+        }
+    }
+}

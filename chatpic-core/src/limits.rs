@@ -1,0 +1,95 @@
+//! Every bound that ChatPic keeps, in one value.
+
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Every bound that ChatPic keeps; each field can be set, the defaults are the contract's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Images in one share, at most.
+    pub images: usize,
+    /// Bytes of one uploaded image, at most.
+    pub image_bytes: usize,
+    /// Pixels of one uploaded still, at most; checked from the header.
+    pub image_pixels: u64,
+    /// Bytes that decoding one image may take, at most; checked from the header.
+    pub decode_bytes: u64,
+    /// Long side of a rendition in pixels, at most.
+    pub long_side: u32,
+    /// Short side in pixels under which a rendition may grow longer than [`Limits::long_side`].
+    pub short_side: u32,
+    /// Long side in pixels, at most, of such a long and narrow rendition.
+    pub longest_side: u32,
+    /// Pixels of a rendition, at most.
+    pub rendition_pixels: u64,
+    /// How long a share lives when its uploader says nothing.
+    pub default_expiry: Duration,
+    /// The shortest life of a share.
+    pub min_expiry: Duration,
+    /// How far ahead a share's end may lie, at any time.
+    pub max_expiry: Duration,
+    /// The greatest view limit that an uploader can set.
+    pub max_views: u32,
+    /// Views of a share without a view limit, at most.
+    pub unlimited_views: u32,
+    /// Characters of a password after NFC, at most.
+    pub password_chars: usize,
+    /// A viewing session ends when nothing was loaded for so long.
+    pub session_idle: Duration,
+    /// A viewing session ends after so long whatever is done.
+    pub session_absolute: Duration,
+    /// A nonce opens the same session again for so long.
+    pub nonce_replay: Duration,
+    /// How long the ledger is kept after a share's end when its uploader says nothing.
+    pub default_ledger: Duration,
+    /// How long the ledger can be kept at most.
+    pub max_ledger: Duration,
+    /// Wrong passwords of one address for one share within [`Limits::wrong_password_window`].
+    pub wrong_passwords_per_address: u32,
+    /// Wrong passwords of all addresses for one share within [`Limits::wrong_password_window`].
+    pub wrong_passwords_per_share: u32,
+    /// The time over which wrong passwords are counted.
+    pub wrong_password_window: Duration,
+    /// Traces of one share within a day.
+    pub traces_per_day: u32,
+    /// An upload not committed after so long is given up, and the sweep deletes what it left.
+    pub upload_timeout: Duration,
+    /// Images decoded, marked or traced at the same time, and passwords hashed at the same time.
+    pub workers: usize,
+    /// Jobs that may wait for a worker; one more is refused as busy.
+    pub queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            images: 10,
+            image_bytes: 10 * 1024 * 1024,
+            image_pixels: 64_000_000,
+            decode_bytes: 512 * 1024 * 1024,
+            long_side: 2048,
+            short_side: 1080,
+            longest_side: 8192,
+            rendition_pixels: 8_000_000,
+            default_expiry: 7 * DAY,
+            min_expiry: Duration::from_secs(60),
+            max_expiry: 30 * DAY,
+            max_views: 10_000,
+            unlimited_views: 100_000,
+            password_chars: 128,
+            session_idle: Duration::from_secs(10 * 60),
+            session_absolute: Duration::from_secs(60 * 60),
+            nonce_replay: Duration::from_secs(60),
+            default_ledger: 90 * DAY,
+            max_ledger: 90 * DAY,
+            wrong_passwords_per_address: 10,
+            wrong_passwords_per_share: 100,
+            wrong_password_window: Duration::from_secs(10 * 60),
+            traces_per_day: 30,
+            upload_timeout: Duration::from_secs(60 * 60),
+            workers: 2,
+            queue: 64,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The two marks of a copy: the session ID drawn on it, and the forensic mark that nobody sees.
+//!
+//! Every copy of an image carries a faint pattern that only the holder of the share's [`MarkKey`] can read. A
+//! *pilot* of plane waves, the same in every copy, tells a tracer how a leak was cropped and scaled. A *data
+//! carrier*, cut into segments, spells the session's secret codeword by the sign of each segment. A segment is
+//! one restart interval of a JPEG file, so two encoded variants of an image are enough: a copy is spliced from
+//! them without touching a pixel.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `key`, `code` | keys and the secret codewords |
+//! | `layout`, `carrier`, `shape` | segments, the two patterns, how strong they may be where |
+//! | `embed`, `jpeg`, `prepared` | marking pixels; preparing and splicing files |
+//! | `spectrum`, `sync`, `refine`, `locate`, `warp` | finding how a leak lies on an image, by the pilot alone |
+//! | `chips`, `trace` | reading the segments' signs; naming sessions |
+//! | `label`, `visible` | the drawn session ID |
+
+mod carrier;
+mod chips;
+mod code;
+mod embed;
+mod jpeg;
+mod key;
+mod label;
+mod layout;
+mod locate;
+mod plane;
+mod prepared;
+mod record;
+mod refine;
+mod shape;
+mod spectrum;
+mod spread;
+mod sync;
+mod trace;
+pub(crate) mod visible;
+mod warp;
+
+pub use embed::{copy_rgba, embed_rgb, embed_rgba, record_of};
+pub use key::{ImageKey, MarkKey};
+pub use label::{Label, LabelPixel};
+pub use prepared::{Prepared, PreparedRendition, prepare};
+pub use record::{Chroma, MarkError, MarkRecord, Size};
+pub use trace::{Match, Suspect, Trace, trace};

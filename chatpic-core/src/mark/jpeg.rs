@@ -1,0 +1,183 @@
+//! JPEG files with one restart interval per segment (ITU-T T.81), and taking them apart.
+//!
+//! All files use the standard Huffman tables and are encoded from pixels padded to whole units. A segment's bytes then
+//! depend on its own pixels only, and segments of files with equal settings can be exchanged.
+
+use image::RgbImage;
+use libjpeg_turbo_rs::{Decoder, Encoder, JpegError, PixelFormat, Subsampling};
+
+use super::record::{Chroma, MarkError, Size};
+
+/// The quality of served files on libjpeg's scale of 1-100.
+const QUALITY: u8 = 88;
+
+/// A JPEG file cut at its restart markers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// Everything up to the entropy-coded data.
+    pub header: Vec<u8>,
+    /// The entropy-coded segments, without restart markers.
+    pub segments: Vec<Vec<u8>>,
+}
+
+impl Parts {
+    /// Cuts a baseline JPEG file with one scan.
+    pub fn cut(jpeg: &[u8]) -> Result<Self, MarkError> {
+        let start = scan_start(jpeg).ok_or_else(|| MarkError::Jpeg("no scan".into()))?;
+        let (header, data) = jpeg.split_at(start);
+        let mut segments = Vec::new();
+        let mut segment = 0;
+        let mut i = 0;
+        while i + 1 < data.len() {
+            match (data[i], data[i + 1]) {
+                (0xff, 0xd0..=0xd7) => {
+                    segments.push(data[segment..i].to_vec());
+                    i += 2;
+                    segment = i;
+                }
+                (0xff, 0x00) => i += 2,
+                (0xff, _) => break,
+                _ => i += 1,
+            }
+        }
+        segments.push(data[segment..i.min(data.len())].to_vec());
+        Ok(Self { header: header.to_vec(), segments })
+    }
+}
+
+/// A whole file from its header and segments.
+pub(crate) fn join<'a>(header: &[u8], segments: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut out = header.to_vec();
+    for (j, segment) in segments.enumerate() {
+        if j > 0 {
+            out.extend([0xff, 0xd0 + ((j - 1) % 8) as u8]);
+        }
+        out.extend(segment);
+    }
+    out.extend([0xff, 0xd9]);
+    out
+}
+
+/// Calls `visit(marker, offset of its payload)` for each marker segment up to the scan; gives the offset behind SOS.
+fn walk(jpeg: &[u8], mut visit: impl FnMut(u8, usize)) -> Option<usize> {
+    let mut at = 2;
+    loop {
+        let (&fill, &marker) = (jpeg.get(at)?, jpeg.get(at + 1)?);
+        if fill != 0xff {
+            return None;
+        }
+        let length = usize::from(u16::from_be_bytes([*jpeg.get(at + 2)?, *jpeg.get(at + 3)?]));
+        visit(marker, at + 4);
+        at += 2 + length.max(2);
+        if marker == 0xda {
+            return (at <= jpeg.len()).then_some(at);
+        }
+    }
+}
+
+fn scan_start(jpeg: &[u8]) -> Option<usize> {
+    walk(jpeg, |_, _| ())
+}
+
+/// Writes another image size into the frame header (SOF0).
+pub(crate) fn set_size(jpeg: &mut [u8], size: Size) -> Result<(), MarkError> {
+    let mut frame = None;
+    walk(jpeg, |marker, at| {
+        if (0xc0..=0xc2).contains(&marker) {
+            frame = Some(at + 1);
+        }
+    });
+    let field = frame
+        .and_then(|at| jpeg.get_mut(at..at + 4))
+        .ok_or_else(|| MarkError::Jpeg("no frame header".into()))?;
+    let side = |v: u32| u16::try_from(v).map_err(|_| MarkError::Jpeg("side above 65535".into()));
+    field[..2].copy_from_slice(&side(size.height)?.to_be_bytes());
+    field[2..].copy_from_slice(&side(size.width)?.to_be_bytes());
+    Ok(())
+}
+
+/// Encodes an image with restart intervals of `run` units, or none for 0.
+pub(crate) fn encode(image: &RgbImage, chroma: Chroma, run: usize) -> Result<Vec<u8>, MarkError> {
+    encode_at(image, chroma, run, QUALITY)
+}
+
+/// [`encode`] at another quality.
+pub(crate) fn encode_at(
+    image: &RgbImage,
+    chroma: Chroma,
+    run: usize,
+    quality: u8,
+) -> Result<Vec<u8>, MarkError> {
+    let mcu = chroma.mcu() as u32;
+    let size = Size { width: image.width(), height: image.height() };
+    if size.pixels() == 0 {
+        return Err(MarkError::TooSmall);
+    }
+    let padded;
+    let (width, height) = (size.width.next_multiple_of(mcu), size.height.next_multiple_of(mcu));
+    let pixels = if (width, height) == (size.width, size.height) {
+        image
+    } else {
+        padded = RgbImage::from_fn(width, height, |x, y| {
+            *image.get_pixel(x.min(size.width - 1), y.min(size.height - 1))
+        });
+        &padded
+    };
+    let subsampling = match chroma {
+        Chroma::Half => Subsampling::S420,
+        Chroma::Full => Subsampling::S444,
+    };
+    let mut encoder = Encoder::new(pixels.as_raw(), width as usize, height as usize, PixelFormat::Rgb)
+        .quality(quality)
+        .subsampling(subsampling);
+    if run > 0 {
+        encoder = encoder
+            .restart_blocks(u16::try_from(run).map_err(|_| MarkError::Jpeg("restart interval".into()))?);
+    }
+    let mut jpeg = encoder.encode().map_err(error)?;
+    set_size(&mut jpeg, size)?;
+    Ok(jpeg)
+}
+
+/// Decodes a file of our own to RGB. Chroma is repeated, not interpolated, so that decoding and encoding again keeps
+/// it and segments stay independent.
+pub(crate) fn decode(jpeg: &[u8]) -> Result<RgbImage, MarkError> {
+    let mut decoder = Decoder::new(jpeg).map_err(error)?;
+    decoder.set_output_format(PixelFormat::Rgb);
+    decoder.set_fast_upsample(true);
+    let image = decoder.decode_image().map_err(error)?;
+    RgbImage::from_raw(image.width as u32, image.height as u32, image.data)
+        .ok_or_else(|| MarkError::Jpeg("short image".into()))
+}
+
+fn error(error: JpegError) -> MarkError {
+    MarkError::Jpeg(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mark::embed::tests::picture;
+
+    #[test]
+    fn a_file_cut_and_joined_is_the_same_file_with_the_true_size() {
+        for (width, height, chroma, run) in
+            [(133, 97, Chroma::Half, 4), (64, 64, Chroma::Full, 1), (50, 41, Chroma::Half, 3)]
+        {
+            let image = picture(width, height);
+            let jpeg = encode(&image, chroma, run).unwrap();
+            let parts = Parts::cut(&jpeg).unwrap();
+            assert_eq!(join(&parts.header, parts.segments.iter().map(Vec::as_slice)), jpeg);
+            let units = width.div_ceil(chroma.mcu() as u32) * height.div_ceil(chroma.mcu() as u32);
+            assert_eq!(parts.segments.len(), (units as usize).div_ceil(run));
+            assert_eq!(decode(&jpeg).unwrap().dimensions(), (width, height));
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_jpeg_give_an_error() {
+        for bytes in [&b""[..], b"\xff\xd8", b"\xff\xd8\xff\xda\xff\xff", b"no picture at all"] {
+            assert!(Parts::cut(bytes).is_err() && decode(bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! One channel of floating-point samples, and the smoothing the mark is built on.
+
+use image::RgbImage;
+
+/// A grey image: `width * height` samples, row by row, in grey levels of 0-255 unless said otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Plane {
+    pub width: usize,
+    pub height: usize,
+    pub data: Vec<f32>,
+}
+
+impl Plane {
+    /// A plane of zeros.
+    pub fn new(width: usize, height: usize) -> Self {
+        Self { width, height, data: vec![0.0; width * height] }
+    }
+
+    /// The luma of an RGB image, by the weights JFIF uses.
+    pub fn from_luma(image: &RgbImage) -> Self {
+        let data = image
+            .pixels()
+            .map(|p| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2]))
+            .collect();
+        Self { width: image.width() as usize, height: image.height() as usize, data }
+    }
+
+    /// One row of samples.
+    pub fn row(&self, y: usize) -> &[f32] {
+        &self.data[y * self.width..(y + 1) * self.width]
+    }
+
+    /// Each sample through `f`.
+    pub fn map(&self, f: impl Fn(f32) -> f32) -> Self {
+        Self { width: self.width, height: self.height, data: self.data.iter().map(|&v| f(v)).collect() }
+    }
+
+    /// Each sample with its neighbour of the same place in `other`, which has the same size.
+    pub fn zip_map(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        debug_assert_eq!((self.width, self.height), (other.width, other.height));
+        let data = self.data.iter().zip(&other.data).map(|(&a, &b)| f(a, b)).collect();
+        Self { width: self.width, height: self.height, data }
+    }
+
+    /// The root of the mean square of all samples.
+    pub fn rms(&self) -> f32 {
+        let sum: f64 = self.data.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
+        (sum / self.data.len().max(1) as f64).sqrt() as f32
+    }
+
+    /// Gaussian smoothing with standard deviation `sigma` pixels; the border mirrors (reflect 101).
+    ///
+    /// Small deviations are convolved with the kernel, cut at 3.5 sigma; large ones are three box means, whose cost
+    /// does not grow with sigma (Wells, "Efficient synthesis of Gaussian filters by cascaded uniform filters", 1986).
+    pub fn gaussian(&self, sigma: f32) -> Self {
+        if sigma > LARGEST_KERNEL {
+            return box_radii(sigma).into_iter().fold(self.clone(), |plane, radius| plane.box_mean(radius));
+        }
+        let radius = (3.5 * sigma).ceil().max(1.0) as usize;
+        let mut half: Vec<f32> = (0..=radius).map(|i| (-0.5 * (i as f32 / sigma).powi(2)).exp()).collect();
+        let total = half[0] + 2.0 * half[1..].iter().sum::<f32>();
+        half.iter_mut().for_each(|v| *v /= total);
+        self.convolve(&half)
+    }
+
+    /// The mean over squares of `2 * radius + 1` pixels; the border mirrors.
+    pub fn box_mean(&self, radius: usize) -> Self {
+        let (w, h, r) = (self.width, self.height, radius as isize);
+        let scale = 1.0 / (2 * radius + 1) as f64;
+        let mut rows = Self::new(w, h);
+        for (input, out) in self.data.chunks_exact(w.max(1)).zip(rows.data.chunks_exact_mut(w.max(1))) {
+            let at = |x: isize| f64::from(input[mirror(x, w)]);
+            let mut sum: f64 = (-r..r).map(at).sum();
+            for (x, out) in (0isize..).zip(out) {
+                sum += at(x + r);
+                *out = (sum * scale) as f32;
+                sum -= at(x - r);
+            }
+        }
+        let mut result = Self::new(w, h);
+        let mut sums = vec![0f64; w];
+        let add = |sums: &mut [f64], y: isize, sign: f64| {
+            sums.iter_mut().zip(rows.row(mirror(y, h))).for_each(|(sum, v)| *sum += sign * f64::from(*v));
+        };
+        for y in -r..if h > 0 { r } else { -r } {
+            add(&mut sums, y, 1.0);
+        }
+        for (y, out) in (0isize..).zip(result.data.chunks_exact_mut(w.max(1))) {
+            add(&mut sums, y + r, 1.0);
+            out.iter_mut().zip(&sums).for_each(|(out, sum)| *out = (sum * scale) as f32);
+            add(&mut sums, y - r, -1.0);
+        }
+        result
+    }
+
+    /// Scaled by area averaging; for making smaller.
+    pub fn resized(&self, width: usize, height: usize) -> Self {
+        let mut rows = Self::new(width, self.height);
+        let lines = self.data.chunks_exact(self.width.max(1)).zip(rows.data.chunks_exact_mut(width.max(1)));
+        for (source, target) in lines {
+            for (x, out) in target.iter_mut().enumerate() {
+                *out = shares(x, self.width, width).map(|(at, share)| source[at] * share).sum();
+            }
+        }
+        let mut result = Self::new(width, height);
+        for (y, target) in result.data.chunks_exact_mut(width.max(1)).enumerate() {
+            for (at, share) in shares(y, self.height, height) {
+                target.iter_mut().zip(rows.row(at)).for_each(|(out, v)| *out += v * share);
+            }
+        }
+        result
+    }
+
+    /// Convolution of rows and columns with a symmetric kernel, given by its centre and right half.
+    fn convolve(&self, half: &[f32]) -> Self {
+        let (w, h, r) = (self.width, self.height, half.len() - 1);
+        if w == 0 || h == 0 {
+            return self.clone();
+        }
+        let mut rows = Self::new(w, h);
+        let mut padded = vec![0.0f32; w + 2 * r];
+        for (input, out) in self.data.chunks_exact(w).zip(rows.data.chunks_exact_mut(w)) {
+            padded[r..r + w].copy_from_slice(input);
+            for i in 1..=r {
+                padded[r - i] = input[mirror(-(i as isize), w)];
+                padded[r + w + i - 1] = input[mirror((w + i - 1) as isize, w)];
+            }
+            weigh_sum(out, &padded[r..r + w], half, |i| {
+                (&padded[r - i..r - i + w], &padded[r + i..r + i + w])
+            });
+        }
+        let mut out = Self::new(w, h);
+        for (y, line) in out.data.chunks_exact_mut(w).enumerate() {
+            let at = |i: isize| rows.row(mirror(y as isize + i, h));
+            weigh_sum(line, at(0), half, |i| (at(-(i as isize)), at(i as isize)));
+        }
+        out
+    }
+}
+
+/// `out = half[0] * centre + sum of half[i] * (left_i + right_i)`, in short pieces so that the sums stay in registers.
+fn weigh_sum<'a>(
+    out: &mut [f32],
+    centre: &[f32],
+    half: &[f32],
+    pair: impl Fn(usize) -> (&'a [f32], &'a [f32]),
+) {
+    for (o, &c) in out.iter_mut().zip(centre) {
+        *o = c * half[0];
+    }
+    for (i, &k) in half.iter().enumerate().skip(1) {
+        let (a, b) = pair(i);
+        for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) {
+            *o += k * (a + b);
+        }
+    }
+}
+
+/// Above this deviation a Gaussian is made of box means.
+const LARGEST_KERNEL: f32 = 2.0;
+
+/// Three box radii whose joint variance comes nearest to `sigma` squared.
+fn box_radii(sigma: f32) -> [usize; 3] {
+    let variance = |radius: usize| ((2 * radius + 1).pow(2) as f32 - 1.0) / 12.0;
+    let radius = (0..).take_while(|r| 3.0 * variance(*r) <= sigma * sigma).last().unwrap_or(0);
+    let missing = sigma * sigma - 3.0 * variance(radius);
+    let wider = (missing / (variance(radius + 1) - variance(radius))).round() as usize;
+    std::array::from_fn(|i| radius + usize::from(i < wider))
+}
+
+/// Which of `from` samples the sample `at` of `to` covers, and the share that each has in it.
+fn shares(at: usize, from: usize, to: usize) -> impl Iterator<Item = (usize, f32)> {
+    let ratio = from as f64 / to as f64;
+    let (start, end) = (at as f64 * ratio, (at + 1) as f64 * ratio);
+    let last = (end.ceil() as usize).min(from);
+    (start as usize..last).map(move |i| {
+        let covered = end.min((i + 1) as f64) - start.max(i as f64);
+        (i, (covered / ratio) as f32)
+    })
+}
+
+/// The place inside `0..n` that mirrors `i` without repeating the edge (reflect 101).
+fn mirror(i: isize, n: usize) -> usize {
+    if n < 2 {
+        return 0;
+    }
+    let period = 2 * (n - 1);
+    let i = i.rem_euclid(period as isize) as usize;
+    i.min(period - i)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition, sample by sample.
+    fn slow(plane: &Plane, half: &[f32]) -> Plane {
+        let r = half.len() as isize - 1;
+        let mut out = Plane::new(plane.width, plane.height);
+        for y in 0..plane.height {
+            for x in 0..plane.width {
+                let mut sum = 0.0;
+                for dy in -r..=r {
+                    for dx in -r..=r {
+                        let v = plane.row(mirror(y as isize + dy, plane.height))
+                            [mirror(x as isize + dx, plane.width)];
+                        sum += v * half[dx.unsigned_abs()] * half[dy.unsigned_abs()];
+                    }
+                }
+                out.data[y * plane.width + x] = sum;
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn the_fast_convolution_is_the_definition_also_where_the_kernel_is_wider_than_the_plane() {
+        for (w, h) in [(1, 1), (2, 3), (9, 5), (17, 1)] {
+            let mut plane = Plane::new(w, h);
+            plane.data.iter_mut().enumerate().for_each(|(i, v)| *v = ((i * 37) % 23) as f32);
+            let half = [0.4, 0.2, 0.07, 0.02, 0.01];
+            let (fast, slow) = (plane.convolve(&half), slow(&plane, &half));
+            assert!(fast.data.iter().zip(&slow.data).all(|(a, b)| (a - b).abs() < 1e-3));
+        }
+    }
+
+    #[test]
+    fn box_means_are_the_definition_and_three_come_near_a_gaussian() {
+        for (w, h, radius) in [(1, 1, 3), (2, 3, 4), (19, 15, 2)] {
+            let mut plane = Plane::new(w, h);
+            plane.data.iter_mut().enumerate().for_each(|(i, v)| *v = ((i * 37) % 23) as f32);
+            let slow = slow(&plane, &vec![1.0 / (2 * radius + 1) as f32; radius + 1]);
+            let fast = plane.box_mean(radius);
+            assert!(fast.data.iter().zip(&slow.data).all(|(a, b)| (a - b).abs() < 1e-3));
+        }
+        for sigma in [2.4f32, 3.0, 6.4, 8.0, 20.0] {
+            let variance: f32 =
+                box_radii(sigma).iter().map(|r| ((2 * r + 1).pow(2) as f32 - 1.0) / 12.0).sum();
+            assert!((variance.sqrt() / sigma - 1.0).abs() < 0.06, "{sigma}: {}", variance.sqrt());
+        }
+    }
+
+    #[test]
+    fn making_smaller_keeps_the_mean() {
+        let mut plane = Plane::new(60, 44);
+        plane.data.iter_mut().enumerate().for_each(|(i, v)| *v = ((i * 37) % 23) as f32);
+        let mean = |p: &Plane| p.data.iter().sum::<f32>() / p.data.len() as f32;
+        assert!((mean(&plane) - mean(&plane.resized(17, 9))).abs() < 1e-2);
+    }
+
+    #[test]
+    fn smoothing_keeps_a_flat_plane() {
+        let flat = Plane::new(31, 20).map(|_| 77.0);
+        assert!(
+            flat.gaussian(8.0).data.iter().chain(&flat.box_mean(6).data).all(|v| (v - 77.0).abs() < 1e-2)
+        );
+    }
+}

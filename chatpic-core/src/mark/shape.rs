@@ -1,0 +1,91 @@
+//! How strong the mark may be at each pixel.
+
+use super::plane::Plane;
+
+/// The amplitude of the mark in grey levels, from the texture around each pixel.
+///
+/// `alpha = min(floor + 0.13 * texture, cap)`. The floor is 0.6 grey levels, and up to 0.9 on drawings and screens, whose
+/// flat grounds would else round the mark away. The cap starts at 4 and is lowered until the rms amplitude meets its
+/// bound, which spares busy regions before quiet ones.
+pub(crate) fn alpha(luma: &Plane, floor: Floor) -> Plane {
+    let flat = match floor {
+        Floor::Photo => 0.0,
+        Floor::Adaptive => (flat_fraction(luma) / 0.3).min(1.0),
+    };
+    let floor = 0.6 + 0.3 * flat;
+    let bound = 1.75 - 0.45 * flat;
+    let alpha = texture(luma).map(|t| floor + 0.13 * t);
+    let mut cap = 4.0f32;
+    while cap > floor && alpha.map(|a| a.min(cap)).rms() > bound {
+        cap *= 0.95;
+    }
+    let cap = cap.max(floor);
+    alpha.map(|a| a.min(cap))
+}
+
+/// Which floor [`alpha`] uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Floor {
+    /// The photographs' floor: for weighing a leak, which may have lost its flat grounds.
+    Photo,
+    /// Raised on flat images: for embedding and for the original.
+    Adaptive,
+}
+
+/// Local activity in grey levels: the root of the smallest of five overlapping 13 x 13 means of the squared detail,
+/// so that a lone edge does not pass for texture.
+fn texture(luma: &Plane) -> Plane {
+    let detail = luma.zip_map(&luma.gaussian(3.0), |v, smooth| (v - smooth) * (v - smooth)).box_mean(6);
+    let (w, h) = (detail.width, detail.height);
+    let mut least = detail.clone();
+    for y in 0..h {
+        for row in [y.saturating_sub(8), (y + 8).min(h - 1)] {
+            let row = detail.row(row);
+            for (x, out) in least.data[y * w..(y + 1) * w].iter_mut().enumerate() {
+                *out = out.min(row[x.saturating_sub(8)]).min(row[(x + 8).min(w - 1)]);
+            }
+        }
+    }
+    least.gaussian(3.0).map(|v| v.max(0.0).sqrt())
+}
+
+/// The share of 8 x 8 blocks whose brightest and darkest sample differ by at most one grey level, between 0 and 1:
+/// near 0 for photographs, often above 0.3 for drawings and screens.
+pub(crate) fn flat_fraction(luma: &Plane) -> f32 {
+    let (columns, rows) = (luma.width / 8, luma.height / 8);
+    let mut flat = 0;
+    for by in 0..rows {
+        for bx in 0..columns {
+            let samples = (by * 8..by * 8 + 8).flat_map(|y| &luma.row(y)[bx * 8..bx * 8 + 8]);
+            let (low, high) = samples.fold((f32::MAX, f32::MIN), |(low, high), &v| (low.min(v), high.max(v)));
+            flat += usize::from(high - low <= 1.0);
+        }
+    }
+    flat as f32 / (columns * rows).max(1) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texture_earns_more_than_a_flat_ground_and_a_lone_edge_earns_little() {
+        let mut luma = Plane::new(192, 64).map(|_| 100.0);
+        for y in 0..64 {
+            for x in 0..64 {
+                luma.data[y * 192 + x] += if (x * 7 + y * 13) % 11 < 5 { 30.0 } else { -30.0 };
+                luma.data[y * 192 + 128 + x] += if x > 32 { 90.0 } else { 0.0 };
+            }
+        }
+        let alpha = alpha(&luma, Floor::Photo);
+        let (busy, flat, edge) = (alpha.row(32)[32], alpha.row(32)[96], alpha.row(32)[160]);
+        assert!(busy > 4.0 * flat && edge < 2.0 * flat, "{busy} {flat} {edge}");
+    }
+
+    #[test]
+    fn the_flat_fraction_counts_flat_blocks() {
+        let mut luma = Plane::new(32, 16);
+        luma.data[0] = 50.0;
+        assert_eq!(flat_fraction(&luma), 7.0 / 8.0);
+    }
+}

@@ -1,0 +1,72 @@
+//! Sample pictures, made by rule: the same arguments give the same picture.
+
+use std::io::Cursor;
+
+use image::codecs::jpeg::JpegEncoder;
+use image::{ImageFormat, Rgb, RgbImage};
+
+/// A picture like a landscape: a bright sky above, textured ground below, noise at every scale.
+pub fn photograph(width: u32, height: u32, seed: u64) -> RgbImage {
+    let horizon = 0.35 + 0.1 * noise(seed, 1.0, 1.0);
+    RgbImage::from_fn(width, height, |x, y| {
+        let (fx, fy) = (f64::from(x), f64::from(y));
+        let texture: f64 = [(64.0, 1.0), (24.0, 0.7), (9.0, 0.5), (4.0, 0.35), (2.0, 0.2)]
+            .iter()
+            .enumerate()
+            .map(|(octave, (scale, weight))| weight * noise(seed + octave as u64, fx / scale, fy / scale))
+            .sum();
+        let down = fy / f64::from(height);
+        let (base, contrast) = if down < horizon + 0.02 * noise(seed + 9, fx / 40.0, 0.0) {
+            ([150.0, 180.0, 215.0], 14.0)
+        } else {
+            ([110.0, 118.0, 84.0], 46.0)
+        };
+        Rgb(base.map(|v| (v + contrast * texture).clamp(0.0, 255.0) as u8))
+    })
+}
+
+/// A picture like a screenshot: flat grounds, a bar, lines of small marks.
+pub fn flat_graphic(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        let text = y % 24 > 12 && y % 24 < 20 && (x / 3 + y / 24 * 7) % 5 < 2 && x % 200 < 150;
+        match (y < height / 12, text) {
+            (true, _) => Rgb([52, 86, 139]),
+            (false, true) => Rgb([40, 40, 44]),
+            (false, false) => Rgb([250, 250, 250]),
+        }
+    })
+}
+
+/// As a JPEG file of this quality, 1 to 100.
+pub fn jpeg(image: &RgbImage, quality: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    drop(JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(image));
+    bytes
+}
+
+/// As a PNG file.
+pub fn png(image: &RgbImage) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    drop(image.write_to(&mut bytes, ImageFormat::Png));
+    bytes.into_inner()
+}
+
+/// Value noise between -1 and 1, smooth at the scale of 1.
+fn noise(seed: u64, x: f64, y: f64) -> f64 {
+    let corner = |x: f64, y: f64| {
+        let mut hash = seed
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .wrapping_add((x as i64 as u64).wrapping_mul(0xC2B2_AE3D_27D4_EB4F))
+            .wrapping_add((y as i64 as u64).wrapping_mul(0x1656_67B1_9E37_79F9));
+        hash ^= hash >> 31;
+        hash = hash.wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        hash ^= hash >> 29;
+        (hash >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    };
+    let (left, top) = (x.floor(), y.floor());
+    let smooth = |t: f64| t * t * (3.0 - 2.0 * t);
+    let (right, down) = (smooth(x - left), smooth(y - top));
+    let upper = corner(left, top) * (1.0 - right) + corner(left + 1.0, top) * right;
+    let lower = corner(left, top + 1.0) * (1.0 - right) + corner(left + 1.0, top + 1.0) * right;
+    upper * (1.0 - down) + lower * down
+}

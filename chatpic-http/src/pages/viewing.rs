@@ -1,0 +1,254 @@
+//! What a viewer sees: the cover page, which spends nothing, and the viewer.
+
+use askama::Template;
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{Form, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chatpic_core::{
+    Entropy, Error, ImageInfo, LinkAccess, Opening, OsEntropy, Password, SessionToken, ShareId, Unauthorized,
+};
+use data_encoding::BASE64URL_NOPAD;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    Frame, KeyForm, in_words, pasted_key, problem_page, secret_cookie, see_other, share_path, shell, show,
+    with_cookie,
+};
+use crate::App;
+use crate::api::{Width, serve_image};
+use crate::client::{Client, Origin, cookie, share_id};
+use crate::problem::Problem;
+use crate::security::{check_form, form_token};
+
+/// Cookies, each within its share's path.
+const LINK: &str = "chatpic_link";
+pub(super) const SESSION: &str = "chatpic_session";
+
+pub(super) fn router() -> Router<App> {
+    Router::new()
+        .route("/s/{id}", get(cover).post(exchange))
+        .route("/s/{id}/open", post(open))
+        .route("/s/{id}/view", get(view))
+        .route("/s/{id}/current", get(current))
+        .route("/s/{id}/images/{index}", get(image))
+}
+
+#[derive(Template)]
+#[template(path = "cover.html")]
+struct CoverPage {
+    frame: Frame,
+    path: String,
+    images: usize,
+    time_left: String,
+    seconds_left: u64,
+    views_left: Option<u32>,
+    views: u32,
+    password_required: bool,
+    problem: Option<String>,
+    nonce: String,
+    token: String,
+    continues: bool,
+}
+
+async fn cover(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    origin: Origin,
+    headers: HeaderMap,
+) -> Response {
+    let Ok(id) = share_id(&id) else { return shell(&origin, "share", false) };
+    let Some(access) = secret_cookie::<LinkAccess>(&headers, LINK) else {
+        return shell(&origin, "share", false);
+    };
+    cover_page(&app, &origin, &headers, &id, &access, None).await
+}
+
+async fn cover_page(
+    app: &App,
+    origin: &Origin,
+    headers: &HeaderMap,
+    id: &ShareId,
+    access: &LinkAccess,
+    problem: Option<Problem>,
+) -> Response {
+    // A last view may be used up while its session goes on: then there is no cover any more, but a way back.
+    let continues = match secret_cookie::<SessionToken>(headers, SESSION) {
+        Some(token) => app.chatpic.current(id, &token).await.is_ok(),
+        None => false,
+    };
+    let cover = match app.chatpic.check_link(id, access).await {
+        Ok(()) => app.chatpic.cover(id).await,
+        Err(error) => Err(error),
+    };
+    let cover = match cover {
+        Ok(cover) => cover,
+        Err(Error::NotFound) if continues => {
+            return see_other(&format!("{}/view", share_path(origin, 's', id)));
+        }
+        Err(Error::Unauthorized(_)) => return shell(origin, "share", true),
+        Err(error) => return problem_page(origin, error.into(), None),
+    };
+    let mut nonce = [0; 16];
+    OsEntropy.fill(&mut nonce);
+    let status = problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
+    let mut response = show(&CoverPage {
+        frame: Frame::new(origin, "Pictures were shared with you"),
+        path: share_path(origin, 's', id),
+        images: cover.image_count,
+        time_left: in_words(cover.seconds_left),
+        seconds_left: cover.seconds_left,
+        views_left: cover.views_left,
+        views: cover.views,
+        password_required: cover.password_required,
+        problem: problem.map(|problem| match problem.retry_after {
+            Some(seconds) => format!("Too many wrong passwords. Try again in {}.", in_words(seconds)),
+            None => "That password is not right. Nothing was used up; try again.".to_owned(),
+        }),
+        nonce: BASE64URL_NOPAD.encode(&nonce),
+        token: form_token(&access.reveal()),
+        continues,
+    });
+    *response.status_mut() = status;
+    response
+}
+
+async fn exchange(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    origin: Origin,
+    form: Result<Form<KeyForm>, FormRejection>,
+) -> Response {
+    let Ok(id) = share_id(&id) else { return problem_page(&origin, Problem::not_found(), None) };
+    let key = form.ok().and_then(|form| pasted_key(&form.key).parse().ok());
+    let Some(key) = key else { return shell(&origin, "share", true) };
+    let access = app.chatpic.link_access(&id, &key);
+    match app.chatpic.check_link(&id, &access).await {
+        // An ended share may still have a live session, which the cover page finds.
+        Ok(()) | Err(Error::NotFound) => {
+            let path = share_path(&origin, 's', &id);
+            with_cookie(see_other(&path), &app, LINK, &access.reveal(), &path)
+        }
+        Err(Error::Unauthorized(_)) => shell(&origin, "share", true),
+        Err(error) => problem_page(&origin, error.into(), None),
+    }
+}
+
+#[derive(Deserialize)]
+struct OpenForm {
+    nonce: String,
+    token: Option<String>,
+    password: Option<String>,
+}
+
+async fn open(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    origin: Origin,
+    client: Client,
+    headers: HeaderMap,
+    form: Result<Form<OpenForm>, FormRejection>,
+) -> Response {
+    let Ok(id) = share_id(&id) else { return problem_page(&origin, Problem::not_found(), None) };
+    let path = share_path(&origin, 's', &id);
+    let form = match form {
+        Ok(Form(form)) => form,
+        Err(rejection) => return problem_page(&origin, rejection.into(), Some(path)),
+    };
+    let Some(access) = secret_cookie::<LinkAccess>(&headers, LINK) else { return see_other(&path) };
+    if let Err(problem) = check_form(&headers, &access.reveal(), form.token.as_deref()) {
+        return problem_page(&origin, problem, Some(path));
+    }
+    let opening = Opening {
+        password: form.password.filter(|password| !password.is_empty()).map(|p| Password::new(&p)),
+        nonce: BASE64URL_NOPAD.decode(form.nonce.as_bytes()).ok(),
+        address: client.address,
+        country: client.country,
+        device: client.device,
+    };
+    match app.chatpic.open(&id, &access, opening).await {
+        Ok(opened) => {
+            let response = see_other(&format!("{path}/view"));
+            with_cookie(response, &app, SESSION, &opened.token.reveal(), &path)
+        }
+        Err(
+            error @ (Error::Unauthorized(Unauthorized::PasswordWrong | Unauthorized::PasswordMissing)
+            | Error::Throttled { .. }),
+        ) => cover_page(&app, &origin, &headers, &id, &access, Some(error.into())).await,
+        Err(error) => problem_page(&origin, error.into(), Some(path)),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "view.html")]
+struct ViewPage {
+    frame: Frame,
+    path: String,
+    label: String,
+    images: Vec<ImageInfo>,
+    seconds_left: u64,
+    last_view: bool,
+}
+
+async fn view(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    origin: Origin,
+    headers: HeaderMap,
+) -> Response {
+    let Ok(id) = share_id(&id) else { return problem_page(&origin, Problem::not_found(), None) };
+    let path = share_path(&origin, 's', &id);
+    view_page(&app, &origin, &headers, &id, path).await
+}
+
+/// The viewer, for viewers and for the uploader's preview.
+pub(super) async fn view_page(
+    app: &App,
+    origin: &Origin,
+    headers: &HeaderMap,
+    id: &ShareId,
+    path: String,
+) -> Response {
+    let Some(token) = secret_cookie::<SessionToken>(headers, SESSION) else { return see_other(&path) };
+    match app.chatpic.current(id, &token).await {
+        Ok(current) => show(&ViewPage {
+            frame: Frame::new(origin, "Viewing"),
+            path,
+            label: current.session.label(),
+            images: current.images,
+            seconds_left: current.seconds_left,
+            last_view: current.views_left == Some(0),
+        }),
+        Err(Error::Unauthorized(_)) => {
+            problem_page(origin, Error::from(Unauthorized::Session).into(), Some(path))
+        }
+        Err(error) => problem_page(origin, error.into(), Some(path)),
+    }
+}
+
+pub(super) fn session_cookie(headers: &HeaderMap) -> Result<SessionToken, Problem> {
+    let token = cookie(headers, SESSION).and_then(|value| value.parse().ok());
+    token.ok_or_else(|| Error::from(Unauthorized::Session).into())
+}
+
+pub(super) async fn current(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let current = app.chatpic.current(&share_id(&id)?, &session_cookie(&headers)?).await?;
+    let answer = json!({ "session": current.session.to_string(), "seconds_left": current.seconds_left });
+    Ok(Json(answer).into_response())
+}
+
+pub(super) async fn image(
+    State(app): State<App>,
+    Path((id, index)): Path<(String, String)>,
+    width: Result<Query<Width>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    serve_image(app.chatpic, &id, &index, width, session_cookie(&headers)?).await
+}

@@ -1,0 +1,72 @@
+-- Instants are milliseconds since 1970, digests and sealed keys are blobs, images are JSON.
+
+CREATE TABLE installation (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    fingerprint BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE shares (
+    id BLOB PRIMARY KEY NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    max_views INTEGER,
+    views INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    ended_at INTEGER,
+    folder TEXT NOT NULL,
+    objects INTEGER NOT NULL,
+    images TEXT NOT NULL,
+    upload_digest BLOB NOT NULL,
+    link_digest BLOB NOT NULL,
+    dashboard_digest BLOB NOT NULL,
+    password_salt BLOB,
+    link_wrap BLOB,
+    dashboard_wrap BLOB,
+    sealed_link BLOB,
+    sealed_mark_key BLOB NOT NULL,
+    keep_ledger INTEGER NOT NULL,
+    wrong_password INTEGER NOT NULL,
+    throttled INTEGER NOT NULL,
+    after_end INTEGER NOT NULL,
+    burned_at INTEGER,
+    objects_deleted INTEGER NOT NULL,
+    objects_pending INTEGER NOT NULL,
+    purged_at INTEGER,
+    due INTEGER NOT NULL,
+    leased_until INTEGER
+) STRICT;
+
+CREATE INDEX shares_by_due ON shares (due);
+CREATE INDEX shares_by_folder ON shares (folder);
+
+CREATE TABLE sessions (
+    share BLOB NOT NULL REFERENCES shares (id) ON DELETE CASCADE,
+    id INTEGER NOT NULL,
+    token_digest BLOB NOT NULL,
+    nonce_digest BLOB NOT NULL,
+    wrap BLOB,
+    views_before INTEGER NOT NULL,
+    opened_at INTEGER NOT NULL,
+    ends_at INTEGER NOT NULL,
+    country TEXT,
+    device TEXT NOT NULL,
+    images_seen INTEGER NOT NULL,
+    UNIQUE (share, id),
+    UNIQUE (share, token_digest),
+    UNIQUE (share, nonce_digest)
+) STRICT;
+
+CREATE INDEX sessions_by_opening ON sessions (share, opened_at, id);
+CREATE INDEX sessions_by_end ON sessions (ends_at) WHERE wrap IS NOT NULL;
+
+-- Never gives an id twice, so that an attempt taken back late can't be another one.
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    share BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    who BLOB NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX attempts_by_share ON attempts (share, kind, at);
+CREATE INDEX attempts_by_time ON attempts (at);

@@ -1,0 +1,95 @@
+//! What SQLite promises beyond the stores' contract.
+
+use std::path::Path;
+
+use chatpic_core::store::{Claim, Claimed};
+use chatpic_core::testing::conformance::{START, sample_session, sample_share};
+use chatpic_core::{Sealed, SessionId, ShareStore, Status};
+use chatpic_storage::SqliteShares;
+use sqlx::{Connection, SqliteConnection, query};
+use tempfile::TempDir;
+
+/// Everything that lies in the folder: the database, its log, whatever else.
+fn bytes_of(folder: &Path) -> Vec<u8> {
+    let files = std::fs::read_dir(folder).expect("a folder");
+    files.flat_map(|file| std::fs::read(file.expect("an entry").path()).expect("a file")).collect()
+}
+
+fn holds(bytes: &[u8], wrap: &Sealed) -> bool {
+    bytes.windows(wrap.0.len()).any(|window| window == wrap.0)
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("chatpic.sqlite");
+    drop(SqliteShares::open(&path).await.unwrap());
+    let mut newer = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    let migrated = "INSERT INTO _chatpic_migrations (version, description, success, checksum, execution_time)
+        VALUES (99, 'from the future', TRUE, x'00', 0)";
+    query(migrated).execute(&mut newer).await.unwrap();
+    let refused = SqliteShares::open(&path).await.unwrap_err().to_string();
+    assert!(refused.contains("its schema 99 is newer than this ChatPic"), "{refused}");
+}
+
+#[tokio::test]
+async fn after_the_end_no_file_holds_a_wrap() {
+    let folder = TempDir::new().unwrap();
+    let shares = SqliteShares::open(&folder.path().join("chatpic.sqlite")).await.unwrap();
+    let mut wraps = Vec::new();
+    // Enough of them that pages split and are rebuilt.
+    let all: Vec<_> = (0..60).map(sample_share).collect();
+    for share in &all {
+        shares.insert(share).await.unwrap();
+        wraps.extend(
+            [&share.link_wrap, &share.dashboard_wrap, &share.sealed_link].map(|w| w.clone().unwrap()),
+        );
+        for n in 1..=5 {
+            let mut session = sample_session(n);
+            let number = u8::try_from(wraps.len() % 251).unwrap();
+            let tag = u8::try_from(wraps.len() / 251).unwrap();
+            session.wrap = Some(Sealed([[number; 30], [tag ^ 0xA5; 30]].concat()));
+            wraps.extend(session.wrap.clone());
+            let claim = Claim { share: share.id, session, ceiling: 10 };
+            assert!(matches!(shares.claim(&claim).await.unwrap(), Claimed::Opened(_)));
+        }
+        let preview = sample_session(SessionId::UPLOADER.0);
+        shares.preview(&share.id, &preview).await.unwrap();
+        wraps.extend(preview.wrap);
+    }
+    let before = bytes_of(folder.path());
+    wraps.sort_by(|a, b| a.0.cmp(&b.0));
+    wraps.dedup();
+    assert!(wraps.iter().all(|wrap| holds(&before, wrap)), "the search finds what is there");
+
+    for share in &all {
+        shares.end(&share.id, Status::Burned, START).await.unwrap();
+    }
+    let after = bytes_of(folder.path());
+    assert_eq!(wraps.iter().filter(|wrap| holds(&after, wrap)).count(), 0);
+    assert!(holds(&after, &all[0].sealed_mark_key), "the ledger is still there");
+
+    for share in &all {
+        shares.forget(&share.id).await.unwrap();
+    }
+    let after = bytes_of(folder.path());
+    assert_eq!(all.iter().filter(|share| holds(&after, &share.sealed_mark_key)).count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_handles_open_a_fresh_database_at_once() {
+    for _ in 0..5 {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("chatpic.sqlite");
+        let opening = (0..8).map(|_| {
+            let path = path.clone();
+            tokio::spawn(async move { SqliteShares::open(&path).await })
+        });
+        let handles = futures::future::join_all(opening.collect::<Vec<_>>()).await;
+        let handles: Vec<_> = handles.into_iter().map(|handle| handle.unwrap().unwrap()).collect();
+        handles[0].insert(&sample_share(1)).await.unwrap();
+        for handle in &handles {
+            assert!(handle.find(&sample_share(1).id).await.unwrap().is_some());
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What each command does.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chatpic_core::{ChatPic, Limits, ShareId, Timestamp, TraceReport};
+use chatpic_http::Options;
+use chatpic_storage::{ObjectBlobs, SqliteShares};
+use tokio::net::TcpListener;
+
+use crate::config::{Settings, Trace};
+use crate::secret;
+
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// Why a command failed, in words for the operator.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error("{what}: {source}")]
+    Io { what: String, source: std::io::Error },
+    #[error("{0}")]
+    ChatPic(#[from] chatpic_core::Error),
+    #[error("{0}")]
+    Store(#[from] chatpic_core::StoreError),
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> CommandError {
+    let what = what.into();
+    move |source| CommandError::Io { what, source }
+}
+
+async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
+    let data = &settings.data;
+    std::fs::create_dir_all(data).map_err(io_error(format!("can't make the folder {}", data.display())))?;
+    let secret_file = settings.secret_file.clone().unwrap_or_else(|| data.join("secret"));
+    let secret = secret::load_or_create(&secret_file)
+        .map_err(io_error(format!("can't use the secret file {}", secret_file.display())))?;
+    let shares = SqliteShares::open(&data.join("chatpic.sqlite")).await?;
+    let blobs = ObjectBlobs::local(&data.join("blobs"))?;
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    let limits = Limits { workers, ..Limits::default() };
+    let builder = ChatPic::builder(secret).stores(Arc::new(shares), Arc::new(blobs)).limits(limits);
+    Ok(builder.build().await?)
+}
+
+/// Runs the site until SIGTERM or SIGINT, then lets running requests finish.
+pub(crate) async fn serve(settings: &Settings) -> Result<ExitCode, CommandError> {
+    let chatpic = open(settings).await?;
+    let options = Options {
+        base_url: settings.base_url.clone(),
+        trusted_proxies: settings.trusted_proxy.clone(),
+        client_header: settings.client_header.clone(),
+        country_header: settings.country_header.clone(),
+        ..Options::default()
+    };
+    let listening = io_error(format!("can't listen on {}", settings.listen));
+    let listener = TcpListener::bind(settings.listen).await.map_err(listening)?;
+    let address = listener.local_addr().map_err(io_error("can't listen"))?;
+    say(&format!("listening on http://{address}"))?;
+
+    let sweeper = tokio::spawn(sweep_forever(chatpic.clone()));
+    let app = chatpic_http::router(chatpic, options).into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, app).with_graceful_shutdown(stop_signal()).await;
+    sweeper.abort();
+    served.map_err(io_error("the server stopped"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn sweep_forever(chatpic: ChatPic) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match chatpic.sweep().await {
+            Ok(swept) if swept != Default::default() => tracing::info!(?swept, "swept"),
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "the sweep failed and will run again"),
+        }
+    }
+}
+
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt => {}
+            }
+        }
+        Err(_) => drop(interrupt.await),
+    }
+    tracing::info!("stopping");
+}
+
+/// Ends and deletes what is due, once.
+pub(crate) async fn sweep(settings: &Settings) -> Result<ExitCode, CommandError> {
+    let swept = open(settings).await?.sweep().await?;
+    say(&format!(
+        "{} ended, {} purged, {} forgotten, {} orphaned objects deleted, {} failed",
+        swept.ended, swept.purged, swept.forgotten, swept.orphans, swept.failed
+    ))?;
+    Ok(if swept.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Ends a share now.
+pub(crate) async fn burn(settings: &Settings, id: &ShareId) -> Result<ExitCode, CommandError> {
+    let receipt = open(settings).await?.burn_as_operator(id).await?;
+    let pending = match receipt.objects_pending {
+        0 => String::new(),
+        pending => format!(", {pending} still to be deleted (unreadable: their key is gone)"),
+    };
+    say(&format!("{} objects deleted{pending}", receipt.objects_deleted))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Names the session that a leaked picture was served to.
+pub(crate) async fn trace(settings: &Settings, trace: Trace) -> Result<ExitCode, CommandError> {
+    let leak = read(&trace.leak)?;
+    let original = trace.original.as_deref().map(read).transpose()?;
+    let chatpic = open(settings).await?;
+    let report = chatpic.trace_as_operator(leak, original, trace.share, trace.session).await?;
+    say(&if trace.json { json(&report) } else { words(&report) })?;
+    Ok(if report.matches.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
+    let what = format!("can't read {}", path.display());
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).map_err(io_error(what))?;
+        return Ok(bytes);
+    }
+    std::fs::read(path).map_err(io_error(what))
+}
+
+fn instant(at: Option<Timestamp>) -> Option<String> {
+    at.and_then(|at| jiff::Timestamp::from_second(at.seconds()).ok()).map(|at| at.to_string())
+}
+
+fn words(report: &TraceReport) -> String {
+    if report.matches.is_empty() {
+        return format!(
+            "no match among {} sessions; that proves nobody's innocence: the mark may be lost",
+            report.candidates
+        );
+    }
+    let lines = report.matches.iter().map(|found| {
+        let when = instant(found.opened_at).unwrap_or_else(|| "in the uploader's preview".to_owned());
+        let place = found.country.map(|country| format!(" from {country}")).unwrap_or_default();
+        format!(
+            "{} of share {}, image {}, opened {when}{place}; score {:.1}, false alarm {:.1e}",
+            found.session.label(),
+            found.share_id,
+            found.image + 1,
+            found.score,
+            found.false_alarm
+        )
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn json(report: &TraceReport) -> String {
+    let matches: Vec<_> = report
+        .matches
+        .iter()
+        .map(|found| {
+            serde_json::json!({
+                "share": found.share_id.to_string(),
+                "session": found.session.to_string(),
+                "image": found.image,
+                "score": found.score,
+                "false_alarm": found.false_alarm,
+                "opened_at": instant(found.opened_at),
+                "country": found.country.map(|country| country.to_string()),
+            })
+        })
+        .collect();
+    let verdict = if matches.is_empty() { "no_match" } else { "match" };
+    serde_json::json!({ "verdict": verdict, "matches": matches, "candidates": report.candidates }).to_string()
+}
+
+/// Writes one line to standard output.
+fn say(line: &str) -> Result<(), CommandError> {
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "{line}").and_then(|()| output.flush()).map_err(io_error("can't write"))
+}

@@ -1,0 +1,33 @@
+//! The reference site and its tools: `chatpic serve`, `trace`, `sweep`, `burn`.
+
+mod commands;
+mod config;
+mod secret;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::config::{Arguments, Command};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("CHATPIC_LOG").unwrap_or_else(|_| "info".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let settings = &arguments.settings;
+    let outcome = match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => commands::serve(settings).await,
+        Command::Trace(trace) => commands::trace(settings, trace).await,
+        Command::Sweep => commands::sweep(settings).await,
+        Command::Burn { id } => commands::burn(settings, &id).await,
+    };
+    outcome.unwrap_or_else(|error| {
+        tracing::error!("{error}");
+        ExitCode::FAILURE
+    })
+}

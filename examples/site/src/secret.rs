@@ -1,0 +1,36 @@
+//! The installation's secret: a file made at the first start, readable by its owner alone.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use chatpic_core::{InstallationSecret, OsEntropy};
+
+/// Reads the secret, or makes it. Two processes that start at once agree on one.
+pub(crate) fn load_or_create(path: &Path) -> io::Result<InstallationSecret> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "the secret file holds no secret");
+            text.parse().map_err(wrong)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create(path),
+        Err(error) => Err(error),
+    }
+}
+
+fn create(path: &Path) -> io::Result<InstallationSecret> {
+    let secret = InstallationSecret::random(&OsEntropy);
+    // Written whole under another name and then linked, so that nobody reads half of it and the first wins.
+    let draft = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    file.write_all(secret.reveal().as_bytes())?;
+    file.sync_all()?;
+    let linked = std::fs::hard_link(&draft, path);
+    std::fs::remove_file(&draft)?;
+    match linked {
+        Ok(()) => Ok(secret),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => load_or_create(path),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,81 @@
+//! Starts the real binary on a free port, in a temporary folder.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use chatpic_core::testing::samples;
+use reqwest::multipart::{Form, Part};
+use serde_json::Value;
+
+/// A running site; killed when dropped.
+pub(crate) struct Site {
+    child: Child,
+    pub(crate) url: String,
+    log: PathBuf,
+}
+
+impl Site {
+    pub(crate) fn start(data: &Path) -> Self {
+        let log = data.with_extension("log");
+        let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let mut child = chatpic()
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        let mut first_line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
+        let url = first_line.trim().strip_prefix("listening on ").expect(&first_line).to_owned();
+        Self { child, url, log }
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; answers whether it ended well.
+    pub(crate) fn stop(mut self) -> bool {
+        Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        self.child.wait().unwrap().success()
+    }
+
+    /// Everything it logged so far.
+    pub(crate) fn log(&self) -> String {
+        let mut text = String::new();
+        std::fs::File::open(&self.log).unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    pub(crate) async fn share(&self, images: usize) -> Value {
+        let mut form = Form::new().text("max_views", "5");
+        for seed in 0..images {
+            let photograph = samples::jpeg(&samples::photograph(1200, 800, seed as u64), 90);
+            form = form.part("images", Part::bytes(photograph).file_name("a secret name.jpg"));
+        }
+        let answer = reqwest::Client::new()
+            .post(format!("{}/api/v1/shares", self.url))
+            .multipart(form)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 201);
+        answer.json().await.unwrap()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The binary under test.
+pub(crate) fn chatpic() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_chatpic"))
+}

@@ -1,0 +1,1 @@
+//! Nothing: the stories are in `stories/`, one file a promise.

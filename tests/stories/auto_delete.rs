@@ -1,0 +1,63 @@
+//! What ends is deleted by itself; the ledger follows when its own time is up.
+
+use axum::http::Method;
+use serde_json::json;
+
+use crate::site::{DAY, MINUTE, Site, photograph};
+
+#[tokio::test]
+async fn after_expiry_the_sweep_deletes_images_and_later_the_ledger() {
+    let site = Site::new().await;
+    let shared = site.share(&[("expires_in", "P1D")]).await;
+    site.open_session(&shared, json!({})).await.expect(201);
+    site.chatpic.sweep().await.unwrap();
+    assert!(!site.objects().is_empty());
+
+    site.clock.advance(DAY);
+    let swept = site.chatpic.sweep().await.unwrap();
+    assert_eq!((swept.ended, swept.purged, swept.failed), (1, 1, 0));
+    assert_eq!(site.objects().len(), 0);
+    assert!(site.dashboard(&shared).await["receipt"]["purged_at"].is_string());
+
+    site.clock.advance(90 * DAY);
+    assert_eq!(site.chatpic.sweep().await.unwrap().forgotten, 1);
+    let path = format!("/api/v1/shares/{}/dashboard", shared.id);
+    site.get(&path, Some(&shared.dashboard_key)).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_ledger_of_zero_days_goes_with_the_images() {
+    let site = Site::new().await;
+    let shared = site.share(&[]).await;
+    let path = format!("/api/v1/shares/{}", shared.id);
+    let keep = json!({ "keep_ledger": 0 });
+    site.call(Method::PATCH, &path, Some(&shared.dashboard_key), keep).await.expect(200);
+    site.burn(&shared).await.expect(200);
+    site.chatpic.sweep().await.unwrap();
+    let path = format!("/api/v1/shares/{}/dashboard", shared.id);
+    site.get(&path, Some(&shared.dashboard_key)).await.expect(401);
+}
+
+#[tokio::test]
+async fn an_upload_given_up_leaves_nothing_past_the_sweep() {
+    let site = Site::new().await;
+    let mut upload = site.chatpic.upload(None).unwrap();
+    upload.add(photograph()).await.unwrap();
+    drop(upload);
+    assert!(!site.objects().is_empty());
+    site.chatpic.sweep().await.unwrap();
+    assert!(!site.objects().is_empty(), "an upload may still be under way");
+    site.clock.advance(61 * MINUTE);
+    assert!(site.chatpic.sweep().await.unwrap().orphans > 0);
+    assert_eq!(site.objects().len(), 0);
+}
+
+#[tokio::test]
+async fn a_sweep_leaves_active_shares_alone() {
+    let site = Site::new().await;
+    let shared = site.share(&[]).await;
+    site.clock.advance(2 * 60 * MINUTE);
+    site.chatpic.sweep().await.unwrap();
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    site.image(&shared, &session).await.expect(200);
+}

@@ -1,0 +1,15 @@
+//! ChatPic's promises as stories, against the real router, SQLite and files, with a clock moved by hand.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod auto_delete;
+mod burn_now;
+mod burned_means_unreadable;
+mod expiring_links;
+mod leak_tracing;
+mod looking_spends_nothing;
+mod passwords;
+mod private_dashboard;
+mod site;
+mod uploads;
+mod view_limits;

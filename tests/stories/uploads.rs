@@ -1,0 +1,117 @@
+//! Good uploads are taken, bad ones get the right answer and leave nothing behind.
+
+use chatpic_core::testing::samples;
+use serde_json::json;
+
+use crate::site::{Shared, Site, photograph};
+
+#[tokio::test]
+async fn ten_images_and_not_eleven() {
+    let site = Site::new().await;
+    let small = samples::jpeg(&samples::photograph(64, 48, 1), 80);
+    let ten: Vec<&[u8]> = vec![&small; 10];
+    let answer = site.upload(&[], &ten).await.expect(201).json();
+    assert_eq!(answer["images"].as_array().unwrap().len(), 10);
+    let shared = Shared::from(answer);
+    site.burn(&shared).await.expect(200);
+
+    let eleven: Vec<&[u8]> = vec![&small; 11];
+    site.upload(&[], &eleven).await.expect(422);
+    assert_eq!(site.objects().len(), 0, "nothing of a refused upload stays");
+}
+
+#[tokio::test]
+async fn what_is_no_image_is_refused_by_its_content() {
+    let site = Site::new().await;
+    let whole = photograph();
+    let truncated = &whole[..whole.len() / 2];
+    let html = b"<!doctype html><script>alert(1)</script>".as_slice();
+    let svg = b"<svg xmlns='http://www.w3.org/2000/svg'><rect/></svg>".as_slice();
+    for (name, bytes) in [("empty", &b""[..]), ("truncated", truncated), ("HTML", html), ("SVG", svg)] {
+        let answer = site.upload(&[], &[bytes]).await;
+        assert_eq!(answer.status.as_u16(), 415, "{name}: {}", answer.text());
+        assert_eq!(answer.headers["content-type"], "application/problem+json", "{name}");
+    }
+    site.upload(&[], &[&whole, truncated]).await.expect(415);
+    site.upload(&[], &[]).await.expect(422);
+    assert_eq!(site.objects().len(), 0);
+}
+
+#[tokio::test]
+async fn one_byte_too_many_is_too_many() {
+    let site = Site::new().await;
+    let mut padded = photograph();
+    padded.resize(10 * 1024 * 1024 + 1, 0);
+    site.upload(&[], &[&padded]).await.expect(413);
+    assert_eq!(site.objects().len(), 0);
+}
+
+#[tokio::test]
+async fn a_lying_header_is_refused_before_memory_is_spent() {
+    let site = Site::new().await;
+    let mut png = samples::png(&samples::photograph(16, 16, 1));
+    png[16..20].copy_from_slice(&50_000u32.to_be_bytes());
+    png[20..24].copy_from_slice(&50_000u32.to_be_bytes());
+    let answer = site.upload(&[], &[&png]).await;
+    assert!(matches!(answer.status.as_u16(), 413 | 415), "{}", answer.text());
+    assert_eq!(site.objects().len(), 0);
+}
+
+#[tokio::test]
+async fn options_out_of_range_are_named() {
+    let site = Site::new().await;
+    let long = "x".repeat(129);
+    for (name, value) in [
+        ("expires_in", "59"),
+        ("expires_in", "P31D"),
+        ("expires_in", "-3600"),
+        ("expires_in", "soon"),
+        ("max_views", "0"),
+        ("max_views", "10001"),
+        ("max_views", "-1"),
+        ("max_views", "99999999999999999999"),
+        ("password", &long),
+        ("keep_ledger", "P91D"),
+    ] {
+        let answer = site.upload(&[(name, value)], &[&photograph()]).await;
+        let status = answer.status.as_u16();
+        assert!(status == 422 || (value == "soon" && status == 400), "{name}={value}: {}", answer.text());
+    }
+    assert_eq!(site.objects().len(), 0);
+}
+
+#[tokio::test]
+async fn a_retried_upload_makes_one_share() {
+    let site = Site::new().await;
+    let photograph = photograph();
+    let files: [(&str, &[u8]); 1] = [("images", &photograph)];
+    let key = [("Idempotency-Key", "8b0f4c1e-32cf-4a62-9c55-0d4ccf4c93a1")];
+    let first = site.post_form("/api/v1/shares", &key, &[], &files).await.expect(201).json();
+    let objects = site.objects().len();
+    let again = site.post_form("/api/v1/shares", &key, &[], &files).await.json();
+    for field in ["share_id", "link_key", "dashboard_key", "expires_at"] {
+        assert_eq!(first[field], again[field], "{field}");
+    }
+    assert_eq!(site.objects().len(), objects, "the second try leaves nothing of its own");
+    let other = site.post_form("/api/v1/shares", &key, &[("max_views", "3")], &files).await;
+    other.expect(409);
+    site.open_session(&Shared::from(first), json!({})).await.expect(201);
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_protective_headers() {
+    let site = Site::new().await;
+    let shared = site.share(&[]).await;
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    let image = site.image(&shared, &session).await.expect(200);
+    assert_eq!(image.headers["cache-control"], "private, no-store");
+    let page = site.get(&format!("/s/{}", shared.id), None).await.expect(200);
+    let policy = page.headers["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe-inline"), "{policy}");
+    for answer in [&image, &page, &site.get("/nowhere", None).await] {
+        assert_eq!(answer.headers["referrer-policy"], "no-referrer");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        assert_eq!(answer.headers["cross-origin-resource-policy"], "same-origin");
+        assert_eq!(answer.headers["x-robots-tag"], "noindex");
+    }
+}

@@ -1,0 +1,74 @@
+//! Never more views than the limit, under any concurrency; the last one is always delivered.
+
+use futures::future::join_all;
+use serde_json::json;
+
+use crate::site::{MINUTE, Site};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_at_once_get_exactly_the_limit() {
+    let site = Site::new().await;
+    let shared = site.share(&[("max_views", "10")]).await;
+    let opened = join_all((0..64).map(|_| site.open_session(&shared, json!({})))).await;
+    let granted = opened.iter().filter(|answer| answer.status == 201).count();
+    let refused = opened.iter().filter(|answer| answer.status == 404).count();
+    assert_eq!((granted, refused), (10, 54));
+    let mut sessions: Vec<_> = opened
+        .iter()
+        .filter(|answer| answer.status == 201)
+        .map(|answer| answer.json()["session"].to_string())
+        .collect();
+    sessions.sort();
+    sessions.dedup();
+    assert_eq!(sessions.len(), 10);
+    assert_eq!(site.dashboard(&shared).await["status"], "exhausted");
+}
+
+#[tokio::test]
+async fn a_last_view_whose_answer_was_lost_is_still_delivered() {
+    let site = Site::new().await;
+    let shared = site.share(&[("max_views", "1")]).await;
+    let nonce = json!({ "nonce": "MDEyMzQ1Njc4OWFiY2RlZg" });
+    let first = site.open_session(&shared, nonce.clone()).await.expect(201).json();
+    let again = site.open_session(&shared, nonce.clone()).await.expect(200).json();
+    assert_eq!(first["session"], again["session"]);
+    assert_eq!(first["token"], again["token"]);
+    site.image(&shared, &again).await.expect(200);
+    site.open_session(&shared, json!({})).await.expect(404);
+    assert_eq!(site.dashboard(&shared).await["views"], 1);
+}
+
+#[tokio::test]
+async fn a_nonce_is_spent_after_a_minute() {
+    let site = Site::new().await;
+    let shared = site.share(&[("max_views", "5")]).await;
+    let nonce = json!({ "nonce": "MDEyMzQ1Njc4OWFiY2RlZg" });
+    site.open_session(&shared, nonce.clone()).await.expect(201);
+    site.clock.advance(MINUTE + MINUTE);
+    site.open_session(&shared, nonce).await.expect(409);
+    assert_eq!(site.dashboard(&shared).await["views"], 1);
+}
+
+#[tokio::test]
+async fn the_last_viewer_keeps_the_session_that_was_paid_for() {
+    let site = Site::new().await;
+    let shared = site.share(&[("max_views", "1")]).await;
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    assert_eq!(session["views_left"], 0);
+    site.chatpic.sweep().await.unwrap();
+    site.clock.advance(5 * MINUTE);
+    site.image(&shared, &session).await.expect(200);
+    site.clock.advance(10 * MINUTE);
+    site.chatpic.sweep().await.unwrap();
+    assert_eq!(site.objects().len(), 0);
+}
+
+#[tokio::test]
+async fn a_limit_survives_a_restart() {
+    let site = Site::new().await;
+    let shared = site.share(&[("max_views", "2")]).await;
+    site.open_session(&shared, json!({})).await.expect(201);
+    let site = site.restart().await;
+    site.open_session(&shared, json!({})).await.expect(201);
+    site.open_session(&shared, json!({})).await.expect(404);
+}
