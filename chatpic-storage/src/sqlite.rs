@@ -2,8 +2,6 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,16 +27,12 @@ const READERS: u32 = 4;
 /// A share store in a SQLite file.
 ///
 /// What was acknowledged is on disk: the write-ahead log is synced at every commit. What was destroyed is
-/// overwritten at once where it stood, and the log is emptied. SQLite may have left older copies in the free space
-/// of pages that it rebuilt; the next [`ShareStore::expire_sessions`], which every sweep calls, rewrites the file
-/// without them (`VACUUM`).
+/// overwritten, and the log that may still hold it is emptied.
 #[derive(Clone, Debug)]
 pub struct SqliteShares {
     /// One connection: writers of this process queue here, fairly, instead of racing for SQLite's lock.
     writer: SqlitePool,
     readers: SqlitePool,
-    /// Whether secrets were destroyed since the file was last rewritten.
-    destroyed: Arc<AtomicBool>,
 }
 
 impl SqliteShares {
@@ -61,8 +55,7 @@ impl SqliteShares {
             let readers = SqlitePoolOptions::new()
                 .max_connections(READERS)
                 .connect_lazy_with(options.pragma("query_only", "ON"));
-            // A crash may have come between destroying and rewriting.
-            Ok(Self { writer, readers, destroyed: Arc::new(AtomicBool::new(true)) })
+            Ok(Self { writer, readers })
         };
         doing("open the database", opening).await
     }
@@ -75,7 +68,6 @@ impl SqliteShares {
     /// Empties the write-ahead log, where destroyed wraps may still stand. When a reader is in the way they
     /// go with the next call, at the latest when sessions expire.
     async fn empty_log(&self) {
-        self.destroyed.store(true, Ordering::Relaxed);
         drop(query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await);
     }
 }
@@ -593,21 +585,13 @@ impl ShareStore for SqliteShares {
         doing("expire sessions", async {
             let mut tx = self.begin().await?;
             let expired = query("UPDATE sessions SET wrap = NULL WHERE wrap IS NOT NULL AND ends_at <= ?");
-            if expired.bind(now.0).execute(&mut *tx).await?.rows_affected() > 0 {
-                self.destroyed.store(true, Ordering::Relaxed);
-            }
+            expired.bind(now.0).execute(&mut *tx).await?;
             let older = query("DELETE FROM attempts WHERE at < ?");
             older.bind(attempts_before.0).execute(&mut *tx).await?;
             tx.commit().await
         })
         .await?;
-        if self.destroyed.swap(false, Ordering::Relaxed) {
-            let rewritten = doing("rewrite the file", query("VACUUM").execute(&self.writer)).await;
-            self.empty_log().await;
-            // Until it worked, the next sweep tries again.
-            self.destroyed.store(rewritten.is_err(), Ordering::Relaxed);
-            rewritten?;
-        }
+        self.empty_log().await;
         Ok(())
     }
 
