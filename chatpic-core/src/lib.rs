@@ -36,7 +36,7 @@ mod seal;
 pub mod secret;
 pub mod share;
 pub mod store;
-#[cfg(any(test, doctest, feature = "testing"))]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod workers;
 

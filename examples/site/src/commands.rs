@@ -55,7 +55,6 @@ pub(crate) async fn serve(settings: &Settings) -> Result<ExitCode, CommandError>
         trusted_proxies: settings.trusted_proxy.clone(),
         client_header: settings.client_header.clone(),
         country_header: settings.country_header.clone(),
-        ..Options::default()
     };
     let listening = io_error(format!("can't listen on {}", settings.listen));
     let listener = TcpListener::bind(settings.listen).await.map_err(listening)?;
