@@ -4,7 +4,9 @@ from typing import final
 import numpy
 import numpy.typing
 
-Pixels = numpy.typing.NDArray[numpy.uint8]
+__all__ = ["ChatPicError", "Match", "Watermarker"]
+
+_Pixels = numpy.typing.NDArray[numpy.uint8]
 
 class ChatPicError(Exception):
     """What ChatPic could not do, in words."""
@@ -30,9 +32,9 @@ class Watermarker:
     """Marks copies of one image; carriers and codes are keyed by the secret and the image's name."""
 
     def __new__(cls, secret: bytes, *, image: str) -> Watermarker: ...
-    def embed(self, pixels: Pixels, session: str) -> Pixels:
+    def embed(self, pixels: _Pixels, session: str) -> _Pixels:
         """The session's copy of an image of shape (height, width, 3) or (height, width, 4), same shape."""
 
-    def trace(self, leaked: Pixels, sessions: Sequence[str], *, size: tuple[int, int]) -> list[Match]:
+    def trace(self, leaked: _Pixels, sessions: Sequence[str], *, size: tuple[int, int]) -> list[Match]:
         """The sessions that a leaked picture was served to, best first; `size` is the marked image's
         (width, height)."""
