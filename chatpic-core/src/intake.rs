@@ -6,8 +6,6 @@
 
 use std::io::Cursor;
 
-use fast_image_resize::images::Image as ResizeImage;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageError, ImageFormat, RgbImage, RgbaImage};
@@ -19,6 +17,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::limits::Limits;
 use crate::mark::Size;
+use crate::scale;
 
 /// Why an image was refused: what was found, and which limit it breaks.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -129,28 +128,11 @@ impl Pixels {
 
     /// Scaled with Lanczos's filter; transparent pixels do not bleed into opaque ones.
     fn resized(&self, to: Size) -> Pixels {
-        let from = self.size();
-        if from == to {
-            return self.clone();
+        match self {
+            _ if self.size() == to => self.clone(),
+            Pixels::Opaque(image) => Pixels::Opaque(scale::rgb(image, to)),
+            Pixels::Alpha(image) => Pixels::Alpha(scale::rgba(image, to)),
         }
-        let (kind, bytes) = match self {
-            Pixels::Opaque(image) => (PixelType::U8x3, image.as_raw()),
-            Pixels::Alpha(image) => (PixelType::U8x4, image.as_raw()),
-        };
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
-        let mut target = ResizeImage::new(to.width, to.height, kind);
-        let resized = ResizeImage::from_vec_u8(from.width, from.height, bytes.clone(), kind)
-            .ok()
-            .and_then(|source| Resizer::new().resize(&source, &mut target, &options).ok());
-        if resized.is_none() {
-            return self.clone();
-        }
-        let bytes = target.into_vec();
-        let scaled = match self {
-            Pixels::Opaque(_) => RgbImage::from_raw(to.width, to.height, bytes).map(Pixels::Opaque),
-            Pixels::Alpha(_) => RgbaImage::from_raw(to.width, to.height, bytes).map(Pixels::Alpha),
-        };
-        scaled.unwrap_or_else(|| self.clone())
     }
 }
 
