@@ -6,7 +6,7 @@ pub(crate) mod trace;
 pub(crate) mod upload;
 pub(crate) mod viewing;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -38,7 +38,7 @@ struct Inner {
     derivation: Derivation,
     images: Workers,
     passwords: Workers,
-    tracing: Mutex<HashSet<ShareId>>,
+    tracing: Mutex<HashMap<ShareId, Arc<trace::TraceState>>>,
 }
 
 /// Puts a [`ChatPic`] together; see [`ChatPic::builder`].

@@ -1,6 +1,8 @@
 //! From a leaked picture to the viewing session it was served to.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::ChatPic;
 use super::upload::image_name;
@@ -8,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::error::{Conflict, Error};
 use crate::id::{SessionId, ShareId};
 use crate::intake::{decode, intake};
-use crate::mark::{self, ImageKey, MarkRecord, Suspect};
+use crate::mark::{self, Evidence, ImageKey, MarkRecord, Suspect};
 use crate::secret::DashboardAccess;
 use crate::share::{Country, Share};
 use crate::store::{Attempt, Attempted};
@@ -37,6 +39,8 @@ pub struct TraceMatch {
     pub opened_at: Option<Timestamp>,
     /// Where it was opened, if known.
     pub country: Option<Country>,
+    /// What names it.
+    pub evidence: Evidence,
 }
 
 /// What a trace found; no match proves nobody's innocence.
@@ -63,7 +67,7 @@ impl ChatPic {
         original: Option<Vec<u8>>,
     ) -> Result<TraceReport, Error> {
         let share = self.owned(id, access).await?;
-        let _running = Tracing::begin(self, *id)?;
+        let running = Tracing::begin(self, *id)?;
         let now = self.now();
         let limits = &self.0.limits;
         let attempt = Attempt {
@@ -78,7 +82,13 @@ impl ChatPic {
         if let Attempted::Refused(oldest) = self.0.shares.attempt(&attempt).await? {
             return Err(Error::Throttled { retry_after: now.until(oldest + DAY) });
         }
-        self.trace_shares(vec![share], None, leak, original).await
+        self.trace_shares(vec![share], None, leak, original, &running.state).await
+    }
+
+    /// How far the running trace of a share is, 0 to 1; `None` while none runs.
+    pub fn trace_progress(&self, id: &ShareId) -> Option<f32> {
+        let tracing = self.0.tracing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        tracing.get(id).map(|state| state.thousandths.load(Ordering::Relaxed) as f32 / 1000.0)
     }
 
     /// Traces a leaked picture in one share or in all, among all sessions or those of one session ID.
@@ -107,7 +117,8 @@ impl ChatPic {
                 }
             }
         }
-        self.trace_shares(shares, session, leak, original).await
+        let running = Stopping(Arc::default());
+        self.trace_shares(shares, session, leak, original, &running.0).await
     }
 
     async fn trace_shares(
@@ -116,6 +127,7 @@ impl ChatPic {
         only: Option<SessionId>,
         leak: Vec<u8>,
         original: Option<Vec<u8>>,
+        state: &Arc<TraceState>,
     ) -> Result<TraceReport, Error> {
         let mut subjects = Vec::new();
         let mut known = Vec::new();
@@ -148,6 +160,7 @@ impl ChatPic {
             }
         }
 
+        let state = Arc::clone(state);
         let (limits, visible) = (self.0.limits.clone(), self.0.visible_mark.clone());
         let job = move || {
             let rejected = |rejection| Error::Rejected { index: 0, rejection };
@@ -167,7 +180,7 @@ impl ChatPic {
                     sessions: &subject.sessions,
                 })
                 .collect();
-            let trace = mark::trace(&leak, &suspects, FALSE_ALARM, &|_| ControlFlow::Continue(()))?;
+            let trace = mark::trace(&leak, &suspects, FALSE_ALARM, &|share| state.tell(share))?;
             let found: Vec<_> = trace
                 .matches
                 .into_iter()
@@ -191,6 +204,7 @@ impl ChatPic {
                     false_alarm: found.false_alarm,
                     opened_at: session.map(|(_, _, opened_at, _)| *opened_at),
                     country: session.and_then(|(.., country)| *country),
+                    evidence: found.evidence,
                 }
             })
             .collect();
@@ -207,21 +221,51 @@ struct Subject {
     sessions: Vec<SessionId>,
 }
 
+/// How far a trace is, and whether anybody still waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct TraceState {
+    thousandths: AtomicU32,
+    stop: AtomicBool,
+}
+
+impl TraceState {
+    fn tell(&self, share: f32) -> ControlFlow<()> {
+        self.thousandths.store((share * 1000.0) as u32, Ordering::Relaxed);
+        if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// Stops a trace when the caller no longer waits for it.
+struct Stopping(Arc<TraceState>);
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Holds a share's turn to be traced: one trace of a share runs at a time.
 struct Tracing<'a> {
     chatpic: &'a ChatPic,
     id: ShareId,
+    state: Arc<TraceState>,
 }
 
 impl<'a> Tracing<'a> {
     fn begin(chatpic: &'a ChatPic, id: ShareId) -> Result<Self, Error> {
         let mut tracing = chatpic.0.tracing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if tracing.insert(id) { Ok(Self { chatpic, id }) } else { Err(Conflict::Tracing.into()) }
+        if tracing.contains_key(&id) {
+            return Err(Conflict::Tracing.into());
+        }
+        let state: Arc<TraceState> = Arc::default();
+        tracing.insert(id, Arc::clone(&state));
+        Ok(Self { chatpic, id, state })
     }
 }
 
 impl Drop for Tracing<'_> {
     fn drop(&mut self) {
+        self.state.stop.store(true, Ordering::Relaxed);
         let mut tracing = self.chatpic.0.tracing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         tracing.remove(&self.id);
     }
