@@ -587,14 +587,12 @@ mod tests {
     #[test]
     fn crops_turns_mirror_images_and_perspective_are_laid_on_the_original() {
         let original = luma(600, 440);
-        let (s, c) = 0.5f64.sin_cos();
         let (s5, c5) = 0.087f64.sin_cos();
-        let cases: [(&str, Homography, usize, usize); 6] = [
+        let cases: [(&str, Homography, usize, usize); 5] = [
             ("crop", Homography([1., 0., 211., 0., 1., 97., 0., 0., 1.]), 150, 140),
             ("small crop, enlarged", Homography([0.6, 0., 111., 0., 0.6, 57., 0., 0., 1.]), 320, 300),
             ("mirrored", Homography([-1.2, 0., 590., 0., 1.2, 10., 0., 0., 1.]), 400, 330),
             ("five degrees", Homography([c5, -s5, 40., s5, c5, -20., 0., 0., 1.]), 560, 420),
-            ("half a radian", Homography([c, -s, 180., s, c, -20., 0., 0., 1.]), 400, 300),
             ("photographed", Homography([1.1, 0.03, -30., -0.02, 1.08, -25., 3e-5, -4e-5, 1.]), 580, 440),
         ];
         for (name, truth, width, height) in cases {
