@@ -48,6 +48,7 @@ CREATE TABLE sessions (
     views_before INTEGER NOT NULL,
     opened_at INTEGER NOT NULL,
     ends_at INTEGER NOT NULL,
+    live_until INTEGER GENERATED ALWAYS AS (CASE WHEN wrap IS NOT NULL THEN ends_at END) VIRTUAL,
     country TEXT,
     device TEXT NOT NULL,
     images_seen INTEGER NOT NULL,
@@ -57,7 +58,7 @@ CREATE TABLE sessions (
 ) STRICT;
 
 CREATE INDEX sessions_by_opening ON sessions (share, opened_at, id);
-CREATE INDEX sessions_by_end ON sessions (ends_at) WHERE wrap IS NOT NULL;
+CREATE INDEX sessions_by_end ON sessions (live_until) WHERE live_until IS NOT NULL;
 
 -- Never gives an id twice, so that an attempt taken back late can't be another one.
 CREATE TABLE attempts (
