@@ -1,8 +1,8 @@
 //! Shares in MySQL or MariaDB, for any number of nodes.
 
 use chatpic_core::StoreError;
-use sqlx::MySql;
 use sqlx::mysql::MySqlConnectOptions;
+use sqlx::{MySql, query, query_scalar};
 
 use crate::sql::dialect::{Dialect, Script, Value, speak_through_sqlx};
 use crate::sql::{SqlShares, failed, migrate, pool};
@@ -52,7 +52,16 @@ impl MySqlShares {
         let connecting = async {
             let options: MySqlConnectOptions = url.parse()?;
             let pool = pool().connect_with(options).await?;
+            // sqlx asks for its lock with an endless timeout, which MariaDB takes for none at all.
+            let mut alone = pool.acquire().await?;
+            let lock = "SELECT GET_LOCK(CONCAT('chatpic-', MD5(DATABASE())), 60)";
+            let locked: Option<i64> = query_scalar(lock).fetch_one(&mut *alone).await?;
+            if locked != Some(1) {
+                return Err(sqlx::Error::Protocol("another node does not finish opening it".to_owned()));
+            }
             migrate(&pool).await?;
+            query("SELECT RELEASE_LOCK(CONCAT('chatpic-', MD5(DATABASE())))").execute(&mut *alone).await?;
+            drop(alone);
             Ok::<_, sqlx::Error>(Self { writers: pool.clone(), readers: pool })
         };
         connecting.await.map_err(|error| failed::<MySql>("open the database", error))

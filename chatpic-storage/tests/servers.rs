@@ -10,7 +10,7 @@ use chatpic_core::{BlobStore, ShareStore};
 use chatpic_storage::{blob_store, share_store};
 
 fn server(variable: &str) -> String {
-    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set; scripts/servers sets it"))
+    std::env::var(variable).expect("scripts/servers sets the servers' variables")
 }
 
 /// A name that no other test of the run has: processes of one machine start these tests.
@@ -168,7 +168,7 @@ fn database(
 }
 
 async fn refuses_the_schema(url: &str) {
-    let refused = share_store(url).await.unwrap_err().to_string();
+    let refused = share_store(url).await.expect_err("it is newer").to_string();
     assert!(refused.contains("its schema 99 is newer than this ChatPic"), "{refused}");
 }
 
@@ -178,14 +178,14 @@ async fn many_nodes_start(url: String) {
         tokio::spawn(async move { share_store(&url).await })
     });
     for node in futures::future::join_all(opening.collect::<Vec<_>>()).await {
-        node.unwrap().unwrap();
+        node.expect("no panic").expect("the database opens");
     }
 }
 
 async fn keeps_the_password_to_itself(server: &str) {
     let wrong = server.replace(":chatpic@", ":sesame-open-up@");
     assert_ne!(wrong, server);
-    let refused = share_store(&wrong).await.unwrap_err();
+    let refused = share_store(&wrong).await.expect_err("it is wrong");
     let told = format!("{refused} {refused:?}");
     assert!(told.contains("chatpic"), "the user is named: {told}");
     assert!(!told.contains("sesame"), "{told}");

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatpic_core::{ChatPic, Limits, ShareId, Timestamp, TraceReport};
+use chatpic_core::{BlobStore, ChatPic, Limits, ShareId, ShareStore, Timestamp, TraceReport};
 use chatpic_http::Options;
 use chatpic_storage::{ObjectBlobs, SqliteShares};
 use tokio::net::TcpListener;
@@ -39,11 +39,17 @@ async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
     let secret_file = settings.secret_file.clone().unwrap_or_else(|| data.join("secret"));
     let secret = secret::load_or_create(&secret_file)
         .map_err(io_error(format!("can't use the secret file {}", secret_file.display())))?;
-    let shares = SqliteShares::open(&data.join("chatpic.sqlite")).await?;
-    let blobs = ObjectBlobs::local(&data.join("blobs"))?;
+    let shares: Arc<dyn ShareStore> = match &settings.database {
+        Some(url) => chatpic_storage::share_store(url).await?,
+        None => Arc::new(SqliteShares::open(&data.join("chatpic.sqlite")).await?),
+    };
+    let blobs: Arc<dyn BlobStore> = match &settings.blobs {
+        Some(url) => chatpic_storage::blob_store(url)?,
+        None => Arc::new(ObjectBlobs::local(&data.join("blobs"))?),
+    };
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let limits = Limits { workers, ..Limits::default() };
-    let builder = ChatPic::builder(secret).stores(Arc::new(shares), Arc::new(blobs)).limits(limits);
+    let builder = ChatPic::builder(secret).stores(shares, blobs).limits(limits);
     Ok(builder.build().await?)
 }
 

@@ -40,6 +40,15 @@ pub(crate) struct Settings {
     /// Folder of the database, the sealed images and the secret
     #[arg(long, env = "CHATPIC_DATA", default_value = "./chatpic-data", value_name = "DIR", global = true)]
     pub(crate) data: PathBuf,
+    /// Where shares are kept: sqlite://FILE, postgres://.. or mysql://USER:PASSWORD@HOST/DATABASE
+    /// [default: DIR/chatpic.sqlite]
+    // Not shown with its value: a URL may hold a password.
+    #[arg(long, env = "CHATPIC_DATABASE", value_name = "URL", hide_env_values = true, global = true)]
+    pub(crate) database: Option<String>,
+    /// Where sealed images are kept: file://DIR or s3://BUCKET/PREFIX, with keys, region and endpoint from the
+    /// AWS_* variables [default: DIR/blobs]
+    #[arg(long, env = "CHATPIC_BLOBS", value_name = "URL", hide_env_values = true, global = true)]
+    pub(crate) blobs: Option<String>,
     /// File of the installation's secret [default: DIR/secret, made at the first start]
     #[arg(long, env = "CHATPIC_SECRET_FILE", value_name = "FILE", global = true)]
     pub(crate) secret_file: Option<PathBuf>,
