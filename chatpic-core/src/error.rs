@@ -44,6 +44,9 @@ pub enum Error {
     /// Sealed data do not open: they were changed, or belong to another key.
     #[error("stored data are damaged")]
     Damaged,
+    /// A worker panicked: a fault of this software, of which only this one request knows.
+    #[error("a worker failed")]
+    Panicked,
     /// Marking or tracing failed.
     #[error("{0}")]
     Mark(#[from] MarkError),
