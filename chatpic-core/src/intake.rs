@@ -11,9 +11,6 @@ mod truncation;
 
 use std::io::Cursor;
 use std::panic::AssertUnwindSafe;
-
-use fast_image_resize::images::{Image as ResizeImage, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, RgbImage, RgbaImage};
@@ -26,6 +23,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use self::jpeg::Frame;
 use crate::limits::Limits;
 use crate::mark::Size;
+use crate::scale;
 
 /// Bytes that a PNG file's text and colour profile may take when they are unpacked.
 const METADATA_BYTES: u64 = 16 * 1024 * 1024;
@@ -139,28 +137,11 @@ impl Pixels {
 
     /// Scaled with Lanczos's filter; transparent pixels do not bleed into opaque ones.
     fn resized(&self, to: Size) -> Pixels {
-        let from = self.size();
-        if from == to {
-            return self.clone();
+        match self {
+            _ if self.size() == to => self.clone(),
+            Pixels::Opaque(image) => Pixels::Opaque(scale::rgb(image, to)),
+            Pixels::Alpha(image) => Pixels::Alpha(scale::rgba(image, to)),
         }
-        let (kind, bytes) = match self {
-            Pixels::Opaque(image) => (PixelType::U8x3, image.as_raw()),
-            Pixels::Alpha(image) => (PixelType::U8x4, image.as_raw()),
-        };
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
-        let mut target = ResizeImage::new(to.width, to.height, kind);
-        let resized = ImageRef::new(from.width, from.height, bytes, kind)
-            .ok()
-            .and_then(|source| Resizer::new().resize(&source, &mut target, &options).ok());
-        if resized.is_none() {
-            return self.clone();
-        }
-        let bytes = target.into_vec();
-        let scaled = match self {
-            Pixels::Opaque(_) => RgbImage::from_raw(to.width, to.height, bytes).map(Pixels::Opaque),
-            Pixels::Alpha(_) => RgbaImage::from_raw(to.width, to.height, bytes).map(Pixels::Alpha),
-        };
-        scaled.unwrap_or_else(|| self.clone())
     }
 }
 
@@ -196,7 +177,7 @@ fn contained(decoder: impl FnOnce() -> Result<Pixels, Rejection>) -> Result<Pixe
 pub fn intake(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
     let pixels = decode(bytes, limits)?;
     let size = rendition_size(pixels.size(), limits);
-    Ok(pixels.resized(size))
+    Ok(if size == pixels.size() { pixels } else { pixels.resized(size) })
 }
 
 /// Decodes an image at its own size.

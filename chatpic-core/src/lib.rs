@@ -32,6 +32,7 @@ mod intake;
 mod limits;
 pub mod mark;
 mod password;
+mod scale;
 mod seal;
 pub mod secret;
 pub mod share;

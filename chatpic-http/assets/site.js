@@ -117,8 +117,7 @@ if (viewer) {
   const poll = setInterval(async () => {
     try {
       const answer = await fetch(`${path}/current`, { cache: "no-store" });
-      if (answer.ok) return;
-      if (answer.status >= 500) return;
+      if (answer.status >= 500 || (answer.ok && (await answer.json()).seconds_left > 0)) return;
       clearInterval(poll);
       end();
     } catch { /* offline: the next poll decides */ }

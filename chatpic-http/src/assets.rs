@@ -1,4 +1,4 @@
-//! Style and script, embedded; no page needs anything from elsewhere.
+//! Style, script and icon, embedded; no page needs anything from elsewhere.
 
 use axum::Router;
 use axum::http::header;
@@ -10,6 +10,7 @@ use crate::App;
 pub(crate) fn router() -> Router<App> {
     Router::new()
         .route("/assets/site.css", get(|| file("text/css", include_str!("../assets/site.css"))))
+        .route("/assets/icon.svg", get(|| file("image/svg+xml", include_str!("../assets/icon.svg"))))
         .route("/assets/site.js", get(|| file("text/javascript", include_str!("../assets/site.js"))))
 }
 

@@ -234,14 +234,18 @@ pub(super) fn session_cookie(headers: &HeaderMap) -> Result<SessionToken, Proble
     token.ok_or_else(|| Error::from(Unauthorized::Session).into())
 }
 
+/// How long the page's session still lives; a session that is over has no seconds left.
 pub(super) async fn current(
     State(app): State<App>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let current = app.chatpic.current(&share_id(&id)?, &session_cookie(&headers)?).await?;
-    let answer = json!({ "session": current.session.to_string(), "seconds_left": current.seconds_left });
-    Ok(Json(answer).into_response())
+    let seconds_left = match app.chatpic.current(&share_id(&id)?, &session_cookie(&headers)?).await {
+        Ok(current) => current.seconds_left,
+        Err(Error::Unauthorized(_) | Error::NotFound) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Json(json!({ "seconds_left": seconds_left })).into_response())
 }
 
 pub(super) async fn image(
