@@ -9,12 +9,12 @@ mod jpeg;
 #[cfg(test)]
 mod truncation;
 
-use std::io::Cursor;
-use std::panic::AssertUnwindSafe;
 use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, RgbImage, RgbaImage};
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
+use std::io::Cursor;
+use std::panic::AssertUnwindSafe;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;

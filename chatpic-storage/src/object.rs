@@ -11,6 +11,9 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
+/// Free space of a disk, in percent, under which it takes no more.
+const FREE_PERCENT: u128 = 5;
+
 /// A blob store over any object store; an object's key is `{folder}/{name}`, below a prefix if one is set.
 #[derive(Clone, Debug)]
 pub struct ObjectBlobs {
@@ -96,6 +99,19 @@ impl BlobStore for ObjectBlobs {
         }
         self.clear_leftovers(folder).await.map_err(|error| failed("delete a folder", error))?;
         Ok(count)
+    }
+
+    async fn has_room(&self) -> StoreResult<bool> {
+        let Some(files) = &self.local else { return Ok(true) };
+        let place = files.path_to_filesystem(&self.prefix).map_err(|e| failed("find the disk", e))?;
+        let measured = tokio::task::spawn_blocking(move || {
+            // Below a prefix nothing may have been written yet; the disk is that of a folder above.
+            let place = place.ancestors().find(|folder| folder.exists()).unwrap_or(&place);
+            rustix::fs::statvfs(place)
+        });
+        let disk = measured.await.map_err(|error| failed("measure the disk", error))?;
+        let disk = disk.map_err(|error| failed("measure the disk", error))?;
+        Ok(u128::from(disk.f_bavail) * 100 >= u128::from(disk.f_blocks) * FREE_PERCENT)
     }
 
     fn folders(&self) -> BoxStream<'_, StoreResult<Folder>> {
