@@ -1,5 +1,6 @@
 //! Sealed images in a folder of this computer or in an object store.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,7 +20,14 @@ const FREE_PERCENT: u128 = 5;
 pub struct ObjectBlobs {
     objects: Arc<dyn ObjectStore>,
     prefix: Path,
-    local: Option<Arc<LocalFileSystem>>,
+    local: Option<Local>,
+}
+
+/// A folder of this computer.
+#[derive(Clone, Debug)]
+struct Local {
+    files: Arc<LocalFileSystem>,
+    folder: PathBuf,
 }
 
 impl ObjectBlobs {
@@ -35,7 +43,8 @@ impl ObjectBlobs {
         let files =
             LocalFileSystem::new_with_prefix(folder).map_err(|error| failed("open the folder", error))?;
         let files = Arc::new(files.with_fsync(true).with_automatic_cleanup(true));
-        Ok(Self { local: Some(files.clone()), ..Self::new(files) })
+        let local = Local { files: files.clone(), folder: folder.to_owned() };
+        Ok(Self { local: Some(local), ..Self::new(files) })
     }
 
     /// The same store, below this path.
@@ -53,8 +62,8 @@ impl ObjectBlobs {
 
     /// Removes what a crash in the middle of a write may have left in a folder of files; no listing shows it.
     async fn clear_leftovers(&self, folder: &Folder) -> Result<(), BoxError> {
-        let Some(files) = &self.local else { return Ok(()) };
-        let place = files.path_to_filesystem(&self.place(folder))?;
+        let Some(local) = &self.local else { return Ok(()) };
+        let place = local.files.path_to_filesystem(&self.place(folder))?;
         match tokio::task::spawn_blocking(move || std::fs::remove_dir_all(place)).await? {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
@@ -102,14 +111,10 @@ impl BlobStore for ObjectBlobs {
     }
 
     async fn has_room(&self) -> StoreResult<bool> {
-        let Some(files) = &self.local else { return Ok(true) };
-        let place = files.path_to_filesystem(&self.prefix).map_err(|e| failed("find the disk", e))?;
-        let measured = tokio::task::spawn_blocking(move || {
-            // Below a prefix nothing may have been written yet; the disk is that of a folder above.
-            let place = place.ancestors().find(|folder| folder.exists()).unwrap_or(&place);
-            rustix::fs::statvfs(place)
-        });
-        let disk = measured.await.map_err(|error| failed("measure the disk", error))?;
+        let Some(local) = &self.local else { return Ok(true) };
+        let folder = local.folder.clone();
+        let measured = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&folder)).await;
+        let disk = measured.map_err(|error| failed("measure the disk", error))?;
         let disk = disk.map_err(|error| failed("measure the disk", error))?;
         Ok(u128::from(disk.f_bavail) * 100 >= u128::from(disk.f_blocks) * FREE_PERCENT)
     }
