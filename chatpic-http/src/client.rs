@@ -33,9 +33,12 @@ impl FromRequestParts<App> for Client {
         let address = peer.map(|peer| if trusted { forwarded(peer, &parts.headers, options) } else { peer });
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let country = options.country_header.as_deref().filter(|_| trusted).and_then(header);
+        // The proxy's word first, then the table or the operator's database, then unknown.
+        let country = country.and_then(|code| code.parse().ok());
+        let country = country.or_else(|| options.countries.find(address?));
         Ok(Self {
             address: address.map(network).unwrap_or_default(),
-            country: country.and_then(|code| code.parse().ok()),
+            country,
             device: header("user-agent").map(Device::from_user_agent).unwrap_or_default(),
         })
     }

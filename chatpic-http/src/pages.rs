@@ -11,6 +11,9 @@ use axum::response::{Html, IntoResponse, Response};
 use chatpic_core::ShareId;
 use serde::Deserialize;
 
+pub(crate) use dashboard::dashboard_cookie;
+pub(crate) use viewing::session_cookie;
+
 use crate::App;
 use crate::client::Origin;
 use crate::problem::Problem;
@@ -52,7 +55,7 @@ struct Message {
 }
 
 /// Shows a problem as a page, with its status and headers.
-fn problem_page(origin: &Origin, problem: Problem, back: Option<String>) -> Response {
+pub(crate) fn problem_page(origin: &Origin, problem: Problem, back: Option<String>) -> Response {
     let advice = match problem.status {
         StatusCode::NOT_FOUND => {
             "Shares end when their time is up, when their views are used, or when they are burned. \

@@ -24,6 +24,7 @@ impl Dialect for MySql {
     ];
     const BEGIN: &'static str = "BEGIN";
     const FOR_UPDATE: &'static str = " FOR UPDATE";
+    const INT: &'static str = "SIGNED";
     // Unsigned otherwise.
     const LAST_NUMBER: &'static str = "CAST(LAST_INSERT_ID() AS SIGNED)";
 

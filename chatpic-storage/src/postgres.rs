@@ -26,6 +26,7 @@ impl Dialect for Postgres {
     ];
     const BEGIN: &'static str = "BEGIN";
     const FOR_UPDATE: &'static str = " FOR UPDATE";
+    const INT: &'static str = "BIGINT";
     const LAST_NUMBER: &'static str = "lastval()";
 
     speak_through_sqlx!();

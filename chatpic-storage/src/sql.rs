@@ -3,16 +3,15 @@
 pub mod dialect;
 mod record;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chatpic_core::share::{BlockedTry, Session};
-use chatpic_core::store::{Attempt, Attempted, Claim, Claimed, Inserted, StoreResult, Tally};
+use chatpic_core::store::{Attempt, Attempted, Claim, Claimed, Inserted, Purge, StoreResult};
 use chatpic_core::{
-    Country, Digest, Folder, Receipt, SessionId, Share, ShareId, ShareStore, Status, StoreError, Timestamp,
+    Digest, Folder, Report, SessionId, Share, ShareId, ShareStore, Status, StoreError, Timestamp,
 };
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Pool, SqlSafeStr, Transaction};
@@ -169,6 +168,20 @@ async fn add<D: Dialect>(db: &mut D::Connection, id: &ShareId, session: &Session
     D::execute(db, statement, values).await.map(drop)
 }
 
+/// Whether a share can be opened when this session would begin.
+fn is_open(share: &Share, session: &Session) -> bool {
+    share.recorded_status == Status::Active && session.opened_at < share.expires_at
+}
+
+fn json(value: &impl serde::Serialize) -> sqlx::Result<String> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
+/// The parameters `$first`, `$first+1`, .., `count` of them, for an `IN`.
+fn places(first: usize, count: usize) -> String {
+    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+}
+
 /// Whether a row was stored, or one of its key was there before.
 fn stored(inserted: sqlx::Result<u64>) -> sqlx::Result<bool> {
     match inserted {
@@ -224,8 +237,7 @@ impl<D: Dialect> SqlShares<D> {
         if let Some(session) = of_nonce::<D>(&mut tx, id, &new.nonce_digest).await? {
             return Ok((Claimed::Repeated(session), false));
         }
-        let open = share.recorded_status == Status::Active && new.opened_at < share.expires_at;
-        if !open || share.views >= *ceiling {
+        if !is_open(&share, new) || share.views >= *ceiling {
             return Ok((Claimed::Refused, false));
         }
         let query = "SELECT id FROM sessions WHERE share = $1 AND id = $2";
@@ -234,8 +246,10 @@ impl<D: Dialect> SqlShares<D> {
         }
         let session = Session { views_before: share.views, ..new.clone() };
         add::<D>(&mut tx, id, &session).await?;
-        let counted = "UPDATE shares SET views = views + 1 WHERE id = $1";
-        D::execute(&mut tx, counted, values![id]).await?;
+        let mut tally = share.tally;
+        tally.count(share.created_at, new.opened_at, new.country);
+        let counted = "UPDATE shares SET views = views + 1, tally = $1 WHERE id = $2";
+        D::execute(&mut tx, counted, values![json(&tally)?, id]).await?;
         let exhausted = share.views + 1 >= *ceiling;
         if exhausted {
             let exhaust = "UPDATE shares SET status = 'exhausted', ended_at = $1, due = $1,
@@ -281,14 +295,13 @@ impl<D: Dialect> SqlShares<D> {
 #[async_trait]
 impl<D: Dialect> ShareStore for SqlShares<D> {
     async fn insert(&self, share: &Share) -> StoreResult<Inserted> {
-        let images = serde_json::to_string(&share.images);
-        let images = images.map_err(|error| failed::<D>("insert a share", error))?;
+        let unstored = |error| failed::<D>("insert a share", error);
         let statement = "INSERT INTO shares (id, created_at, expires_at, max_views, views, status, ended_at, folder,
-                objects, images, upload_digest, link_digest, dashboard_digest, password_salt, link_wrap,
-                dashboard_wrap, sealed_link, sealed_mark_key, keep_ledger, wrong_password, throttled, after_end,
-                burned_at, objects_deleted, objects_pending, purged_at, due)
+                objects, bytes, images, tally, upload_digest, link_digest, dashboard_digest, password_salt,
+                link_wrap, dashboard_wrap, sealed_link, sealed_mark_key, keep_ledger, wrong_password, throttled,
+                after_end, burned_at, objects_deleted, objects_pending, purged_at, due)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                $21, $22, $23, $24, $25, $26, $3)";
+                $21, $22, $23, $24, $25, $26, $27, $28, $3)";
         let values = values![
             &share.id,
             share.created_at,
@@ -299,7 +312,9 @@ impl<D: Dialect> ShareStore for SqlShares<D> {
             share.ended_at,
             share.folder.as_str(),
             share.objects,
-            images,
+            share.bytes,
+            json(&share.images).map_err(unstored)?,
+            json(&share.tally).map_err(unstored)?,
             &share.upload_digest,
             &share.link_digest,
             &share.dashboard_digest,
@@ -328,6 +343,15 @@ impl<D: Dialect> ShareStore for SqlShares<D> {
         self.read_one("find a share", query, values![id], |row| row.share()).await
     }
 
+    async fn find_all(&self, ids: &[ShareId]) -> StoreResult<Vec<Share>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let query = format!("SELECT * FROM shares WHERE id IN ({})", places(1, ids.len()));
+        let ids = ids.iter().map(Value::from).collect();
+        self.read_all("find shares", &query, ids, |row| row.share()).await
+    }
+
     async fn claim(&self, claim: &Claim) -> StoreResult<Claimed> {
         let (claimed, exhausted) = doing::<D, _, _>("count a view", || self.try_claim(claim)).await?;
         if exhausted {
@@ -336,15 +360,18 @@ impl<D: Dialect> ShareStore for SqlShares<D> {
         Ok(claimed)
     }
 
-    async fn preview(&self, id: &ShareId, session: &Session) -> StoreResult<()> {
+    async fn preview(&self, id: &ShareId, session: &Session) -> StoreResult<bool> {
         doing::<D, _, _>("store a preview", || async {
             let mut tx = self.begin().await?;
-            if locked::<D>(&mut tx, id).await?.is_some() {
-                let earlier = "DELETE FROM sessions WHERE share = $1 AND id = $2";
-                D::execute(&mut tx, earlier, values![id, SessionId::UPLOADER]).await?;
-                add::<D>(&mut tx, id, session).await?;
+            let Some(share) = locked::<D>(&mut tx, id).await? else { return Ok(false) };
+            if !is_open(&share, session) {
+                return Ok(false);
             }
-            tx.commit().await
+            let earlier = "DELETE FROM sessions WHERE share = $1 AND id = $2";
+            D::execute(&mut tx, earlier, values![id, SessionId::UPLOADER]).await?;
+            add::<D>(&mut tx, id, session).await?;
+            tx.commit().await?;
+            Ok(true)
         })
         .await
     }
@@ -386,25 +413,6 @@ impl<D: Dialect> ShareStore for SqlShares<D> {
              ORDER BY opened_at DESC, id DESC LIMIT $5";
         let values = values![id, SessionId::UPLOADER, at, last, limit];
         self.read_all("list sessions", query, values, |row| row.session()).await
-    }
-
-    async fn tally(&self, id: &ShareId, start: Timestamp, step_ms: i64) -> StoreResult<Tally> {
-        // One query, so that both sums are of the same moment. A remainder has the sign of the dividend; the
-        // second one makes it positive.
-        let query = "SELECT country, opened_at - ((opened_at - $1) % $2 + $2) % $2 AS step, COUNT(*) AS views
-             FROM sessions WHERE share = $3 AND id <> $4 GROUP BY country, step";
-        let values = values![start, step_ms, id, SessionId::UPLOADER];
-        let counts = self.read_all("sum up views", query, values, |row| {
-            Ok((row.maybe_parsed("country")?, row.instant("step")?, row.number::<u32>("views")?))
-        });
-        let (mut countries, mut timeline) = (BTreeMap::<Option<Country>, u32>::new(), BTreeMap::new());
-        for (country, step, views) in counts.await? {
-            *countries.entry(country).or_default() += views;
-            *timeline.entry(step).or_default() += views;
-        }
-        let mut countries: Vec<_> = countries.into_iter().collect();
-        countries.sort_by_key(|(_, views)| std::cmp::Reverse(*views));
-        Ok(Tally { countries, timeline: timeline.into_iter().collect() })
     }
 
     async fn extend(
@@ -482,8 +490,7 @@ impl<D: Dialect> ShareStore for SqlShares<D> {
             if due.is_empty() {
                 return Ok(Vec::new());
             }
-            let places: Vec<_> = (2..due.len() + 2).map(|n| format!("${n}")).collect();
-            let lease = format!("UPDATE shares SET leased_until = $1 WHERE id IN ({})", places.join(", "));
+            let lease = format!("UPDATE shares SET leased_until = $1 WHERE id IN ({})", places(2, due.len()));
             let ids = due.iter().map(|(_, share)| Value::from(&share.id));
             D::execute(&mut tx, &lease, std::iter::once(until.into()).chain(ids).collect()).await?;
             tx.commit().await?;
@@ -506,20 +513,46 @@ impl<D: Dialect> ShareStore for SqlShares<D> {
         Ok(last.await?.flatten())
     }
 
-    async fn note_purge(&self, id: &ShareId, receipt: &Receipt, due: Timestamp) -> StoreResult<()> {
-        let statement =
-            "UPDATE shares SET burned_at = $1, objects_deleted = $2, objects_pending = $3, purged_at = $4,
-                due = $5, leased_until = NULL
-             WHERE id = $6";
-        let values = values![
-            receipt.burned_at,
-            receipt.objects_deleted,
-            receipt.objects_pending,
-            receipt.purged_at,
-            due,
-            id
-        ];
+    async fn note_purge(&self, id: &ShareId, purge: &Purge, due: Timestamp) -> StoreResult<()> {
+        // `purged_at` comes last: MySQL's later assignments see what the earlier ones did.
+        let statement = "UPDATE shares SET due = $1, leased_until = NULL,
+                objects_deleted = CASE WHEN purged_at IS NULL THEN $2 ELSE objects_deleted END,
+                objects_pending = CASE WHEN purged_at IS NULL THEN $3 ELSE objects_pending END,
+                purged_at = COALESCE(purged_at, $4)
+             WHERE id = $5";
+        let values = values![due, purge.objects_deleted, purge.objects_pending, purge.purged_at, id];
         self.change("note a purge", statement, values).await.map(drop)
+    }
+
+    async fn stored_bytes(&self) -> StoreResult<u64> {
+        let query = format!(
+            "SELECT CAST(COALESCE(SUM(bytes), 0) AS {}) AS sum FROM shares WHERE purged_at IS NULL",
+            D::INT
+        );
+        let sum = self.read_one("sum up what is stored", &query, values![], |row| row.number("sum"));
+        Ok(sum.await?.unwrap_or_default())
+    }
+
+    async fn report(&self, report: &Report, per_share: u32) -> StoreResult<()> {
+        let Report { share, at, reason, sealed_key } = report;
+        doing::<D, _, _>("store a report", || async {
+            let mut tx = self.begin().await?;
+            // Reports of one share are counted one after the other.
+            if locked::<D>(&mut tx, share).await?.is_some() {
+                let statement = "INSERT INTO reports (share, at, reason, sealed_key)
+                     SELECT id, $2, $3, $4 FROM shares
+                     WHERE id = $1 AND (SELECT COUNT(*) FROM reports WHERE share = $1) < $5";
+                let values = values![share, *at, reason.as_bytes(), sealed_key, per_share];
+                D::execute(&mut tx, statement, values).await?;
+            }
+            tx.commit().await
+        })
+        .await
+    }
+
+    async fn reports(&self, limit: usize) -> StoreResult<Vec<Report>> {
+        let query = "SELECT * FROM reports ORDER BY at DESC, id DESC LIMIT $1";
+        self.read_all("list reports", query, values![limit], |row| row.report()).await
     }
 
     async fn forget(&self, id: &ShareId) -> StoreResult<()> {

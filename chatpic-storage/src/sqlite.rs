@@ -28,6 +28,7 @@ impl Dialect for Sqlite {
     // It waits for other writers before it reads anything, so that what it read stays so.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
     const FOR_UPDATE: &'static str = "";
+    const INT: &'static str = "INTEGER";
     const LAST_NUMBER: &'static str = "last_insert_rowid()";
 
     speak_through_sqlx!();

@@ -27,6 +27,10 @@ use crate::upload;
 
 const DASHBOARD: &str = "chatpic_dashboard";
 
+pub(crate) fn dashboard_cookie(headers: &HeaderMap) -> Result<DashboardAccess, Problem> {
+    secret_cookie(headers, DASHBOARD).ok_or_else(Problem::unauthorized)
+}
+
 pub(super) fn router() -> Router<App> {
     Router::new()
         .route("/d/{id}", get(page).post(exchange))

@@ -1,4 +1,4 @@
--- Instants are milliseconds since 1970, digests and sealed keys are bytes, images are JSON.
+-- Instants are milliseconds since 1970, digests and sealed keys are bytes, images and tallies are JSON.
 
 CREATE TABLE installation (
     one BIGINT PRIMARY KEY CHECK (one = 1),
@@ -15,7 +15,9 @@ CREATE TABLE shares (
     ended_at BIGINT,
     folder VARCHAR(64) NOT NULL,
     objects BIGINT NOT NULL,
+    bytes BIGINT NOT NULL,
     images LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    tally LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     upload_digest BINARY(32) NOT NULL,
     link_digest BINARY(32) NOT NULL,
     dashboard_digest BINARY(32) NOT NULL,
@@ -38,6 +40,8 @@ CREATE TABLE shares (
 
 CREATE INDEX shares_by_due ON shares (due);
 CREATE INDEX shares_by_folder ON shares (folder);
+-- The sum of what is stored is read from this index alone.
+CREATE INDEX shares_stored ON shares (purged_at, bytes);
 
 CREATE TABLE sessions (
     share BINARY(12) NOT NULL,
@@ -72,3 +76,16 @@ CREATE TABLE attempts (
 
 CREATE INDEX attempts_by_share ON attempts (share, kind, at);
 CREATE INDEX attempts_by_time ON attempts (at);
+
+-- A reason is UTF-8 as somebody typed it, which not every database takes for text.
+CREATE TABLE reports (
+    id BIGINT AUTO_INCREMENT PRIMARY KEY,
+    share BINARY(12) NOT NULL,
+    at BIGINT NOT NULL,
+    reason MEDIUMBLOB NOT NULL,
+    sealed_key VARBINARY(255),
+    FOREIGN KEY (share) REFERENCES shares (id) ON DELETE CASCADE
+) ENGINE = InnoDB CHARACTER SET ascii COLLATE ascii_bin;
+
+CREATE INDEX reports_by_share ON reports (share);
+CREATE INDEX reports_by_time ON reports (at, id);

@@ -28,6 +28,9 @@ pub trait Dialect: Database<Connection: Migrate> {
     /// Ends a `SELECT` that locks the rows it finds until the transaction ends.
     const FOR_UPDATE: &'static str;
 
+    /// Its whole numbers of 64 bits, for a `CAST`.
+    const INT: &'static str;
+
     /// The number that the last `INSERT` of this connection was given.
     const LAST_NUMBER: &'static str;
 

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chatpic_core::share::Session;
-use chatpic_core::{Blocked, Receipt, Sealed, SessionId, Share, ShareId, Timestamp};
+use chatpic_core::{Blocked, Receipt, Report, Sealed, SessionId, Share, ShareId, Timestamp};
 
 use super::dialect::Dialect;
 
@@ -67,8 +67,12 @@ impl<D: Dialect> Record<'_, D> {
         Ok(D::bytes(self.0, column)?.map(Sealed))
     }
 
+    fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> sqlx::Result<T> {
+        let text = Self::present(column, D::text(self.0, column)?)?;
+        serde_json::from_str(&text).map_err(|error| unreadable(column, error))
+    }
+
     pub(super) fn share(&self) -> sqlx::Result<Share> {
-        let images = Self::present("images", D::text(self.0, "images")?)?;
         Ok(Share {
             id: ShareId::from_bytes(self.bytes("id")?),
             created_at: self.instant("created_at")?,
@@ -79,7 +83,9 @@ impl<D: Dialect> Record<'_, D> {
             ended_at: self.maybe_instant("ended_at")?,
             folder: self.parsed("folder")?,
             objects: self.number("objects")?,
-            images: serde_json::from_str(&images).map_err(|error| unreadable("images", error))?,
+            bytes: self.number("bytes")?,
+            images: self.json("images")?,
+            tally: self.json("tally")?,
             upload_digest: self.bytes("upload_digest")?,
             link_digest: self.bytes("link_digest")?,
             dashboard_digest: self.bytes("dashboard_digest")?,
@@ -115,6 +121,16 @@ impl<D: Dialect> Record<'_, D> {
             country: self.maybe_parsed("country")?,
             device: self.parsed("device")?,
             images_seen: self.number("images_seen")?,
+        })
+    }
+
+    pub(super) fn report(&self) -> sqlx::Result<Report> {
+        let reason = Self::present("reason", D::bytes(self.0, "reason")?)?;
+        Ok(Report {
+            share: ShareId::from_bytes(self.bytes("share")?),
+            at: self.instant("at")?,
+            reason: String::from_utf8(reason).map_err(|error| unreadable("reason", error))?,
+            sealed_key: self.sealed("sealed_key")?,
         })
     }
 }
