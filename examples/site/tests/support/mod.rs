@@ -17,11 +17,17 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// Starts it with these variables as well.
+    pub(crate) fn start_with(data: &Path, variables: &[(&str, &str)]) -> Self {
         let log = data.with_extension("log");
         let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut child = chatpic()
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(output)
             .spawn()
@@ -52,7 +58,18 @@ impl Site {
     }
 
     pub(crate) async fn share(&self, images: usize) -> Value {
-        let mut form = Form::new().text("max_views", "5");
+        self.limited_share(images, 5).await
+    }
+
+    pub(crate) async fn limited_share(&self, images: usize, max_views: u32) -> Value {
+        self.upload(images, Form::new().text("max_views", max_views.to_string())).await
+    }
+
+    pub(crate) async fn protected_share(&self, password: &'static str) -> Value {
+        self.upload(1, Form::new().text("password", password)).await
+    }
+
+    async fn upload(&self, images: usize, mut form: Form) -> Value {
         for seed in 0..images {
             let photograph = samples::jpeg(&samples::photograph(1200, 800, seed as u64), 90);
             form = form.part("images", Part::bytes(photograph).file_name("a secret name.jpg"));
