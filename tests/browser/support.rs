@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use thirtyfour::prelude::*;
 
 /// How long a page may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running site in a temporary folder.
 pub(crate) struct Site {
@@ -98,6 +98,9 @@ pub(crate) struct Kind {
     pub(crate) phone: bool,
     pub(crate) dark: bool,
 }
+
+/// What most links are opened with.
+pub(crate) const PHONE_IN_THE_DARK: Kind = Kind { without_javascript: false, phone: true, dark: true };
 
 impl Browser {
     pub(crate) async fn start() -> Self {
@@ -223,6 +226,23 @@ impl Browser {
 
     pub(crate) async fn run(&self, script: &str) -> Value {
         self.driver.execute(script, Vec::new()).await.expect(script).json().clone()
+    }
+
+    /// Runs a script that answers by calling `arguments[0]`.
+    pub(crate) async fn run_async(&self, script: &str) -> Value {
+        self.driver.execute_async(script, Vec::new()).await.expect(script).json().clone()
+    }
+
+    /// Waits until images are there and every one on the screen is decoded.
+    pub(crate) async fn see_loaded(&self, css: &str) {
+        let loaded = "every((i) => i.loading === 'lazy' || (i.complete && i.naturalWidth > 0))";
+        let condition = format!("{0}.length > 0 && {0}.{loaded}", all(css));
+        assert!(self.until(&condition, PATIENCE).await, "{css} does not load:\n{}", self.page_text().await);
+    }
+
+    /// Drops what the console said about an answer that was meant to be an error.
+    pub(crate) async fn forget_console(&self) {
+        drop(self.driver.get_log("browser").await.unwrap());
     }
 
     pub(crate) async fn value(&self, css: &str) -> String {
