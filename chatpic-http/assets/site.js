@@ -41,11 +41,13 @@ const localise = (root) => {
 localise(document);
 
 let blank = () => {};
-setInterval(() => document.querySelectorAll("[data-countdown]").forEach((element) => {
+const tick = () => document.querySelectorAll("[data-countdown]").forEach((element) => {
   const left = Number(element.dataset.countdown) - (performance.now() - Number(element.dataset.from)) / 1000;
   element.textContent = words(Math.max(0, Math.round(left)));
   if (left <= 0 && "blanks" in element.dataset) blank();
-}), 1000);
+});
+tick();
+setInterval(tick, 1000);
 
 const online = () => show(byId("offline"), !navigator.onLine);
 addEventListener("online", online);
@@ -100,7 +102,7 @@ const listRemembered = () => {
     const link = document.createElement("a");
     link.href = share.dashboard;
     const ends = new Date(share.ends);
-    link.textContent = `${plural(share.count, "picture")}, ${ends > new Date() ? "until" : "ended"} ${ends.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}`;
+    link.textContent = `${plural(share.count, "image")}, ${ends > new Date() ? "until" : "ended"} ${ends.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}`;
     const forget = document.createElement("button");
     forget.type = "button";
     forget.textContent = "Forget";
@@ -178,7 +180,7 @@ const objectionTo = async (file, megabytes) => {
   try { kind = await kindOf(file); } catch { return "This file can’t be read."; }
   if (kind === "heic") return "HEIC can’t be shared yet. On an iPhone choose Settings, Camera, Formats, ‘Most compatible’, or export it as a JPEG.";
   if (kind === "avif") return "AVIF can’t be shared yet. Save it as JPEG or PNG.";
-  if (kind === "other") return "Not a JPEG, PNG, GIF or WebP picture.";
+  if (kind === "other") return "Not a JPEG, PNG, GIF or WebP image.";
   if (file.size > megabytes * 1024 * 1024) return `Larger than ${megabytes} MB. Make it smaller first.`;
   return "";
 };
@@ -211,14 +213,14 @@ const startUpload = (form) => {
     byId("thumbs").replaceChildren(...chosen.map((entry, index) => {
       const item = document.createElement("li");
       item.className = entry.objection ? "bad" : "";
-      let picture;
+      let image;
       if (entry.objection) {
-        picture = document.createElement("div");
-        picture.className = "no-picture";
+        image = document.createElement("div");
+        image.className = "no-image";
       } else {
-        picture = document.createElement("img");
-        picture.alt = "";
-        picture.src = entry.address;
+        image = document.createElement("img");
+        image.alt = "";
+        image.src = entry.address;
       }
       const name = document.createElement("span");
       name.className = "name";
@@ -228,11 +230,11 @@ const startUpload = (form) => {
       said.textContent = entry.objection || sizeInWords(entry.file.size);
       const tools = document.createElement("span");
       tools.className = "tools";
-      const place = `${entry.file.name}, picture ${index + 1} of ${chosen.length}`;
+      const place = `${entry.file.name}, image ${index + 1} of ${chosen.length}`;
       const move = (by) => () => {
         chosen.splice(index + by, 0, chosen.splice(index, 1)[0]);
         changed();
-        say(`${entry.file.name} is now picture ${index + by + 1}.`);
+        say(`${entry.file.name} is now image ${index + by + 1}.`);
         byId("thumbs").children[index + by].querySelector("button:enabled").focus();
       };
       tools.append(
@@ -246,7 +248,7 @@ const startUpload = (form) => {
           (byId("thumbs").children[Math.min(index, chosen.length - 1)]?.querySelector("button:enabled") ?? input).focus();
         }, false),
       );
-      item.append(picture, name, said, tools);
+      item.append(image, name, said, tools);
       return item;
     }));
   };
@@ -259,12 +261,12 @@ const startUpload = (form) => {
     show(byId("thumbs"), chosen.length > 0);
     const bad = chosen.filter((entry) => entry.objection).length;
     const trouble = [];
-    if (chosen.length > most) trouble.push(`At most ${plural(most, "picture")} can be shared at once: remove ${chosen.length - most}.`);
+    if (chosen.length > most) trouble.push(`At most ${plural(most, "image")} can be shared at once: remove ${chosen.length - most}.`);
     if (bad > 0) trouble.push(`${plural(bad, "file")} can’t be sent. ${bad === 1 ? "Its tile says" : "Their tiles say"} why; remove ${bad === 1 ? "it" : "them"} to go on.`);
     byId("checks").textContent = trouble.join(" ");
     show(byId("checks"), trouble.length > 0);
     send.disabled = trouble.length > 0;
-    send.textContent = chosen.length > 0 && trouble.length === 0 ? `Make the link for ${plural(chosen.length, "picture")}` : "Make the link";
+    send.textContent = chosen.length > 0 && trouble.length === 0 ? `Make the link for ${plural(chosen.length, "image")}` : "Make the link";
     fail("");
   };
   const add = async (files) => {
@@ -274,19 +276,20 @@ const startUpload = (form) => {
     }));
     chosen.push(...entries);
     changed();
-    say(`${plural(chosen.length, "picture")} chosen.`);
+    say(`${plural(chosen.length, "image")} chosen.`);
   };
   input.addEventListener("change", () => {
     // The field's own list is what was chosen just now; what was there before is kept.
-    const files = [...input.files].filter((file) => !chosen.some((entry) => entry.file === file));
+    const same = (a, b) => a.name === b.name && a.size === b.size && a.lastModified === b.lastModified;
+    const files = [...input.files].filter((file) => !chosen.some((entry) => same(entry.file, file)));
     add(files);
   });
   // The whole zone is the label of the field, so the browser's own button need not be seen.
   input.classList.add("visually-hidden");
   const camera = byId("camera");
   if (matchMedia("(pointer: coarse)").matches) {
-    show(byId("camera-label"));
-    show(byId("or-browse"), false);
+    show(byId("with-a-finger"));
+    show(byId("with-a-mouse"), false);
   }
   camera.addEventListener("change", () => { add(camera.files); camera.value = ""; });
   show(byId("drop-more"));
@@ -340,7 +343,7 @@ const startUpload = (form) => {
   const advance = (loaded, total) => {
     byId("progress").value = loaded / total;
     const marking = loaded >= total;
-    byId("progress-label").textContent = marking ? "Marking your pictures…" : `Sending, ${Math.round(100 * loaded / total)} %`;
+    byId("progress-label").textContent = marking ? "Marking your images…" : `Sending, ${Math.round(100 * loaded / total)} %`;
     // The files go in order, so each one's own share of the way is known.
     let before = 0;
     chosen.forEach(({ file }, index) => {
@@ -374,7 +377,7 @@ const startUpload = (form) => {
     const broken = () => {
       sending(false);
       send.textContent = "Try again";
-      fail("The connection broke. Nothing is lost: your pictures are still here. Try again when you are online.");
+      fail("The connection broke. Nothing is lost: your images are still here. Try again when you are online.");
       send.focus();
     };
     request.onerror = broken;
@@ -449,7 +452,7 @@ const startViewer = (viewer) => {
     image.draggable = false;
     stage.replaceChildren(image);
     zoom(false);
-    byId("lightbox-place").textContent = `Picture ${current + 1} of ${images.length}`;
+    byId("lightbox-place").textContent = `Image ${current + 1} of ${images.length}`;
   };
   images.forEach((image, index) => {
     const button = document.createElement("button");
@@ -487,7 +490,7 @@ const startViewer = (viewer) => {
   }, { passive: true });
 };
 
-// An animation can be held: its picture gives way to a still of what it shows. It starts held for those who asked
+// An animation can be held: its image gives way to a still of what it shows. It starts held for those who asked
 // their system for less motion.
 const addMotionControl = (image, button) => {
   const still = document.createElement("canvas");

@@ -28,13 +28,19 @@ pub(crate) fn router() -> Router<App> {
 /// What every page shows around its own content.
 struct Frame {
     prefix: String,
+    /// The front page: a nested router's root has no slash at its end.
+    home: String,
     title: &'static str,
 }
 
 impl Frame {
     fn new(origin: &Origin, title: &'static str) -> Self {
-        Self { prefix: origin.prefix.clone(), title }
+        Self { prefix: origin.prefix.clone(), home: home(origin), title }
     }
+}
+
+fn home(origin: &Origin) -> String {
+    if origin.prefix.is_empty() { "/".to_owned() } else { origin.prefix.clone() }
 }
 
 fn show(page: &impl Template) -> Response {

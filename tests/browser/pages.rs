@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chatpic_core::{AccessPolicy, Created, Opening, Password};
+use chatpic_core::{AccessPolicy, Opening, Password};
 use serde_json::{Value, json};
 
 use crate::support::{Browser, Kind, PHONE_IN_THE_DARK, Site};
@@ -70,22 +70,6 @@ fn axe() -> &'static str {
     })
 }
 
-async fn share(site: &Site, pictures: &[(u32, u32)], policy: AccessPolicy) -> Created {
-    let mut upload = site.chatpic.upload(None).unwrap();
-    for (seed, (width, height)) in pictures.iter().enumerate() {
-        upload
-            .add(std::fs::read(site.photograph("p.jpg", *width, *height, seed as u64)).unwrap())
-            .await
-            .unwrap();
-    }
-    upload.commit(policy).await.unwrap()
-}
-
-fn link(site: &Site, kind: char, share: &Created) -> String {
-    let key = if kind == 's' { share.link_key.reveal() } else { share.dashboard_key.reveal() };
-    format!("{}{kind}/{}#{key}", site.url, share.share_id)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_uploaders_pages_have_no_barriers() {
     let site = Site::start().await;
@@ -114,11 +98,11 @@ async fn the_uploaders_pages_have_no_barriers() {
     look(&browser, "privacy").await;
 
     let policy = AccessPolicy { max_views: Some(40), ..AccessPolicy::default() };
-    let busy = share(&site, &[(1200, 800), (800, 1100)], policy).await;
-    browser.go(&link(&site, 'd', &busy)).await;
+    let busy = site.share(&[(1200, 800), (800, 1100)], policy).await;
+    browser.go(&busy.dashboard).await;
     browser.see_text("#status-word", "not opened yet").await;
     look(&browser, "dashboard-new").await;
-    let access = site.chatpic.link_access(&busy.share_id, &busy.link_key);
+    let access = site.chatpic.link_access(&busy.made.share_id, &busy.made.link_key);
     let places = ["DE", "DE", "FR", "US", "BR", "DE", "IN", "SG", "", "JP", "DE", "FR", "ZA", "AU"];
     for (hour, place) in places.iter().enumerate() {
         let opening = Opening {
@@ -130,7 +114,7 @@ async fn the_uploaders_pages_have_no_barriers() {
             }),
             ..Opening::default()
         };
-        site.chatpic.open(&busy.share_id, &access, opening).await.unwrap();
+        site.chatpic.open(&busy.made.share_id, &access, opening).await.unwrap();
         site.clock.advance(Duration::from_secs(1800 * (1 + hour as u64 % 4)));
     }
     browser.see_text("#views", "14").await;
@@ -153,8 +137,8 @@ async fn the_viewers_pages_have_no_barriers() {
     let browser = Browser::start().await;
     let password = Some(Password::new("correct horse"));
     let policy = AccessPolicy { max_views: Some(1), password, ..AccessPolicy::default() };
-    let shared = share(&site, &[(1200, 800), (800, 1100), (40, 30)], policy).await;
-    let url = link(&site, 's', &shared);
+    let shared = site.share(&[(1200, 800), (800, 1100), (40, 30)], policy).await;
+    let url = shared.link.clone();
     browser.go(url.split('#').next().unwrap()).await;
     browser.see("#key-form").await;
     look(&browser, "key").await;
@@ -178,8 +162,8 @@ async fn the_viewers_pages_have_no_barriers() {
     browser.see_loaded("#lightbox img").await;
     look(&browser, "viewer-large").await;
 
-    let access = site.chatpic.dashboard_access(&shared.share_id, &shared.dashboard_key);
-    site.chatpic.burn(&shared.share_id, &access).await.unwrap();
+    let access = site.chatpic.dashboard_access(&shared.made.share_id, &shared.made.dashboard_key);
+    site.chatpic.burn(&shared.made.share_id, &access).await.unwrap();
     browser.see("#over").await;
     look(&browser, "viewer-over").await;
 

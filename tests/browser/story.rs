@@ -24,7 +24,7 @@ async fn from_two_photographs_to_a_traced_leak() {
 
     let viewer = Browser::start().await;
     viewer.go(&link).await;
-    viewer.see_text("h1", "2 pictures").await;
+    viewer.see_text("h1", "2 images").await;
     viewer.click("#view").await;
     viewer.see(".gallery img").await;
     let id = viewer.see(".id").await.text().await.unwrap();

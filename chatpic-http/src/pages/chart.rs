@@ -72,7 +72,7 @@ pub(super) fn reached(countries: &[(Option<Country>, u32)]) -> Vec<Reached> {
 pub(crate) fn world() -> String {
     let paths: String = WORLD.lines().skip(1).filter_map(|line| line.rsplit('\t').next()).collect();
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1000 430\">\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1000 440\">\
          <path fill=\"#80868f\" fill-opacity=\".32\" d=\"{paths}\"/></svg>"
     )
 }
@@ -115,10 +115,10 @@ mod tests {
             })
             .collect();
         let side = code.side * SCALE;
-        let mut picture = rqrr::PreparedImage::prepare_from_greyscale(side, side, |x, y| {
+        let mut image = rqrr::PreparedImage::prepare_from_greyscale(side, side, |x, y| {
             if dark.contains(&(x / SCALE, y / SCALE)) { 0 } else { 255 }
         });
-        let grids = picture.detect_grids();
+        let grids = image.detect_grids();
         assert_eq!(grids[0].decode().unwrap().1, link);
     }
 

@@ -91,6 +91,7 @@ struct DashboardPage {
     countries_reached: usize,
     reached: Vec<Reached>,
     bars: Vec<Bar>,
+    busiest: u32,
     sessions: Vec<SessionRow>,
     older: Option<String>,
     ledger_until: String,
@@ -111,7 +112,7 @@ struct TraceWords {
 /// One session that a leak was served to.
 struct Found {
     label: String,
-    picture: usize,
+    image: usize,
     opened_at: Option<String>,
     country: Place,
     odds: String,
@@ -122,7 +123,7 @@ impl From<&TraceMatch> for Found {
     fn from(found: &TraceMatch) -> Self {
         Self {
             label: found.session.label(),
-            picture: found.image + 1,
+            image: found.image + 1,
             opened_at: found.opened_at.map(rfc3339),
             country: found.country.into(),
             odds: odds(found.false_alarm),
@@ -131,7 +132,7 @@ impl From<&TraceMatch> for Found {
     }
 }
 
-/// A small probability as a chance that people can picture.
+/// A small probability as a chance that people can image.
 fn odds(probability: f64) -> String {
     // Powers of ten are rounded towards the likelier: no more is claimed than was found.
     match -probability.max(1e-300).log10() {
@@ -175,6 +176,7 @@ async fn show_page(
         countries: d.countries.iter().map(|(country, views)| ((*country).into(), *views)).collect(),
         countries_reached: d.countries.iter().filter(|(country, _)| country.is_some()).count(),
         reached: reached(&d.countries),
+        busiest: d.timeline.iter().map(|(_, views)| *views).max().unwrap_or(0),
         bars: bars(&d.timeline, d.created_at, shown_until),
         sessions: d.sessions.iter().map(SessionRow::from).collect(),
         older: d.next.as_ref().map(|next| format!("{path}?after={next}")),
@@ -392,7 +394,7 @@ async fn trace(State(app): State<App>, Path(id): Path<String>, origin: Origin, r
         app.chatpic.check_dashboard(&id, &access).await?;
         let ([leak, original], token) = upload::files(&app, request, ["image", "original"]).await?;
         check_form(&headers, &access.reveal(), token.as_deref())?;
-        let leak = leak.ok_or_else(|| Problem::malformed("choose a picture to trace"))?;
+        let leak = leak.ok_or_else(|| Problem::malformed("choose a image to trace"))?;
         let report = app.chatpic.trace(&id, &access, leak, original).await?;
         Ok((id, access, report))
     };

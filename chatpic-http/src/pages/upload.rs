@@ -9,7 +9,7 @@ use axum::routing::get;
 use chatpic_core::Limits;
 
 use super::chart::{Qr, qr};
-use super::{Frame, in_words, problem_page, show};
+use super::{Frame, home, in_words, problem_page, show};
 use crate::App;
 use crate::client::Origin;
 use crate::security::check_form;
@@ -42,7 +42,7 @@ const EXPIRIES: [(&str, u64); 5] =
 async fn front(State(app): State<App>, origin: Origin) -> Response {
     let limits: &Limits = app.chatpic.limits();
     show(&Front {
-        frame: Frame::new(&origin, "ChatPic: share pictures that don’t stay"),
+        frame: Frame::new(&origin, "ChatPic: share images that don’t stay"),
         images: limits.images,
         megabytes: limits.image_bytes / (1024 * 1024),
         max_views: limits.max_views,
@@ -87,7 +87,7 @@ async fn create(State(app): State<App>, origin: Origin, request: Request) -> Res
     }
     let now = app.chatpic.now();
     match upload::create(&app, request).await {
-        Err(problem) => problem_page(&origin, problem, Some(format!("{}/", origin.prefix))),
+        Err(problem) => problem_page(&origin, problem, Some(home(&origin))),
         Ok(created) => {
             let link = app.link(&origin, 's', &created.share_id, &created.link_key.reveal());
             let dashboard = app.link(&origin, 'd', &created.share_id, &created.dashboard_key.reveal());

@@ -96,7 +96,7 @@ async fn cover_page(
     OsEntropy.fill(&mut nonce);
     let status = problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
     let mut response = show(&CoverPage {
-        frame: Frame::new(origin, "Pictures for you"),
+        frame: Frame::new(origin, "Images for you"),
         path: share_path(origin, 's', id),
         images: cover.image_count,
         time_left: in_words(cover.seconds_left),
@@ -190,6 +190,7 @@ struct ViewPage {
     label: String,
     images: Vec<ImageInfo>,
     seconds_left: u64,
+    time_left: String,
     last_view: bool,
     is_preview: bool,
 }
@@ -217,11 +218,12 @@ pub(super) async fn view_page(
     let Some(token) = secret_cookie::<SessionToken>(headers, SESSION) else { return see_other(&path) };
     match app.chatpic.current(id, &token).await {
         Ok(current) => show(&ViewPage {
-            frame: Frame::new(origin, "Pictures"),
+            frame: Frame::new(origin, "Images"),
             path,
             label: current.session.label(),
             images: current.images,
             seconds_left: current.seconds_left,
+            time_left: in_words(current.seconds_left),
             last_view: current.views_left == Some(0) && !is_preview,
             is_preview,
         }),

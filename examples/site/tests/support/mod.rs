@@ -52,10 +52,17 @@ impl Site {
     }
 
     pub(crate) async fn share(&self, images: usize) -> Value {
+        self.share_with(images, &[]).await
+    }
+
+    /// Shares the first so many photographs, with further fields of the form.
+    pub(crate) async fn share_with(&self, images: usize, texts: &[(&'static str, &'static str)]) -> Value {
         let mut form = Form::new().text("max_views", "5");
+        for (name, value) in texts {
+            form = form.text(*name, *value);
+        }
         for seed in 0..images {
-            let photograph = samples::jpeg(&samples::photograph(1200, 800, seed as u64), 90);
-            form = form.part("images", Part::bytes(photograph).file_name("a secret name.jpg"));
+            form = form.part("images", Part::bytes(photograph(seed as u64)).file_name("a secret name.jpg"));
         }
         let answer = reqwest::Client::new()
             .post(format!("{}/api/v1/shares", self.url))
@@ -73,6 +80,11 @@ impl Drop for Site {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// One of the photographs that are shared.
+pub(crate) fn photograph(seed: u64) -> Vec<u8> {
+    samples::jpeg(&samples::photograph(1200, 800, seed), 90)
 }
 
 /// The binary under test.
