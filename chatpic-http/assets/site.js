@@ -415,10 +415,12 @@ const startViewer = (viewer) => {
   const stage = byId("lightbox-stage");
   let current = 0;
   let poll = 0;
+  let events = null;
 
   blank = () => {
     blank = () => {};
     clearInterval(poll);
+    events?.close();
     if (lightbox.open) lightbox.close();
     [...images, ...stage.children].forEach((image) => { image.removeAttribute("srcset"); image.src = ""; });
     lightbox.remove();
@@ -427,7 +429,13 @@ const startViewer = (viewer) => {
     show(byId("over"));
     byId("over").querySelector("h1").focus();
   };
+  // The server says when it is over; where its stream does not come through, the page asks.
+  if (viewer.dataset.events) {
+    events = new EventSource(viewer.dataset.events);
+    events.addEventListener("end", () => blank());
+  }
   poll = setInterval(async () => {
+    if (events?.readyState === EventSource.OPEN) return;
     try {
       const answer = await fetch(`${path}/current`, { cache: "no-store" });
       if (answer.ok && (await answer.json()).seconds_left === 0) blank();
@@ -543,7 +551,20 @@ const startDashboard = (page) => {
     } catch { /* offline: the next look decides */ }
   };
   look();
-  setInterval(look, 2000);
+  // The server tells of views at once; of images seen, and where its stream does not come through, the page asks.
+  const events = new EventSource(`${path}/events`);
+  events.addEventListener("counts", look);
+  events.addEventListener("trace", ({ data }) => {
+    const progress = byId("trace-progress");
+    if (progress.hidden) return;
+    progress.max = 100;
+    progress.value = JSON.parse(data).percent;
+  });
+  let beat = 0;
+  setInterval(() => {
+    beat += 1;
+    if (events.readyState !== EventSource.OPEN || beat % 10 === 0) look();
+  }, 2000);
 
   const form = byId("trace-form");
   const leak = byId("leak");

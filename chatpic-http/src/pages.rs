@@ -3,6 +3,7 @@
 pub(crate) mod chart;
 mod dashboard;
 mod privacy;
+mod report;
 mod upload;
 mod viewing;
 
@@ -13,6 +14,9 @@ use axum::response::{Html, IntoResponse, Response};
 use chatpic_core::ShareId;
 use serde::Deserialize;
 
+pub(crate) use dashboard::dashboard_cookie;
+pub(crate) use viewing::session_cookie;
+
 use crate::App;
 use crate::client::Origin;
 use crate::problem::Problem;
@@ -21,6 +25,7 @@ pub(crate) fn router() -> Router<App> {
     Router::new()
         .merge(upload::router())
         .merge(privacy::router())
+        .merge(report::router())
         .merge(viewing::router())
         .merge(dashboard::router())
 }
@@ -31,11 +36,22 @@ struct Frame {
     /// The front page: a nested router's root has no slash at its end.
     home: String,
     title: &'static str,
+    name: String,
+    contact: Option<String>,
+    terms: Option<String>,
 }
 
 impl Frame {
     fn new(origin: &Origin, title: &'static str) -> Self {
-        Self { prefix: origin.prefix.clone(), home: home(origin), title }
+        let options = &origin.options;
+        Self {
+            prefix: origin.prefix.clone(),
+            home: home(origin),
+            title,
+            name: options.name.clone(),
+            contact: options.contact.clone(),
+            terms: options.terms.clone(),
+        }
     }
 }
 
@@ -65,7 +81,7 @@ struct Message {
 }
 
 /// Shows a problem as a page, with its status and headers.
-fn problem_page(origin: &Origin, problem: Problem, back: Option<String>) -> Response {
+pub(crate) fn problem_page(origin: &Origin, problem: Problem, back: Option<String>) -> Response {
     let title = match problem.status {
         StatusCode::NOT_FOUND => "Nothing to see here",
         StatusCode::UNAUTHORIZED => "This needs its key",

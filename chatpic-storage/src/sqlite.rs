@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chatpic_core::share::{BlockedTry, ImageRecord, Session};
-use chatpic_core::store::{Attempt, Attempted, Claim, Claimed, Inserted, StoreResult, Tally};
+use chatpic_core::store::{Attempt, Attempted, Claim, Claimed, Inserted, Purge, StoreResult};
 use chatpic_core::{
-    Blocked, Country, Digest, Folder, Receipt, Sealed, SessionId, Share, ShareId, ShareStore, Status,
-    StoreError, Timestamp,
+    Blocked, Country, Digest, Folder, Receipt, Report, Sealed, SessionId, Share, ShareId, ShareStore, Status,
+    StoreError, Tally, Timestamp,
 };
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
@@ -149,9 +149,16 @@ fn country(row: &SqliteRow) -> sqlx::Result<Option<Country>> {
     code.map(|code| code.parse().map_err(|error| unreadable("country", error))).transpose()
 }
 
+fn json<'r, T: serde::Deserialize<'r>>(row: &'r SqliteRow, column: &str) -> sqlx::Result<T> {
+    serde_json::from_str(row.try_get(column)?).map_err(|error| unreadable(column, error))
+}
+
+fn to_json(value: &impl serde::Serialize) -> sqlx::Result<String> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
 fn share(row: &SqliteRow) -> sqlx::Result<Share> {
-    let images: Vec<ImageRecord> =
-        serde_json::from_str(row.try_get("images")?).map_err(|error| unreadable("images", error))?;
+    let images: Vec<ImageRecord> = json(row, "images")?;
     let salt = row.try_get::<Option<&[u8]>, _>("password_salt")?;
     Ok(Share {
         id: ShareId::from_bytes(bytes(row, "id")?),
@@ -163,7 +170,9 @@ fn share(row: &SqliteRow) -> sqlx::Result<Share> {
         ended_at: past(row, "ended_at")?,
         folder: parsed(row, "folder")?,
         objects: get::<i64, _>(row, "objects")?,
+        bytes: get::<i64, _>(row, "bytes")?,
         images,
+        tally: json(row, "tally")?,
         upload_digest: bytes(row, "upload_digest")?,
         link_digest: bytes(row, "link_digest")?,
         dashboard_digest: bytes(row, "dashboard_digest")?,
@@ -250,14 +259,12 @@ async fn add(db: &mut SqliteConnection, id: &ShareId, session: &Session) -> sqlx
 impl ShareStore for SqliteShares {
     async fn insert(&self, share: &Share) -> StoreResult<Inserted> {
         let inserting = async {
-            let images =
-                serde_json::to_string(&share.images).map_err(|error| sqlx::Error::Encode(error.into()))?;
             let inserted = query(
                 "INSERT INTO shares (id, created_at, expires_at, max_views, views, status, ended_at, folder,
-                    objects, images, upload_digest, link_digest, dashboard_digest, password_salt, link_wrap,
+                    objects, bytes, images, tally, upload_digest, link_digest, dashboard_digest, password_salt, link_wrap,
                     dashboard_wrap, sealed_link, sealed_mark_key, keep_ledger, wrong_password, throttled,
                     after_end, burned_at, objects_deleted, objects_pending, purged_at, due)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                  ON CONFLICT (id) DO NOTHING",
             )
             .bind(key(&share.id))
@@ -269,7 +276,9 @@ impl ShareStore for SqliteShares {
             .bind(share.ended_at.map(|at| at.0))
             .bind(share.folder.as_str())
             .bind(int(share.objects))
-            .bind(images)
+            .bind(int(share.bytes))
+            .bind(to_json(&share.images)?)
+            .bind(to_json(&share.tally)?)
             .bind(&share.upload_digest[..])
             .bind(&share.link_digest[..])
             .bind(&share.dashboard_digest[..])
@@ -301,6 +310,19 @@ impl ShareStore for SqliteShares {
         .await
     }
 
+    async fn find_all(&self, ids: &[ShareId]) -> StoreResult<Vec<Share>> {
+        doing("find shares", async {
+            let mut found = Vec::new();
+            let mut readers = self.readers.begin().await?;
+            for id in ids {
+                let row = query("SELECT * FROM shares WHERE id = ?").bind(key(id));
+                found.extend(one(row.fetch_optional(&mut *readers).await?, share)?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
     async fn claim(&self, claim: &Claim) -> StoreResult<Claimed> {
         let Claim { share: id, session: new, ceiling } = claim;
         let claiming = async {
@@ -308,19 +330,24 @@ impl ShareStore for SqliteShares {
             if let Some(session) = of_nonce(&mut tx, id, &new.nonce_digest).await? {
                 return Ok((Claimed::Repeated(session), false));
             }
-            let open = query_scalar(
-                "SELECT views FROM shares WHERE id = ? AND status = 'active' AND expires_at > ? AND views < ?",
+            let open = query(
+                "SELECT views, created_at, tally FROM shares
+                 WHERE id = ? AND status = 'active' AND expires_at > ? AND views < ?",
             );
             let open =
                 open.bind(key(id)).bind(new.opened_at.0).bind(ceiling).fetch_optional(&mut *tx).await?;
-            let Some(views_before) = open else { return Ok((Claimed::Refused, false)) };
+            let Some(open) = open else { return Ok((Claimed::Refused, false)) };
+            let views_before = open.try_get("views")?;
+            let mut tally: Tally = json(&open, "tally")?;
+            tally.count(instant(&open, "created_at")?, new.opened_at, new.country);
             let taken = query("SELECT 1 FROM sessions WHERE share = ? AND id = ?");
             if taken.bind(key(id)).bind(new.id.0).fetch_optional(&mut *tx).await?.is_some() {
                 return Ok((Claimed::IdTaken, false));
             }
             let session = Session { views_before, ..new.clone() };
             add(&mut tx, id, &session).await?;
-            query("UPDATE shares SET views = views + 1 WHERE id = ?").bind(key(id)).execute(&mut *tx).await?;
+            let counted = query("UPDATE shares SET views = views + 1, tally = ? WHERE id = ?");
+            counted.bind(to_json(&tally)?).bind(key(id)).execute(&mut *tx).await?;
             let exhausted = query(
                 "UPDATE shares SET status = 'exhausted', ended_at = ?1, due = ?1,
                     link_wrap = NULL, dashboard_wrap = NULL, sealed_link = NULL
@@ -338,13 +365,19 @@ impl ShareStore for SqliteShares {
         Ok(claimed)
     }
 
-    async fn preview(&self, id: &ShareId, session: &Session) -> StoreResult<()> {
+    async fn preview(&self, id: &ShareId, session: &Session) -> StoreResult<bool> {
         doing("store a preview", async {
             let mut tx = self.begin().await?;
+            let active = query("SELECT 1 FROM shares WHERE id = ? AND status = 'active' AND expires_at > ?");
+            let active = active.bind(key(id)).bind(session.opened_at.0).fetch_optional(&mut *tx).await?;
+            if active.is_none() {
+                return Ok(false);
+            }
             let earlier = query("DELETE FROM sessions WHERE share = ? AND id = ?");
             earlier.bind(key(id)).bind(SessionId::UPLOADER.0).execute(&mut *tx).await?;
             add(&mut tx, id, session).await?;
-            tx.commit().await
+            tx.commit().await?;
+            Ok(true)
         })
         .await
     }
@@ -394,29 +427,6 @@ impl ShareStore for SqliteShares {
             );
             let page = page.bind(key(id)).bind(SessionId::UPLOADER.0).bind(at).bind(last).bind(int(limit));
             all(&page.fetch_all(&self.readers).await?, session)
-        })
-        .await
-    }
-
-    async fn tally(&self, id: &ShareId, start: Timestamp, step_ms: i64) -> StoreResult<Tally> {
-        doing("sum up views", async {
-            let mut tx = self.readers.begin().await?;
-            let countries = query(
-                "SELECT country, COUNT(*) AS views FROM sessions WHERE share = ? AND id <> ?
-                 GROUP BY country ORDER BY views DESC, country",
-            );
-            let countries = countries.bind(key(id)).bind(SessionId::UPLOADER.0).fetch_all(&mut *tx).await?;
-            // SQLite's remainder has the sign of the dividend; the second one makes it positive.
-            let timeline = query(
-                "SELECT opened_at - ((opened_at - ?1) % ?2 + ?2) % ?2 AS step, COUNT(*) AS views FROM sessions
-                 WHERE share = ?3 AND id <> ?4 GROUP BY step ORDER BY step",
-            );
-            let timeline = timeline.bind(start.0).bind(step_ms).bind(key(id)).bind(SessionId::UPLOADER.0);
-            let timeline = timeline.fetch_all(&mut *tx).await?;
-            Ok(Tally {
-                countries: all(&countries, |row| Ok((country(row)?, row.try_get("views")?)))?,
-                timeline: all(&timeline, |row| Ok((instant(row, "step")?, row.try_get("views")?)))?,
-            })
         })
         .await
     }
@@ -551,20 +561,58 @@ impl ShareStore for SqliteShares {
         .await
     }
 
-    async fn note_purge(&self, id: &ShareId, receipt: &Receipt, due: Timestamp) -> StoreResult<()> {
+    async fn note_purge(&self, id: &ShareId, purge: &Purge, due: Timestamp) -> StoreResult<()> {
         doing("note a purge", async {
+            // Every expression sees the row as it was.
             let noted = query(
-                "UPDATE shares SET burned_at = ?, objects_deleted = ?, objects_pending = ?, purged_at = ?,
-                    due = ?, leased_until = NULL
-                 WHERE id = ?",
+                "UPDATE shares SET due = ?1, leased_until = NULL,
+                    objects_deleted = CASE WHEN purged_at IS NULL THEN ?2 ELSE objects_deleted END,
+                    objects_pending = CASE WHEN purged_at IS NULL THEN ?3 ELSE objects_pending END,
+                    purged_at = COALESCE(purged_at, ?4)
+                 WHERE id = ?5",
             )
-            .bind(receipt.burned_at.map(|at| at.0))
-            .bind(int(receipt.objects_deleted))
-            .bind(int(receipt.objects_pending))
-            .bind(receipt.purged_at.map(|at| at.0))
             .bind(due.0)
+            .bind(int(purge.objects_deleted))
+            .bind(int(purge.objects_pending))
+            .bind(purge.purged_at.map(|at| at.0))
             .bind(key(id));
             noted.execute(&self.writer).await.map(drop)
+        })
+        .await
+    }
+
+    async fn stored_bytes(&self) -> StoreResult<u64> {
+        doing("sum up what is stored", async {
+            let sum = query("SELECT COALESCE(SUM(bytes), 0) AS sum FROM shares WHERE purged_at IS NULL");
+            get::<i64, _>(&sum.fetch_one(&self.readers).await?, "sum")
+        })
+        .await
+    }
+
+    async fn report(&self, report: &Report, per_share: u32) -> StoreResult<()> {
+        doing("store a report", async {
+            let stored = query(
+                "INSERT INTO reports (share, at, reason, sealed_key) SELECT id, ?2, ?3, ?4 FROM shares
+                 WHERE id = ?1 AND (SELECT COUNT(*) FROM reports WHERE share = ?1) < ?5",
+            );
+            let stored = stored.bind(key(&report.share)).bind(report.at.0).bind(&report.reason);
+            let stored = stored.bind(blob(&report.sealed_key)).bind(per_share);
+            stored.execute(&self.writer).await.map(drop)
+        })
+        .await
+    }
+
+    async fn reports(&self, limit: usize) -> StoreResult<Vec<Report>> {
+        doing("list reports", async {
+            let newest = query("SELECT * FROM reports ORDER BY at DESC, id DESC LIMIT ?").bind(int(limit));
+            all(&newest.fetch_all(&self.readers).await?, |row| {
+                Ok(Report {
+                    share: ShareId::from_bytes(bytes(row, "share")?),
+                    at: instant(row, "at")?,
+                    reason: row.try_get("reason")?,
+                    sealed_key: sealed(row, "sealed_key")?,
+                })
+            })
         })
         .await
     }

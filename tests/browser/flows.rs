@@ -258,6 +258,23 @@ async fn the_site_works_under_a_path_of_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_reports_a_share_to_the_operator() {
+    let site = Site::start().await;
+    let share = site.share(&[(600, 400)], views(3)).await;
+    let viewer = Browser::start().await;
+    viewer.go(&share.link).await;
+    viewer.click("a[href$=report]").await;
+    viewer.write("#reason", "These images are mine.").await;
+    viewer.write("#link", &share.link).await;
+    viewer.click("form button").await;
+    viewer.see_text("h1", "Thank you").await;
+    let reports = site.chatpic.reports(10).await.unwrap();
+    assert_eq!(reports.len(), 1);
+    assert_eq!(reports[0].reason, "These images are mine.");
+    assert!(reports[0].link_key.is_some(), "the operator may look");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copy_opens_only_as_an_image_of_its_page() {
     let site = Site::start().await;
     let share = site.share(&[(600, 400)], views(3)).await;

@@ -146,6 +146,11 @@ async fn the_viewers_pages_have_no_barriers() {
     browser.click("#key-form button").await;
     browser.see("#view").await;
     look(&browser, "cover").await;
+    browser.click("a[href$=report]").await;
+    browser.see("#reason").await;
+    look(&browser, "report").await;
+    browser.click(".row a").await;
+    browser.see("#view").await;
 
     browser.write("#password", "wrong horse").await;
     browser.click("#view").await;

@@ -51,6 +51,7 @@ impl Site {
         let options = Options {
             trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
             country_header: Some("X-Country".to_owned()),
+            contact: Some("mailto:operator@example.org".to_owned()),
             ..Options::default()
         };
         let site = chatpic_http::router(chatpic.clone(), options);
@@ -281,9 +282,9 @@ impl Browser {
         }
     }
 
-    /// Something that is there without waiting, for pages without scripts.
+    /// Something that is there, also on pages without scripts, which can't look for themselves.
     pub(crate) async fn there(&self, css: &str) -> WebElement {
-        match self.driver.find(By::Css(css)).await {
+        match self.driver.query(By::Css(css)).first().await {
             Ok(element) => element,
             Err(_) => panic!("{css} is not there:\n{}", self.page_text().await),
         }

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use fast_image_resize::images::Image as ResizeImage;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
 use super::code::codeword;
@@ -17,6 +15,7 @@ use super::plane::Plane;
 use super::record::{Chroma, MarkError, MarkRecord, Size};
 use super::shape::flat_fraction;
 use crate::id::SessionId;
+use crate::scale;
 
 /// An image made ready in all the sizes it is served in.
 #[derive(Debug)]
@@ -59,7 +58,7 @@ pub fn prepare(full: &RgbImage, widths: &[u32], key: &ImageKey) -> Result<Prepar
     };
     let unmarked_chroma = chroma(size, flat_fraction(&Plane::from_luma(full)));
     let rendition = |(index, size): (usize, &Size)| {
-        let scaled = scaled(full, *size)?;
+        let scaled = scale::rgb(full, *size);
         let (chroma, variants) = match &record {
             Some(record) => {
                 let ([plus, minus], carrier) = pair(&scaled, key, record, index)?;
@@ -96,21 +95,6 @@ impl PartsPair {
         }
         Ok(Self { header: plus.header, plus: plus.segments, minus: minus.segments })
     }
-}
-
-fn scaled(image: &RgbImage, size: Size) -> Result<RgbImage, MarkError> {
-    if (size.width, size.height) == image.dimensions() {
-        return Ok(image.clone());
-    }
-    let failed = |error: &dyn std::fmt::Display| MarkError::Resize(error.to_string());
-    let source =
-        ResizeImage::from_vec_u8(image.width(), image.height(), image.as_raw().clone(), PixelType::U8x3)
-            .map_err(|error| failed(&error))?;
-    let mut target = ResizeImage::new(size.width, size.height, PixelType::U8x3);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
-    Resizer::new().resize(&source, &mut target, &options).map_err(|error| failed(&error))?;
-    RgbImage::from_raw(size.width, size.height, target.into_vec())
-        .ok_or_else(|| MarkError::Resize("short image".into()))
 }
 
 impl PreparedRendition {

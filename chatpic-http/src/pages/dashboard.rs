@@ -5,7 +5,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, Query, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -22,7 +22,7 @@ use super::{
     with_cookie,
 };
 use crate::App;
-use crate::api::dashboard_json;
+use crate::api::{dashboard_json, serve_csv};
 use crate::client::{Origin, share_id};
 use crate::problem::Problem;
 use crate::security::{check_form, form_token};
@@ -30,6 +30,10 @@ use crate::time::{duration, rfc3339};
 use crate::upload;
 
 const DASHBOARD: &str = "chatpic_dashboard";
+
+pub(crate) fn dashboard_cookie(headers: &HeaderMap) -> Result<DashboardAccess, Problem> {
+    secret_cookie(headers, DASHBOARD).ok_or_else(Problem::unauthorized)
+}
 
 pub(super) fn router() -> Router<App> {
     Router::new()
@@ -258,37 +262,17 @@ async fn state(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = share_id(&id)?;
-    let access = secret_cookie(&headers, DASHBOARD).ok_or_else(Problem::unauthorized)?;
+    let access = dashboard_cookie(&headers)?;
     let dashboard = app.chatpic.dashboard(&id, &access, None).await?;
     Ok(Json(dashboard_json(&app, &origin, &id, &dashboard)).into_response())
 }
 
-/// All sessions as CSV (RFC 4180), newest first.
 async fn sessions_csv(
     State(app): State<App>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let id = share_id(&id)?;
-    let access: DashboardAccess = secret_cookie(&headers, DASHBOARD).ok_or_else(Problem::unauthorized)?;
-    let mut csv = "session,opened_at,country,device,images_seen\r\n".to_owned();
-    let mut after = None;
-    loop {
-        let page = app.chatpic.dashboard(&id, &access, after).await?;
-        for s in &page.sessions {
-            let country = s.country.map(|country| country.to_string()).unwrap_or_default();
-            let (at, device) = (rfc3339(s.opened_at), s.device.as_str());
-            csv.push_str(&format!("{},{at},{country},{device},{}\r\n", s.session, s.images_seen));
-        }
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    let disposition = "attachment; filename=\"sessions.csv\"";
-    let headers =
-        [(header::CONTENT_TYPE, "text/csv; charset=utf-8"), (header::CONTENT_DISPOSITION, disposition)];
-    Ok((headers, csv).into_response())
+    serve_csv(app.chatpic, share_id(&id)?, dashboard_cookie(&headers)?).await
 }
 
 /// The fields of the dashboard's forms.
@@ -309,7 +293,7 @@ async fn action<T>(
 ) -> Result<(T, String), Response> {
     let outcome = async {
         let id = share_id(id)?;
-        let access: DashboardAccess = secret_cookie(headers, DASHBOARD).ok_or_else(Problem::unauthorized)?;
+        let access = dashboard_cookie(headers)?;
         let Form(form) = form?;
         check_form(headers, &access.reveal(), form.token.as_deref())?;
         Ok((act(id, access, form).await?, share_path(origin, 'd', &id)))
@@ -390,7 +374,7 @@ async fn trace(State(app): State<App>, Path(id): Path<String>, origin: Origin, r
     let back = format!("{}/d/{id}", origin.prefix);
     let outcome = async {
         let id = share_id(&id)?;
-        let access: DashboardAccess = secret_cookie(&headers, DASHBOARD).ok_or_else(Problem::unauthorized)?;
+        let access = dashboard_cookie(&headers)?;
         app.chatpic.check_dashboard(&id, &access).await?;
         let ([leak, original], token) = upload::files(&app, request, ["image", "original"]).await?;
         check_form(&headers, &access.reveal(), token.as_deref())?;

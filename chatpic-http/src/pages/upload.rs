@@ -28,6 +28,7 @@ struct Front {
     megabytes: usize,
     max_views: u32,
     password_chars: usize,
+    upload_password: bool,
     min_minutes: u64,
     max_days: u64,
     default_expiry: String,
@@ -42,11 +43,12 @@ const EXPIRIES: [(&str, u64); 5] =
 async fn front(State(app): State<App>, origin: Origin) -> Response {
     let limits: &Limits = app.chatpic.limits();
     show(&Front {
-        frame: Frame::new(&origin, "ChatPic: share images that don’t stay"),
+        frame: Frame::new(&origin, "Share images that don’t stay"),
         images: limits.images,
         megabytes: limits.image_bytes / (1024 * 1024),
         max_views: limits.max_views,
         password_chars: limits.password_chars,
+        upload_password: app.options.upload_password.is_some(),
         min_minutes: limits.min_expiry.as_secs().div_ceil(60),
         max_days: limits.max_expiry.as_secs() / 86_400,
         default_expiry: in_words(limits.default_expiry.as_secs()),

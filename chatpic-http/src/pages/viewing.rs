@@ -234,7 +234,7 @@ pub(super) async fn view_page(
     }
 }
 
-pub(super) fn session_cookie(headers: &HeaderMap) -> Result<SessionToken, Problem> {
+pub(crate) fn session_cookie(headers: &HeaderMap) -> Result<SessionToken, Problem> {
     let token = cookie(headers, SESSION).and_then(|value| value.parse().ok());
     token.ok_or_else(|| Error::from(Unauthorized::Session).into())
 }

@@ -1,4 +1,4 @@
--- Instants are milliseconds since 1970, digests and sealed keys are blobs, images are JSON.
+-- Instants are milliseconds since 1970, digests and sealed keys are blobs, images and tallies are JSON.
 
 CREATE TABLE installation (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -15,7 +15,9 @@ CREATE TABLE shares (
     ended_at INTEGER,
     folder TEXT NOT NULL,
     objects INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
     images TEXT NOT NULL,
+    tally TEXT NOT NULL,
     upload_digest BLOB NOT NULL,
     link_digest BLOB NOT NULL,
     dashboard_digest BLOB NOT NULL,
@@ -38,6 +40,8 @@ CREATE TABLE shares (
 
 CREATE INDEX shares_by_due ON shares (due);
 CREATE INDEX shares_by_folder ON shares (folder);
+-- The sum of what is stored is read from this index alone.
+CREATE INDEX shares_stored ON shares (bytes) WHERE purged_at IS NULL;
 
 CREATE TABLE sessions (
     share BLOB NOT NULL REFERENCES shares (id) ON DELETE CASCADE,
@@ -70,3 +74,14 @@ CREATE TABLE attempts (
 
 CREATE INDEX attempts_by_share ON attempts (share, kind, at);
 CREATE INDEX attempts_by_time ON attempts (at);
+
+CREATE TABLE reports (
+    id INTEGER PRIMARY KEY,
+    share BLOB NOT NULL REFERENCES shares (id) ON DELETE CASCADE,
+    at INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    sealed_key BLOB
+) STRICT;
+
+CREATE INDEX reports_by_share ON reports (share);
+CREATE INDEX reports_by_time ON reports (at, id);
