@@ -4,7 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 
-use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -71,17 +71,13 @@ impl Throttle {
 
 /// Refuses uploads and opens past the caps, before anything else is looked at.
 pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let throttle = match route.as_deref() {
-        Some(route) if request.method() == Method::POST => {
-            if route.ends_with("/api/v1/shares/{id}/sessions") || route.ends_with("/s/{id}/open") {
-                Some(&app.opens)
-            } else if route.ends_with("/api/v1/shares") || route.ends_with('/') {
-                Some(&app.uploads)
-            } else {
-                None
-            }
-        }
+    // Below this router's own path, wherever it is nested.
+    let path: Vec<&str> = request.uri().path().split('/').skip(1).collect();
+    let is_api = path.starts_with(&["api", "v1"]);
+    let throttle = match path[..] {
+        _ if request.method() != Method::POST => None,
+        [""] | ["api", "v1", "shares"] => Some(&app.uploads),
+        ["s", _, "open"] | ["api", "v1", "shares", _, "sessions"] => Some(&app.opens),
         _ => None,
     };
     let Some(throttle) = throttle else { return next.run(request).await };
@@ -94,7 +90,7 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
     upload::drain(&app, body).await;
     let retry_after = std::time::Duration::from_secs(seconds);
     let problem = Problem::from(Error::Throttled { retry_after });
-    if route.is_some_and(|route| route.contains("/api/v1/")) {
+    if is_api {
         return problem.into_response();
     }
     let Ok(origin) = Origin::from_request_parts(&mut parts, &app).await;

@@ -9,6 +9,7 @@ mod burned_means_unreadable;
 mod countries;
 mod expiring_links;
 mod leak_tracing;
+mod life;
 mod live;
 mod looking_spends_nothing;
 mod openapi;

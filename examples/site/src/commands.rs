@@ -88,6 +88,9 @@ fn options(settings: &Settings) -> Result<Options, CommandError> {
         }
     };
     Ok(Options {
+        name: settings.name.clone(),
+        contact: settings.contact.clone(),
+        terms: settings.terms.clone(),
         base_url: settings.base_url.clone(),
         trusted_proxies: settings.trusted_proxy.clone(),
         client_header: settings.client_header.clone(),

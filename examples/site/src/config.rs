@@ -81,6 +81,15 @@ pub(crate) struct Settings {
     /// The site's public address, for links [default: the request's Host]
     #[arg(long, env = "CHATPIC_BASE_URL", value_name = "URL", global = true)]
     pub(crate) base_url: Option<String>,
+    /// What the site calls itself
+    #[arg(long, env = "CHATPIC_NAME", default_value = "ChatPic", global = true)]
+    pub(crate) name: String,
+    /// How the operator is reached, for a link on every page, such as mailto:me@example.org
+    #[arg(long, env = "CHATPIC_CONTACT", value_name = "URL", global = true)]
+    pub(crate) contact: Option<String>,
+    /// The operator's terms, for a link on every page
+    #[arg(long, env = "CHATPIC_TERMS", value_name = "URL", global = true)]
+    pub(crate) terms: Option<String>,
     /// A proxy whose headers are believed; can be given several times
     #[arg(long, env = "CHATPIC_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',', global = true)]
     pub(crate) trusted_proxy: Vec<IpNet>,

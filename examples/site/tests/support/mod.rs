@@ -22,6 +22,8 @@ impl Site {
 
     /// Starts it with these variables as well.
     pub(crate) fn start_with(data: &Path, variables: &[(&str, &str)]) -> Self {
+        // The client shares a build with S3's, which leaves the choice to whoever runs it.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let log = data.with_extension("log");
         let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut child = chatpic()
@@ -58,21 +60,17 @@ impl Site {
     }
 
     pub(crate) async fn share(&self, images: usize) -> Value {
-        self.limited_share(images, 5).await
+        self.share_with(images, &[("max_views", "5")]).await
     }
 
-    pub(crate) async fn limited_share(&self, images: usize, max_views: u32) -> Value {
-        self.upload(images, Form::new().text("max_views", max_views.to_string())).await
-    }
-
-    pub(crate) async fn protected_share(&self, password: &'static str) -> Value {
-        self.upload(1, Form::new().text("password", password)).await
-    }
-
-    async fn upload(&self, images: usize, mut form: Form) -> Value {
+    /// Shares the first so many photographs, with these fields of the form.
+    pub(crate) async fn share_with(&self, images: usize, texts: &[(&'static str, &str)]) -> Value {
+        let mut form = Form::new();
+        for (name, value) in texts {
+            form = form.text(*name, (*value).to_owned());
+        }
         for seed in 0..images {
-            let photograph = samples::jpeg(&samples::photograph(1200, 800, seed as u64), 90);
-            form = form.part("images", Part::bytes(photograph).file_name("a secret name.jpg"));
+            form = form.part("images", Part::bytes(photograph(seed as u64)).file_name("a secret name.jpg"));
         }
         let answer = reqwest::Client::new()
             .post(format!("{}/api/v1/shares", self.url))
@@ -90,6 +88,11 @@ impl Drop for Site {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// One of the photographs that are shared.
+pub(crate) fn photograph(seed: u64) -> Vec<u8> {
+    samples::jpeg(&samples::photograph(1200, 800, seed), 90)
 }
 
 /// The binary under test.
