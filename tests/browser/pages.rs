@@ -77,11 +77,11 @@ async fn the_uploaders_pages_have_no_barriers() {
     browser.go(&site.url).await;
     look(&browser, "front").await;
 
-    let tiny = site.photograph("one tiny picture.jpg", 40, 30, 3);
+    let tiny = site.landscape("one tiny picture.jpg", 40, 30, 3);
     let long = "a very long name that somebody gave to a picture of the old harbour in the evening.jpg";
-    let long = site.photograph(long, 1200, 800, 1);
+    let long = site.landscape(long, 1200, 800, 1);
     let heic = site.file("IMG_0042.HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic");
-    let portrait = site.photograph("garden.jpg", 800, 1100, 2);
+    let portrait = site.landscape("garden.jpg", 800, 1100, 2);
     browser.choose("#images", &[&long, &portrait, &tiny, &heic]).await;
     browser.see_text(".thumbs .bad .said", "HEIC").await;
     browser.click("#password-make").await;
