@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::extract::connect_info::{ConnectInfo, MockConnectInfo};
@@ -81,12 +82,14 @@ pub(crate) struct Origin {
     pub(crate) url: String,
     /// The path that the router is nested under, such as `/pics`; empty at the root.
     pub(crate) prefix: String,
+    /// How the site presents itself there.
+    pub(crate) options: Arc<Options>,
 }
 
 impl FromRequestParts<App> for Origin {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
         let inner = parts.uri.path();
         let outer = parts.extensions.get::<axum::extract::OriginalUri>().map(|uri| uri.0.path().to_owned());
@@ -96,7 +99,7 @@ impl FromRequestParts<App> for Origin {
             .iter()
             .find_map(|own| outer.trim_end_matches('/').strip_suffix(&format!("{own}{inner}")));
         let prefix = prefix.unwrap_or_default().to_owned();
-        Ok(Self { url: format!("http://{host}{prefix}"), prefix })
+        Ok(Self { url: format!("http://{host}{prefix}"), prefix, options: app.options.clone() })
     }
 }
 

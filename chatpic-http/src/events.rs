@@ -191,7 +191,8 @@ async fn of_session(app: App, id: ShareId, token: SessionToken) -> Result<Respon
         };
         loop {
             let pulse = listener.next().await;
-            let ended = pulse.is_none_or(|p| matches!(p.status, Status::Burned | Status::Expired));
+            // Sessions outlive an exhausted share, unless it is burned then, which its status does not tell.
+            let ended = pulse.is_none_or(|p| p.status != Status::Active);
             let now = listener.app.chatpic.now();
             if !ended && now < ends_at {
                 continue;

@@ -35,6 +35,12 @@ use crate::throttle::Throttle;
 /// How the site is reached.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// What the site calls itself.
+    pub name: String,
+    /// How the operator is reached: a `mailto:` or `https:` address that pages link to.
+    pub contact: Option<String>,
+    /// Where the operator's terms stand, which pages link to.
+    pub terms: Option<String>,
     /// The site's public address, such as `https://pics.example`, with the path that the router is nested under;
     /// without it, links are made from the request's `Host`.
     pub base_url: Option<String>,
@@ -61,6 +67,9 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            name: "ChatPic".to_owned(),
+            contact: None,
+            terms: None,
             base_url: None,
             trusted_proxies: Vec::new(),
             client_header: "X-Forwarded-For".to_owned(),

@@ -47,6 +47,25 @@ impl ObjectBlobs {
         Ok(Self { local: Some(local), ..Self::new(files) })
     }
 
+    /// Objects in this bucket of S3, or of a server that speaks its protocol and keeps `If-None-Match: *`; what
+    /// else is needed comes from the `AWS_*` variables.
+    ///
+    /// A request is tried again when S3 asks for it, for ten seconds at most.
+    #[cfg(feature = "s3")]
+    pub fn s3(bucket: &str) -> Result<Self, StoreError> {
+        use std::time::Duration;
+
+        use object_store::RetryConfig;
+        use object_store::aws::AmazonS3Builder;
+
+        // Somebody else may have chosen already; any choice will do.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let retry =
+            RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(10), ..RetryConfig::default() };
+        let bucket = AmazonS3Builder::from_env().with_retry(retry).with_bucket_name(bucket).build();
+        Ok(Self::new(Arc::new(bucket.map_err(|error| failed("open the bucket", error))?)))
+    }
+
     /// The same store, below this path.
     pub fn with_prefix(self, prefix: &str) -> Self {
         Self { prefix: Path::from(prefix), ..self }

@@ -9,21 +9,22 @@ use std::time::Duration;
 
 use axum::Router;
 use chatpic_core::testing::{ManualClock, SeededEntropy, samples};
-use chatpic_core::{ChatPic, InstallationSecret, Limits, SystemClock, Timestamp};
+use chatpic_core::{AccessPolicy, ChatPic, Created, InstallationSecret, Limits, SystemClock, Timestamp};
 use chatpic_http::Options;
 use chatpic_storage::{ObjectBlobs, SqliteShares};
+use image::RgbImage;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::prelude::*;
 
 /// How long a page may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running site in a temporary folder.
 pub(crate) struct Site {
     pub(crate) chatpic: ChatPic,
     pub(crate) clock: Arc<ManualClock>,
-    /// Where the front page stands, with a slash at the end.
+    /// Where the front page stands.
     pub(crate) url: String,
     folder: TempDir,
 }
@@ -51,6 +52,7 @@ impl Site {
         let options = Options {
             trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
             country_header: Some("X-Country".to_owned()),
+            contact: Some("mailto:operator@example.org".to_owned()),
             ..Options::default()
         };
         let site = chatpic_http::router(chatpic.clone(), options);
@@ -59,12 +61,40 @@ impl Site {
         let address = listener.local_addr().unwrap();
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
-        Self { chatpic, clock, url: format!("http://{address}{prefix}/"), folder }
+        Self {
+            chatpic,
+            clock,
+            url: format!("http://{address}{}", if prefix.is_empty() { "/" } else { prefix }),
+            folder,
+        }
     }
 
     /// A photograph on disk, for a file field.
     pub(crate) fn photograph(&self, name: &str, width: u32, height: u32, seed: u64) -> PathBuf {
         self.file(name, &samples::jpeg(&samples::photograph(width, height, seed), 90))
+    }
+
+    /// A share made without a browser, of photographs of these sizes.
+    pub(crate) async fn share(&self, pictures: &[(u32, u32)], policy: AccessPolicy) -> Share {
+        let mut upload = self.chatpic.upload(None).unwrap();
+        for (seed, (width, height)) in pictures.iter().enumerate() {
+            upload.add(samples::jpeg(&landscape(*width, *height, seed as u32), 90)).await.unwrap();
+        }
+        let made = upload.commit(policy).await.unwrap();
+        let (url, id) = (self.url.trim_end_matches('/'), &made.share_id);
+        let link = format!("{url}/s/{id}#{}", made.link_key.reveal());
+        let dashboard = format!("{url}/d/{id}#{}", made.dashboard_key.reveal());
+        Share { link, dashboard, made }
+    }
+
+    /// How many shares have files.
+    pub(crate) fn shares(&self) -> usize {
+        std::fs::read_dir(self.folder.path().join("blobs")).map_or(0, Iterator::count)
+    }
+
+    /// A landscape on disk, which is nicer to look at, for a file field.
+    pub(crate) fn landscape(&self, name: &str, width: u32, height: u32, seed: u32) -> PathBuf {
+        self.file(name, &samples::jpeg(&landscape(width, height, seed), 90))
     }
 
     /// A file on disk, for a file field.
@@ -75,11 +105,87 @@ impl Site {
     }
 }
 
+/// Hills before a low sun, for the pictures of the documents.
+fn landscape(width: u32, height: u32, seed: u32) -> RgbImage {
+    let (w, h) = (width as f32, height as f32);
+    let skies = [[250.0, 190.0, 130.0], [245.0, 205.0, 190.0], [190.0, 215.0, 240.0]];
+    let sky = skies[seed as usize % skies.len()];
+    let phase = seed as f32 * 1.7;
+    let sun = (w * (0.3 + 0.17 * (seed % 4) as f32), h * 0.36, h.min(w) * 0.09);
+    RgbImage::from_fn(width, height, |x, y| {
+        let (u, v) = (x as f32 / w, y as f32 / h);
+        let mut colour = sky.map(|c| c * (0.62 + 0.38 * (v * 1.8).min(1.0)));
+        let away = (x as f32 - sun.0).hypot(y as f32 - sun.1) / sun.2;
+        let glow = if away < 1.0 { 1.0 } else { 0.5 / (away * away) };
+        colour = colour.map(|c| c + (255.0 - c) * glow);
+        for layer in 0..4 {
+            let depth = layer as f32;
+            let wave = |f: f32| (u * f * w / h + phase + depth * 2.3).sin();
+            let ridge = 0.5 + 0.13 * depth - 0.05 * wave(4.0) - 0.025 * wave(9.0) - 0.006 * wave(31.0);
+            if v > ridge {
+                let shade = 0.78 - 0.19 * depth;
+                colour = [sky[0] * shade * 0.62, sky[1] * shade * 0.8, sky[2] * shade * 0.95];
+            }
+        }
+        // Grain, as a sensor would add; the same for the same picture.
+        let grain =
+            (x.wrapping_mul(374_761_393) ^ y.wrapping_mul(668_265_263)).wrapping_mul(1_274_126_177) >> 24;
+        let grain = (grain as f32 / 255.0 - 0.5) * 14.0;
+        image::Rgb(colour.map(|c| (c + grain).clamp(0.0, 255.0) as u8))
+    })
+}
+
+/// A share with its two links.
+pub(crate) struct Share {
+    pub(crate) link: String,
+    pub(crate) dashboard: String,
+    pub(crate) made: Created,
+}
+
+/// A wire to a site that can be cut, with everything that is on its way.
+pub(crate) struct Wire {
+    pub(crate) url: String,
+    whole: tokio::sync::watch::Sender<bool>,
+}
+
+impl Wire {
+    pub(crate) async fn to(site: &Site) -> Self {
+        let far = site.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (whole, seen) = tokio::sync::watch::channel(true);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (mut seen, far) = (seen.clone(), far.clone());
+                tokio::spawn(async move {
+                    let relay = async {
+                        let mut far = tokio::net::TcpStream::connect(far).await?;
+                        tokio::io::copy_bidirectional(&mut near, &mut far).await
+                    };
+                    tokio::select! {
+                        _ = relay => {}
+                        _ = seen.wait_for(|whole| !whole) => {}
+                    }
+                });
+            }
+        });
+        Self { url, whole }
+    }
+
+    pub(crate) fn cut(&self) {
+        self.whole.send_replace(false);
+    }
+
+    pub(crate) fn mend(&self) {
+        self.whole.send_replace(true);
+    }
+}
+
 /// Chromium with a profile of its own; it ends with the value.
 pub(crate) struct Browser {
     pub(crate) driver: WebDriver,
     _driver_process: Process,
-    profile: TempDir,
+    _profile: TempDir,
 }
 
 struct Process(Child);
@@ -98,6 +204,9 @@ pub(crate) struct Kind {
     pub(crate) phone: bool,
     pub(crate) dark: bool,
 }
+
+/// What most links are opened with.
+pub(crate) const PHONE_IN_THE_DARK: Kind = Kind { without_javascript: false, phone: true, dark: true };
 
 impl Browser {
     pub(crate) async fn start() -> Self {
@@ -129,17 +238,20 @@ impl Browser {
             wanted.add_experimental_option("prefs", never).unwrap();
         }
         wanted.set("goog:loggingPrefs", json!({ "browser": "WARNING" })).unwrap();
+        // The client shares a build with S3's, which leaves the choice to whoever runs it.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let driver = WebDriver::new(&address, wanted).await.expect("chromium starts");
         driver.set_script_timeout(2 * PATIENCE).await.unwrap();
-        let browser = Self { driver, _driver_process: process, profile };
+        let browser = Self { driver, _driver_process: process, _profile: profile };
         browser.become_a(kind).await;
         browser
     }
 
     /// Takes on another width, touch and colour scheme.
     pub(crate) async fn become_a(&self, kind: Kind) {
-        let (width, height) = if kind.phone { (390, 844) } else { (1440, 900) };
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": kind.phone });
+        let (width, height, scale) = if kind.phone { (390, 844, 2) } else { (1440, 900, 1) };
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": scale, "mobile": kind.phone });
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;
         self.devtools("Emulation.setTouchEmulationEnabled", json!({ "enabled": kind.phone })).await;
         let scheme = if kind.dark { "dark" } else { "light" };
@@ -208,6 +320,50 @@ impl Browser {
         }
     }
 
+    /// Something that is there, also on pages without scripts, which can't look for themselves.
+    pub(crate) async fn there(&self, css: &str) -> WebElement {
+        match self.driver.query(By::Css(css)).first().await {
+            Ok(element) => element,
+            Err(_) => panic!("{css} is not there:\n{}", self.page_text().await),
+        }
+    }
+
+    /// Clicks something that is there; the driver waits for the page that follows.
+    pub(crate) async fn press(&self, css: &str) {
+        let element = self.there(css).await;
+        element.click().await.expect(css);
+    }
+
+    /// Presses a key where the focus is.
+    pub(crate) async fn keys(&self, key: Key) {
+        self.driver.action_chain().send_keys(key).perform().await.unwrap();
+    }
+
+    /// Draws a finger from right to left over the middle of the screen.
+    pub(crate) async fn swipe_left(&self) {
+        for (kind, points) in [
+            ("touchStart", json!([{ "x": 320, "y": 420 }])),
+            ("touchMove", json!([{ "x": 80, "y": 425 }])),
+            ("touchEnd", json!([])),
+        ] {
+            self.devtools("Input.dispatchTouchEvent", json!({ "type": kind, "touchPoints": points })).await;
+        }
+    }
+
+    /// Lets an upload out at this many bytes a second; -1 is no bound.
+    pub(crate) async fn upload_at(&self, bytes_a_second: i64) {
+        self.devtools("Network.enable", json!({})).await;
+        let conditions = json!({
+            "offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_a_second,
+        });
+        self.devtools("Network.emulateNetworkConditions", conditions).await;
+    }
+
+    /// Waits until a condition, written in JavaScript, holds.
+    pub(crate) async fn see_true(&self, condition: &str) {
+        assert!(self.until(condition, PATIENCE).await, "{condition}:\n{}", self.page_text().await);
+    }
+
     pub(crate) async fn write(&self, css: &str, text: &str) {
         let field = self.see(css).await;
         field.clear().await.unwrap();
@@ -223,6 +379,23 @@ impl Browser {
 
     pub(crate) async fn run(&self, script: &str) -> Value {
         self.driver.execute(script, Vec::new()).await.expect(script).json().clone()
+    }
+
+    /// Runs a script that answers by calling `arguments[0]`.
+    pub(crate) async fn run_async(&self, script: &str) -> Value {
+        self.driver.execute_async(script, Vec::new()).await.expect(script).json().clone()
+    }
+
+    /// Waits until images are there and every one on the screen is decoded.
+    pub(crate) async fn see_loaded(&self, css: &str) {
+        let loaded = "every((i) => i.loading === 'lazy' || (i.complete && i.naturalWidth > 0))";
+        let condition = format!("{0}.length > 0 && {0}.{loaded}", all(css));
+        assert!(self.until(&condition, PATIENCE).await, "{css} does not load:\n{}", self.page_text().await);
+    }
+
+    /// Drops what the console said about an answer that was meant to be an error.
+    pub(crate) async fn forget_console(&self) {
+        drop(self.driver.get_log("browser").await.unwrap());
     }
 
     pub(crate) async fn value(&self, css: &str) -> String {
@@ -246,11 +419,6 @@ impl Browser {
         let log = self.driver.get_log("browser").await.unwrap();
         let loud: Vec<_> = log.iter().map(|line| format!("{line:?}")).collect();
         assert!(loud.is_empty(), "{loud:#?}");
-    }
-
-    /// Every file of the profile, for what must not be in it.
-    pub(crate) fn profile(&self) -> &Path {
-        self.profile.path()
     }
 }
 

@@ -44,10 +44,13 @@ pub type Open<S> = Box<dyn Fn() -> BoxFuture<'static, Arc<S>> + Send + Sync>;
 
 /// Stamps the contract of [`ShareStore`] as tests: one for each clause, each on the fresh substrate of one
 /// call of the given function, which answers an [`Open`].
+///
+/// A store that needs a server which may be missing says so after the function's name: the tests are then ignored,
+/// and counted as such, unless they are asked for.
 #[macro_export]
 macro_rules! share_store_conformance {
-    ($open:path) => {
-        $crate::stamp_conformance! { $open;
+    ($open:path $(, needs = $server:literal)?) => {
+        $crate::stamp_conformance! { $open, [$(#[ignore = $server])?];
             a_share_is_found_as_it_was_inserted
             a_taken_id_changes_nothing
             a_claim_grants_one_view
@@ -99,8 +102,8 @@ macro_rules! share_store_conformance {
 /// Stamps the contract of [`BlobStore`] as tests, as [`share_store_conformance!`](crate::share_store_conformance) does.
 #[macro_export]
 macro_rules! blob_store_conformance {
-    ($open:path) => {
-        $crate::stamp_conformance! { $open;
+    ($open:path $(, needs = $server:literal)?) => {
+        $crate::stamp_conformance! { $open, [$(#[ignore = $server])?];
             an_object_is_read_as_it_was_put
             an_object_is_never_changed
             a_folder_is_deleted_with_its_count_and_again_without
@@ -114,12 +117,16 @@ macro_rules! blob_store_conformance {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! stamp_conformance {
-    ($open:path; $($case:ident)+) => { $(
+    ($open:path, $attributes:tt; $($case:ident)+) => {
+        $( $crate::stamp_conformance! { $open, $attributes, $case } )+
+    };
+    ($open:path, [$($attribute:tt)*], $case:ident) => {
+        $($attribute)*
         #[::tokio::test(flavor = "multi_thread", worker_threads = 4)]
         async fn $case() -> ::std::result::Result<(), $crate::StoreError> {
             $crate::testing::conformance::$case(&$open()).await
         }
-    )+ };
+    };
 }
 
 /// When sample shares are made.

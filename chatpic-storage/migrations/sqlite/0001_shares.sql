@@ -52,6 +52,7 @@ CREATE TABLE sessions (
     views_before INTEGER NOT NULL,
     opened_at INTEGER NOT NULL,
     ends_at INTEGER NOT NULL,
+    live_until INTEGER GENERATED ALWAYS AS (CASE WHEN wrap IS NOT NULL THEN ends_at END) VIRTUAL,
     country TEXT,
     device TEXT NOT NULL,
     images_seen INTEGER NOT NULL,
@@ -61,7 +62,7 @@ CREATE TABLE sessions (
 ) STRICT;
 
 CREATE INDEX sessions_by_opening ON sessions (share, opened_at, id);
-CREATE INDEX sessions_by_end ON sessions (ends_at) WHERE wrap IS NOT NULL;
+CREATE INDEX sessions_by_end ON sessions (live_until) WHERE live_until IS NOT NULL;
 
 -- Never gives an id twice, so that an attempt taken back late can't be another one.
 CREATE TABLE attempts (
@@ -75,11 +76,12 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_by_share ON attempts (share, kind, at);
 CREATE INDEX attempts_by_time ON attempts (at);
 
+-- A reason is UTF-8 as somebody typed it, which not every database takes for text.
 CREATE TABLE reports (
     id INTEGER PRIMARY KEY,
     share BLOB NOT NULL REFERENCES shares (id) ON DELETE CASCADE,
     at INTEGER NOT NULL,
-    reason TEXT NOT NULL,
+    reason BLOB NOT NULL,
     sealed_key BLOB
 ) STRICT;
 

@@ -7,7 +7,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatpic_core::{ChatPic, Clock, OpenedReport, ShareId, SystemClock, Timestamp, TraceReport, TraceScope};
+use chatpic_core::{
+    BlobStore, ChatPic, Clock, OpenedReport, ShareId, ShareStore, SystemClock, Timestamp, TraceReport,
+    TraceScope,
+};
 use chatpic_http::{Countries, Options, UploadPassword};
 use chatpic_storage::{ObjectBlobs, SqliteShares};
 use clap::CommandFactory;
@@ -51,10 +54,16 @@ async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
     let secret_file = settings.secret_file.clone().unwrap_or_else(|| data.join("secret"));
     let secret = secret::load_or_create(&secret_file)
         .map_err(io_error(format!("can't use the secret file {}", secret_file.display())))?;
-    let shares = SqliteShares::open(&data.join("chatpic.sqlite")).await?;
-    let blobs = ObjectBlobs::local(&data.join("blobs"))?;
+    let shares: Arc<dyn ShareStore> = match &settings.database {
+        Some(url) => chatpic_storage::share_store(url).await?,
+        None => Arc::new(SqliteShares::open(&data.join("chatpic.sqlite")).await?),
+    };
+    let blobs: Arc<dyn BlobStore> = match &settings.blobs {
+        Some(url) => chatpic_storage::blob_store(url)?,
+        None => Arc::new(ObjectBlobs::local(&data.join("blobs"))?),
+    };
     let limits = settings.limits.limits();
-    let builder = ChatPic::builder(secret).stores(Arc::new(shares), Arc::new(blobs)).limits(limits);
+    let builder = ChatPic::builder(secret).stores(shares, blobs).limits(limits);
     Ok(builder.build().await?)
 }
 
@@ -79,6 +88,9 @@ fn options(settings: &Settings) -> Result<Options, CommandError> {
         }
     };
     Ok(Options {
+        name: settings.name.clone(),
+        contact: settings.contact.clone(),
+        terms: settings.terms.clone(),
         base_url: settings.base_url.clone(),
         trusted_proxies: settings.trusted_proxy.clone(),
         client_header: settings.client_header.clone(),

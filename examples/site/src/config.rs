@@ -66,12 +66,30 @@ pub(crate) struct Settings {
     /// Folder of the database, the sealed images and the secret
     #[arg(long, env = "CHATPIC_DATA", default_value = "./chatpic-data", value_name = "DIR", global = true)]
     pub(crate) data: PathBuf,
+    /// Where shares are kept: sqlite://FILE, postgres://.. or mysql://USER:PASSWORD@HOST/DATABASE
+    /// [default: DIR/chatpic.sqlite]
+    // Not shown with its value: a URL may hold a password.
+    #[arg(long, env = "CHATPIC_DATABASE", value_name = "URL", hide_env_values = true, global = true)]
+    pub(crate) database: Option<String>,
+    /// Where sealed images are kept: file://DIR or s3://BUCKET/PREFIX, with keys, region and endpoint from the
+    /// AWS_* variables [default: DIR/blobs]
+    #[arg(long, env = "CHATPIC_BLOBS", value_name = "URL", hide_env_values = true, global = true)]
+    pub(crate) blobs: Option<String>,
     /// File of the installation's secret [default: DIR/secret, made at the first start]
     #[arg(long, env = "CHATPIC_SECRET_FILE", value_name = "FILE", global = true)]
     pub(crate) secret_file: Option<PathBuf>,
     /// The site's public address, for links [default: the request's Host]
     #[arg(long, env = "CHATPIC_BASE_URL", value_name = "URL", global = true)]
     pub(crate) base_url: Option<String>,
+    /// What the site calls itself
+    #[arg(long, env = "CHATPIC_NAME", default_value = "ChatPic", global = true)]
+    pub(crate) name: String,
+    /// How the operator is reached, for a link on every page, such as mailto:me@example.org
+    #[arg(long, env = "CHATPIC_CONTACT", value_name = "URL", global = true)]
+    pub(crate) contact: Option<String>,
+    /// The operator's terms, for a link on every page
+    #[arg(long, env = "CHATPIC_TERMS", value_name = "URL", global = true)]
+    pub(crate) terms: Option<String>,
     /// A proxy whose headers are believed; can be given several times
     #[arg(long, env = "CHATPIC_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',', global = true)]
     pub(crate) trusted_proxy: Vec<IpNet>,
