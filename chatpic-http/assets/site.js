@@ -321,7 +321,7 @@ const startUpload = (form) => {
   show(byId("password-presets"));
   byId("password-make").addEventListener("click", () => {
     // 12 letters and digits that can't be mistaken for each other: 60 bits.
-    const alphabet = "abcdefghjkmnpqrstuvwxyz23456789A";
+    const alphabet = "abcdefghijkmnpqrstuvwxyz23456789";
     const random = crypto.getRandomValues(new Uint8Array(12));
     byId("password").value = [...random].map((byte) => alphabet[byte % 32]).join("").replace(/(....)(?=.)/g, "$1-");
     revealPassword(true);

@@ -12,6 +12,7 @@ use chatpic_core::testing::{ManualClock, SeededEntropy, samples};
 use chatpic_core::{AccessPolicy, ChatPic, Created, InstallationSecret, Limits, SystemClock, Timestamp};
 use chatpic_http::Options;
 use chatpic_storage::{ObjectBlobs, SqliteShares};
+use image::RgbImage;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::prelude::*;
@@ -77,8 +78,7 @@ impl Site {
     pub(crate) async fn share(&self, pictures: &[(u32, u32)], policy: AccessPolicy) -> Share {
         let mut upload = self.chatpic.upload(None).unwrap();
         for (seed, (width, height)) in pictures.iter().enumerate() {
-            let picture = samples::photograph(*width, *height, seed as u64);
-            upload.add(samples::jpeg(&picture, 90)).await.unwrap();
+            upload.add(samples::jpeg(&landscape(*width, *height, seed as u32), 90)).await.unwrap();
         }
         let made = upload.commit(policy).await.unwrap();
         let (url, id) = (self.url.trim_end_matches('/'), &made.share_id);
@@ -92,12 +92,47 @@ impl Site {
         std::fs::read_dir(self.folder.path().join("blobs")).map_or(0, Iterator::count)
     }
 
+    /// A landscape on disk, which is nicer to look at, for a file field.
+    pub(crate) fn landscape(&self, name: &str, width: u32, height: u32, seed: u32) -> PathBuf {
+        self.file(name, &samples::jpeg(&landscape(width, height, seed), 90))
+    }
+
     /// A file on disk, for a file field.
     pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         path
     }
+}
+
+/// Hills before a low sun, for the pictures of the documents.
+fn landscape(width: u32, height: u32, seed: u32) -> RgbImage {
+    let (w, h) = (width as f32, height as f32);
+    let skies = [[250.0, 190.0, 130.0], [245.0, 205.0, 190.0], [190.0, 215.0, 240.0]];
+    let sky = skies[seed as usize % skies.len()];
+    let phase = seed as f32 * 1.7;
+    let sun = (w * (0.3 + 0.17 * (seed % 4) as f32), h * 0.36, h.min(w) * 0.09);
+    RgbImage::from_fn(width, height, |x, y| {
+        let (u, v) = (x as f32 / w, y as f32 / h);
+        let mut colour = sky.map(|c| c * (0.62 + 0.38 * (v * 1.8).min(1.0)));
+        let away = (x as f32 - sun.0).hypot(y as f32 - sun.1) / sun.2;
+        let glow = if away < 1.0 { 1.0 } else { 0.5 / (away * away) };
+        colour = colour.map(|c| c + (255.0 - c) * glow);
+        for layer in 0..4 {
+            let depth = layer as f32;
+            let wave = |f: f32| (u * f * w / h + phase + depth * 2.3).sin();
+            let ridge = 0.5 + 0.13 * depth - 0.05 * wave(4.0) - 0.025 * wave(9.0) - 0.006 * wave(31.0);
+            if v > ridge {
+                let shade = 0.78 - 0.19 * depth;
+                colour = [sky[0] * shade * 0.62, sky[1] * shade * 0.8, sky[2] * shade * 0.95];
+            }
+        }
+        // Grain, as a sensor would add; the same for the same picture.
+        let grain =
+            (x.wrapping_mul(374_761_393) ^ y.wrapping_mul(668_265_263)).wrapping_mul(1_274_126_177) >> 24;
+        let grain = (grain as f32 / 255.0 - 0.5) * 14.0;
+        image::Rgb(colour.map(|c| (c + grain).clamp(0.0, 255.0) as u8))
+    })
 }
 
 /// A share with its two links.
@@ -214,8 +249,9 @@ impl Browser {
 
     /// Takes on another width, touch and colour scheme.
     pub(crate) async fn become_a(&self, kind: Kind) {
-        let (width, height) = if kind.phone { (390, 844) } else { (1440, 900) };
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": kind.phone });
+        let (width, height, scale) = if kind.phone { (390, 844, 2) } else { (1440, 900, 1) };
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": scale, "mobile": kind.phone });
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;
         self.devtools("Emulation.setTouchEmulationEnabled", json!({ "enabled": kind.phone })).await;
         let scheme = if kind.dark { "dark" } else { "light" };
