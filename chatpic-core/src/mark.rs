@@ -10,7 +10,8 @@
 //! | --- | --- |
 //! | `key`, `code` | keys and the secret codewords |
 //! | `layout`, `carrier`, `shape` | segments, the two patterns, how strong they may be where |
-//! | `embed`, `jpeg`, `prepared` | marking pixels; preparing and splicing files |
+//! | `embed`, `correlate`, `selftest` | marking pixels, as strongly as it takes |
+//! | `jpeg`, `huffman`, `prepared` | preparing and splicing files |
 //! | `spectrum`, `sync`, `refine`, `locate`, `warp` | finding how a leak lies on an image, by the pilot alone |
 //! | `chips`, `trace` | reading the segments' signs; naming sessions |
 //! | `label`, `visible` | the drawn session ID |
@@ -18,7 +19,9 @@
 mod carrier;
 mod chips;
 mod code;
+mod correlate;
 mod embed;
+mod huffman;
 mod jpeg;
 mod key;
 mod label;
@@ -28,6 +31,7 @@ mod plane;
 mod prepared;
 mod record;
 mod refine;
+mod selftest;
 mod shape;
 mod spectrum;
 mod spread;
