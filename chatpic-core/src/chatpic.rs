@@ -1,12 +1,14 @@
 //! [`ChatPic`]: the one place where rules, stores, clock and randomness meet. One file a flow.
 
 pub(crate) mod dashboard;
+pub(crate) mod reports;
 pub(crate) mod sweep;
 pub(crate) mod trace;
 pub(crate) mod upload;
 pub(crate) mod viewing;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Mutex};
 
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -38,7 +40,8 @@ struct Inner {
     derivation: Derivation,
     images: Workers,
     passwords: Workers,
-    tracing: Mutex<HashSet<ShareId>>,
+    /// Shares being traced, each with how far its trace has come, in percent.
+    tracing: Mutex<HashMap<ShareId, Arc<AtomicU8>>>,
 }
 
 /// Puts a [`ChatPic`] together; see [`ChatPic::builder`].

@@ -13,7 +13,8 @@
 //! | `embed`, `correlate`, `selftest` | marking pixels, as strongly as it takes |
 //! | `jpeg`, `huffman`, `prepared` | preparing and splicing files |
 //! | `spectrum`, `sync`, `refine`, `locate`, `warp` | finding how a leak lies on an image, by the pilot alone |
-//! | `chips`, `trace` | reading the segments' signs; naming sessions |
+//! | `register`, `predict`, `reference` | the same with the original at hand: by the picture, which is then subtracted |
+//! | `chips`, `score`, `trace` | reading the segments' signs; proving and naming sessions |
 //! | `label`, `visible` | the drawn session ID |
 
 mod carrier;
@@ -28,9 +29,13 @@ mod label;
 mod layout;
 mod locate;
 mod plane;
+mod predict;
 mod prepared;
 mod record;
+mod reference;
 mod refine;
+mod register;
+mod score;
 mod selftest;
 mod shape;
 mod spectrum;
@@ -45,4 +50,4 @@ pub use key::{ImageKey, MarkKey};
 pub use label::{Label, LabelPixel};
 pub use prepared::{Prepared, PreparedRendition, prepare};
 pub use record::{Chroma, MarkError, MarkRecord, Size};
-pub use trace::{Match, Suspect, Trace, trace};
+pub use trace::{Evidence, Match, Suspect, Trace, trace};

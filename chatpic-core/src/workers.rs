@@ -56,7 +56,7 @@ impl Workers {
 pub(crate) async fn run_blocking<T: Send + 'static>(
     job: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(job).await.unwrap_or(Err(Error::Damaged))
+    tokio::task::spawn_blocking(job).await.unwrap_or(Err(Error::Panicked))
 }
 
 #[cfg(test)]
@@ -80,7 +80,7 @@ mod tests {
     async fn a_panic_is_contained() {
         let workers = Workers::new(1, 1);
         let outcome: Result<(), Error> = workers.run(|| panic!("a decoder's bug")).await;
-        assert!(outcome.is_err());
+        assert!(matches!(outcome, Err(Error::Panicked)));
         assert_eq!(workers.run(|| Ok(3)).await.unwrap(), 3);
     }
 }

@@ -13,7 +13,7 @@ use crate::mark::visible::VisibleMark;
 use crate::mark::{self, ImageKey, MarkKey, Size};
 use crate::seal::{self, ObjectName};
 use crate::secret::{DashboardKey, DataKey, LinkKey};
-use crate::share::{AccessPolicy, Blocked, ImageForm, ImageRecord, Receipt, Share, Status};
+use crate::share::{AccessPolicy, Blocked, ImageForm, ImageRecord, Receipt, Share, Status, Tally};
 use crate::store::Inserted;
 
 /// Widths in pixels that a page may ask for besides the full one.
@@ -90,6 +90,7 @@ pub struct Upload {
     folder: Folder,
     images: Vec<ImageRecord>,
     objects: u64,
+    bytes: u64,
     digest: UploadDigest,
     idempotent: bool,
 }
@@ -110,6 +111,19 @@ impl UploadDigest {
 }
 
 impl ChatPic {
+    /// Whether there is room for another upload.
+    ///
+    /// # Errors
+    /// [`Error::Full`] when [`Limits::max_stored`](crate::Limits::max_stored) is reached or the blob store says so;
+    /// [`Error::Store`].
+    pub async fn check_room(&self) -> Result<(), Error> {
+        let within = match self.0.limits.max_stored {
+            Some(max) => self.0.shares.stored_bytes().await? < max,
+            None => true,
+        };
+        if within && self.0.blobs.has_room().await? { Ok(()) } else { Err(Error::Full) }
+    }
+
     /// Begins an upload. Two uploads with the same idempotency key make one share: its id and keys are
     /// derived from that key and the installation's secret.
     ///
@@ -134,6 +148,7 @@ impl ChatPic {
             folder: Folder::new(self.now(), entropy),
             images: Vec::new(),
             objects: 0,
+            bytes: 0,
             digest: UploadDigest(self.0.derivation.upload_digest()),
             idempotent: idempotency_key.is_some(),
         })
@@ -150,14 +165,15 @@ impl Upload {
     /// Takes in one image: decodes, marks, seals and stores it. After an error, [`Upload::abort`].
     ///
     /// # Errors
-    /// [`Error::Rejected`] with what is wrong with the image; [`Invalid::TooManyImages`]; [`Error::Busy`];
-    /// [`Error::Store`].
+    /// [`Error::Rejected`] with what is wrong with the image; [`Invalid::TooManyImages`]; [`Error::Full`];
+    /// [`Error::Busy`]; [`Error::Store`].
     pub async fn add(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
         let limits = &self.chatpic.0.limits;
         let index = self.images.len();
         if index >= limits.images {
             return Err(Invalid::TooManyImages { limit: limits.images }.into());
         }
+        self.chatpic.check_room().await?;
         self.digest.update(&bytes);
         let job = {
             let (limits, visible) = (limits.clone(), self.chatpic.0.visible_mark.clone());
@@ -173,6 +189,7 @@ impl Upload {
         let (record, objects) = self.chatpic.0.images.run(job).await?;
         for (name, sealed) in objects {
             self.objects += 1;
+            self.bytes += sealed.len() as u64;
             self.chatpic.0.blobs.put(&self.folder, &name.to_string(), sealed).await?;
         }
         self.images.push(record);
@@ -248,6 +265,8 @@ impl Upload {
             ended_at: None,
             folder: self.folder.clone(),
             objects: self.objects,
+            bytes: self.bytes,
+            tally: Tally::default(),
             images: self.images.clone(),
             upload_digest,
             link_digest: derivation.link_digest(&self.id, &link),

@@ -375,7 +375,10 @@ impl ChatPic {
             device: Device::Unknown,
             images_seen: 0,
         };
-        self.0.shares.preview(id, &session).await?;
+        // The share may have ended since it was read.
+        if !self.0.shares.preview(id, &session).await? {
+            return Err(Conflict::Ended.into());
+        }
         let opened = self.opened(&share, session, token, false);
         Ok(Opened { views_left: share.views_left(), ..opened })
     }

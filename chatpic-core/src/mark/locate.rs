@@ -53,24 +53,6 @@ impl Leak {
     fn spectrum(&self) -> &Spectrum {
         self.spectrum.get_or_init(|| Spectrum::new(&self.whitened))
     }
-
-    /// The eight ways in which the whole leak can be the whole canvas, upright first; searched pixels to canvas pixels.
-    fn whole(&self, canvas: (f64, f64)) -> [Homography; 8] {
-        let (width, height) = (self.extent().0 as f64, self.extent().1 as f64);
-        let unit = Homography([1. / width, 0., 0.5 / width, 0., 1. / height, 0.5 / height, 0., 0., 1.]);
-        let paint = Homography([canvas.0, 0., -0.5, 0., canvas.1, -0.5, 0., 0., 1.]);
-        const TURNS: [[f64; 6]; 8] = [
-            [1., 0., 0., 0., 1., 0.],
-            [-1., 0., 1., 0., 1., 0.],
-            [1., 0., 0., 0., -1., 1.],
-            [-1., 0., 1., 0., -1., 1.],
-            [0., 1., 0., 1., 0., 0.],
-            [0., -1., 1., 1., 0., 0.],
-            [0., 1., 0., -1., 0., 1.],
-            [0., -1., 1., -1., 0., 1.],
-        ];
-        TURNS.map(|[a, b, c, d, e, f]| paint.after(&Homography([a, b, c, d, e, f, 0., 0., 1.])).after(&unit))
-    }
 }
 
 /// A pilot score that no map reaches by chance: the search may end.
@@ -96,7 +78,7 @@ impl<'a> Locator<'a> {
 
     /// Tries the whole leak as the whole canvas, in all eight ways: cheap, and what most leaks are.
     pub(crate) fn try_whole(&mut self) {
-        let ways = self.leak.whole(self.canvas);
+        let ways = Homography::wholes(self.leak.extent(), self.canvas);
         let fresh = spread(&ways, self.threads, |map| self.check(map, Freedom::Affine, 3));
         self.keep(fresh, 1);
     }

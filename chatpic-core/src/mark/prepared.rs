@@ -3,8 +3,6 @@
 
 use std::ops::Range;
 
-use fast_image_resize::images::Image as ResizeImage;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
 use super::code::codeword;
@@ -18,6 +16,7 @@ use super::plane::Plane;
 use super::record::{Chroma, MarkError, MarkRecord, Size};
 use super::shape::flat_fraction;
 use crate::id::SessionId;
+use crate::scale;
 
 /// An image made ready in all the sizes it is served in.
 #[derive(Debug)]
@@ -79,7 +78,7 @@ pub fn prepare_as(
     let unmarked = || chroma(size, flat_fraction(&Plane::from_luma(full)));
     let chroma = record.as_ref().map_or_else(unmarked, |record| record.chroma);
     let rendition = |(index, size): (usize, &Size)| {
-        let scaled = scaled(full, *size)?;
+        let scaled = scale::rgb(full, *size);
         let variants = match &record {
             Some(record) => Vec::from(pair(&scaled, key, record, index)?),
             None => vec![scaled],
@@ -88,21 +87,6 @@ pub fn prepare_as(
     };
     let renditions: Result<Vec<_>, MarkError> = sizes.iter().enumerate().map(rendition).collect();
     Ok(Prepared { record, renditions: renditions? })
-}
-
-fn scaled(image: &RgbImage, size: Size) -> Result<RgbImage, MarkError> {
-    if (size.width, size.height) == image.dimensions() {
-        return Ok(image.clone());
-    }
-    let failed = |error: &dyn std::fmt::Display| MarkError::Resize(error.to_string());
-    let source =
-        ResizeImage::from_vec_u8(image.width(), image.height(), image.as_raw().clone(), PixelType::U8x3)
-            .map_err(|error| failed(&error))?;
-    let mut target = ResizeImage::new(size.width, size.height, PixelType::U8x3);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
-    Resizer::new().resize(&source, &mut target, &options).map_err(|error| failed(&error))?;
-    RgbImage::from_raw(size.width, size.height, target.into_vec())
-        .ok_or_else(|| MarkError::Resize("short image".into()))
 }
 
 impl PreparedRendition {
@@ -358,7 +342,7 @@ mod tests {
         let Some(record) = record else { return assert!(image.height() < image.width()) };
         for (index, rendition) in renditions.iter().enumerate() {
             let copy = rendition.copy(&key(), session, &[]).unwrap();
-            let pixels = scaled(image, rendition.size()).unwrap();
+            let pixels = scale::rgb(image, rendition.size());
             let direct = embed_with(&pixels, &key(), session, &record, index).unwrap();
             let run = Layout::new(rendition.size(), record.chroma).run;
             let tables = Tables::of(Parts::cut(&copy).unwrap().header).unwrap();

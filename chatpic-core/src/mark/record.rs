@@ -80,9 +80,6 @@ pub enum MarkError {
     /// The JPEG codec refused.
     #[error("JPEG: {0}")]
     Jpeg(String),
-    /// A resize failed.
-    #[error("resize: {0}")]
-    Resize(String),
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,

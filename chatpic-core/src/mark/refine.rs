@@ -187,9 +187,35 @@ impl Phasors {
 }
 
 /// Unknowns of a displacement: six of an affine one, two more for perspective.
-const UNKNOWNS: usize = 8;
-type Vector = [f64; UNKNOWNS];
-type Matrix = [[f64; UNKNOWNS]; UNKNOWNS];
+pub(crate) const UNKNOWNS: usize = 8;
+pub(crate) type Vector = [f64; UNKNOWNS];
+pub(crate) type Matrix = [[f64; UNKNOWNS]; UNKNOWNS];
+
+/// How each unknown moves the point `(u, v)`, across and down; the last two are perspective to first order.
+pub(crate) fn basis(u: f64, v: f64) -> (Vector, Vector) {
+    ([1., u, v, 0., 0., 0., u * u, u * v], [0., 0., 0., 1., u, v, u * v, v * v])
+}
+
+/// The displacement with coefficients `q` as a map of the plane onto itself, in coordinates with their origin at
+/// `middle` and their unit `spread`; `q` itself is in pixels.
+pub(crate) fn displacement(q: &Vector, middle: (f64, f64), spread: f64) -> Homography {
+    let s = spread;
+    let unit = Homography([
+        1. + q[1] / s,
+        q[2] / s,
+        q[0] / s,
+        q[4] / s,
+        1. + q[5] / s,
+        q[3] / s,
+        -q[6] / s,
+        -q[7] / s,
+        1.,
+    ]);
+    let (mx, my) = middle;
+    let to = Homography([1. / s, 0., -mx / s, 0., 1. / s, -my / s, 0., 0., 1.]);
+    let from = Homography([s, 0., mx, 0., s, my, 0., 0., 1.]);
+    from.after(&unit.after(&to))
+}
 
 /// A refined map.
 #[derive(Clone, Copy, Debug)]
@@ -236,7 +262,7 @@ pub(crate) fn refine(
         }
     }
     let moved = at.iter().fold(0f64, |a, b| a.max(b.abs()));
-    Refined { map: problem.displacement(&at).after(map), score: best, moved }
+    Refined { map: displacement(&at, problem.middle, problem.spread).after(map), score: best, moved }
 }
 
 /// Roughly normal numbers, the same ones every time.
@@ -294,11 +320,6 @@ impl<'a> Problem<'a> {
         Self { blocks, waves, unknowns, middle, spread, norm: (power / 2. + 1e-12).sqrt(), ceiling }
     }
 
-    /// How each unknown moves a block at `(u, v)`, its place in units of the spread.
-    fn basis(u: f64, v: f64) -> ([f64; UNKNOWNS], [f64; UNKNOWNS]) {
-        ([1., u, v, 0., 0., 0., u * u, u * v], [0., 0., 0., 1., u, v, u * v, v * v])
-    }
-
     fn place(&self, block: usize) -> (f64, f64) {
         let (x, y) = self.blocks.centres[block];
         ((x - self.middle.0) / self.spread, (y - self.middle.1) / self.spread)
@@ -319,7 +340,7 @@ impl<'a> Problem<'a> {
 
     fn move_of(&self, block: usize, q: &Vector) -> (f64, f64) {
         let (u, v) = self.place(block);
-        let (bx, by) = Self::basis(u, v);
+        let (bx, by) = basis(u, v);
         (bx.iter().zip(q).map(|(b, q)| b * q).sum(), by.iter().zip(q).map(|(b, q)| b * q).sum())
     }
 
@@ -342,7 +363,7 @@ impl<'a> Problem<'a> {
                 own[2] += along * w.y * w.y;
             }
             let (u, v) = self.place(b);
-            let (bx, by) = Self::basis(u, v);
+            let (bx, by) = basis(u, v);
             for i in 0..self.unknowns {
                 gradient[i] += (bx[i] * gx + by[i] * gy) / self.norm;
                 for (sum, [xx, xy, yy]) in [(&mut curvature, own), (&mut ceiling, self.ceiling[b])] {
@@ -391,26 +412,6 @@ impl<'a> Problem<'a> {
         }
         (value, q)
     }
-
-    /// The displacement as a map of the canvas onto itself.
-    fn displacement(&self, q: &Vector) -> Homography {
-        let s = self.spread;
-        let unit = Homography([
-            1. + q[1] / s,
-            q[2] / s,
-            q[0] / s,
-            q[4] / s,
-            1. + q[5] / s,
-            q[3] / s,
-            -q[6] / s,
-            -q[7] / s,
-            1.,
-        ]);
-        let (mx, my) = self.middle;
-        let to = Homography([1. / s, 0., -mx / s, 0., 1. / s, -my / s, 0., 0., 1.]);
-        let from = Homography([s, 0., mx, 0., s, my, 0., 0., 1.]);
-        from.after(&unit.after(&to))
-    }
 }
 
 /// Sine and cosine of `cycles` turns, within 2e-4: Taylor's series of a quarter turn, folded out. Phases of block
@@ -430,9 +431,14 @@ fn quick_sin_cos(cycles: f32) -> (f32, f32) {
     }
 }
 
-/// Solves a positive definite system by Cholesky's method; only the lower triangle is read. `None` if it is not.
-fn solve(system: &Matrix, right: &Vector, size: usize) -> Option<Vector> {
-    let mut factor = [[0.; UNKNOWNS]; UNKNOWNS];
+/// Solves the first `size` rows of a positive definite system by Cholesky's method; only the lower triangle is read.
+/// `None` if it is not.
+pub(crate) fn solve<const N: usize>(
+    system: &[[f64; N]; N],
+    right: &[f64; N],
+    size: usize,
+) -> Option<[f64; N]> {
+    let mut factor = [[0.; N]; N];
     for i in 0..size {
         for j in 0..=i {
             let rest: f64 = (0..j).map(|k| factor[i][k] * factor[j][k]).sum();
@@ -447,7 +453,7 @@ fn solve(system: &Matrix, right: &Vector, size: usize) -> Option<Vector> {
             }
         }
     }
-    let mut out = [0.; UNKNOWNS];
+    let mut out = [0.; N];
     for i in 0..size {
         let rest: f64 = (0..i).map(|k| factor[i][k] * out[k]).sum();
         out[i] = (right[i] - rest) / factor[i][i];

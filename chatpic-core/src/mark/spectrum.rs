@@ -143,7 +143,7 @@ impl Spectrum {
 }
 
 /// The least even number >= `least` with no prime factor above 5.
-fn even_size(least: usize) -> usize {
+pub(crate) fn even_size(least: usize) -> usize {
     let smooth = |mut n: usize| {
         for p in [2, 3, 5] {
             while n.is_multiple_of(p) {

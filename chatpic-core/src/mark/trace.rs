@@ -1,25 +1,25 @@
-//! From a leaked picture to sessions: find its place by the pilot, read the segments, compare the codewords.
+//! From a leaked picture to sessions: find its place, read the segments, compare the codewords.
 //!
-//! The false-alarm bound holds by construction. Geometry and segment readings are made without any codeword, so for
-//! an innocent session its signs are independent of them, and by Hoeffding's inequality (1963) the score
-//! `z = sum c_j y_j / sqrt(sum y_j^2)` passes `t` with a probability of at most `exp(-t^2 / 2)`, whatever the
-//! picture and whatever was done to it. That is multiplied by the number of comparisons made.
+//! The false-alarm bound holds by construction, for any picture and whatever was done to it: places and readings are
+//! made without any codeword, and [`super::score`] proves the rest. The bound is multiplied by the number of
+//! comparisons: sessions, times readings of each image, times both signs.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use image::RgbImage;
 
 use super::carrier::{Carrier, Pilot};
 use super::chips;
-use super::code::codeword;
 use super::key::ImageKey;
 use super::locate::{Leak, Locator};
 use super::plane::Plane;
-use super::record::{MarkError, MarkRecord};
+use super::record::{MarkError, MarkRecord, Size};
+use super::reference::Reference;
 use super::refine::{Wave, Waves};
+use super::score::{IN_TRIPLES, Reading, TRIPLES, triples};
 use super::shape::{Floor, alpha};
-use super::spread::available;
+use super::spread::{available, spread};
 use super::sync::Stage;
 use super::warp::{Homography, warp};
 use crate::id::SessionId;
@@ -31,10 +31,22 @@ pub struct Suspect<'a> {
     pub key: &'a ImageKey,
     /// How it was marked.
     pub record: &'a MarkRecord,
-    /// The image's full rendition, rebuilt from the uploader's original; kept for tracing with a reference.
+    /// The image's full rendition before it was marked, rebuilt from the uploader's original. One of another size than
+    /// the record's is another image's, and is left aside.
     pub original: Option<&'a RgbImage>,
-    /// Sessions that may have leaked it.
+    /// Sessions that may have leaked it, the newest last. Triples of colluders are looked for among the last 200.
     pub sessions: &'a [SessionId],
+}
+
+/// What names a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Evidence {
+    /// The leak alone: its place was found by the pilot, or it is the whole image.
+    Blind,
+    /// The leak less the original.
+    Original,
+    /// The product of three sessions' codewords: these three combined their copies.
+    Triple,
 }
 
 /// A session that the leak was served to.
@@ -44,16 +56,18 @@ pub struct Match {
     pub session: SessionId,
     /// Which suspect, from 0.
     pub image: usize,
-    /// Its score in standard deviations of an innocent one.
+    /// Its score in standard deviations of an innocent one; negative when colluders chose what it did not have.
     pub score: f32,
-    /// The probability that any innocent candidate of this trace scores so high.
+    /// The probability that any innocent candidate of this trace scores so high, at most.
     pub false_alarm: f64,
+    /// What the score is of.
+    pub evidence: Evidence,
 }
 
 /// What a trace found.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Trace {
-    /// Sessions past the threshold, best first, each once.
+    /// Sessions past the threshold, best first, each once an image.
     pub matches: Vec<Match>,
     /// Sessions looked at, counted once an image.
     pub candidates: usize,
@@ -61,8 +75,13 @@ pub struct Trace {
 
 /// Pixels beyond which a leak is scaled down before anything else.
 const LARGEST_LEAK: f64 = 24e6;
-/// Places on an image whose segments are read.
+/// Places found by the pilot that are read while none is certain.
 const PLACES: usize = 2;
+/// Readings of one image that are compared with codewords: of those made of the leak alone, and all of those made with
+/// the original.
+const BLIND_READINGS: usize = 4;
+/// Pixels of a canvas up to which all eight ways of being the whole image are read, not only the upright and mirrored.
+const SMALL_CANVAS: f64 = 5e5;
 /// The stages of the search, each tried while no place is certain.
 const STAGES: [Stage; 4] = [Stage::Upright, Stage::Stretched, Stage::Tilted, Stage::Turned];
 
@@ -78,9 +97,6 @@ pub fn trace(
     progress: &(dyn Fn(f32) -> ControlFlow<()> + Sync),
 ) -> Result<Trace, MarkError> {
     let candidates = suspects.iter().map(|suspect| suspect.sessions.len()).sum();
-    let renditions = |suspect: &Suspect<'_>| suspect.sessions.len() * suspect.record.sizes.len();
-    // Both signs of each score at each place are looked at: a minority vote of colluders turns it negative.
-    let comparisons = (2 * PLACES * suspects.iter().map(renditions).sum::<usize>()) as f64;
     let mut luma = Plane::from_luma(leak);
     let shrink = ((luma.width * luma.height) as f64 / LARGEST_LEAK).sqrt();
     if shrink > 1.0 {
@@ -91,85 +107,233 @@ pub fn trace(
         return Ok(Trace { matches: Vec::new(), candidates });
     }
     let leak = Leak::new(luma);
-    let cancelled = AtomicBool::new(false);
+    // What could be compared is settled before anything is, so that no outcome can change the count.
+    let readings = |suspect: &Suspect<'_>| {
+        BLIND_READINGS + if reference(suspect).is_some() { suspect.record.sizes.len() } else { 0 }
+    };
+    let count = |each: &dyn Fn(&Suspect<'_>) -> f64| {
+        suspects.iter().map(|suspect| readings(suspect) as f64 * each(suspect)).sum::<f64>().max(1.)
+    };
+    let singles = Budget {
+        comparisons: 2. * count(&|suspect| suspect.sessions.len() as f64) / (1. - TRIPLES),
+        false_alarm,
+    };
+    let threes =
+        Budget { comparisons: count(&|suspect| triples(suspect.sessions.len())) / TRIPLES, false_alarm };
     let mut matches: Vec<Match> = Vec::new();
     for (image, suspect) in suspects.iter().enumerate() {
-        let mut tell = |share: f32| {
-            if progress((image as f32 + share) / suspects.len() as f32).is_break() {
-                cancelled.store(true, Ordering::Relaxed);
-            }
-            if cancelled.load(Ordering::Relaxed) { Err(MarkError::Cancelled) } else { Ok(()) }
-        };
-        tell(0.0)?;
-        for (session, score) in scores(&leak, suspect, &cancelled, &mut tell)? {
-            let chance = (comparisons * (-0.5 * f64::from(score) * f64::from(score)).exp()).min(1.0);
-            let known = matches.iter_mut().find(|found| (found.session, found.image) == (session, image));
-            match known {
-                _ if chance > false_alarm => {}
-                Some(found) if found.score.abs() >= score.abs() => {}
-                Some(found) => (found.score, found.false_alarm) = (score, chance),
-                None => matches.push(Match { session, image, score, false_alarm: chance }),
-            }
-        }
+        let watch = Watch { progress, image, images: suspects.len(), done: AtomicU32::new(0) };
+        let tracer = Tracer { leak: &leak, suspect, image, watch: &watch };
+        watch.tell(0.0)?;
+        matches.extend(tracer.run(&singles, &threes)?);
+        watch.tell(1.0)?;
     }
-    matches.sort_by(|a, b| b.score.abs().total_cmp(&a.score.abs()));
+    matches.sort_by(|a, b| a.false_alarm.total_cmp(&b.false_alarm));
     Ok(Trace { matches, candidates })
 }
 
-/// Every session's score on every size at every likely place.
-fn scores(
-    leak: &Leak,
-    suspect: &Suspect<'_>,
-    cancelled: &AtomicBool,
-    tell: &mut dyn FnMut(f32) -> Result<(), MarkError>,
-) -> Result<Vec<(SessionId, f32)>, MarkError> {
-    let record = suspect.record;
-    let full = *record.sizes.first().ok_or(MarkError::Record)?;
-    if record.version != MarkRecord::VERSION {
-        return Err(MarkError::Record);
-    }
-    let pilot = Pilot::new(suspect.key, &record.sizes);
-    let waves = Waves::new(pilot.waves.iter().map(|w| Wave { x: w.fx, y: w.fy, phase: w.phase }));
-    let canvas = (f64::from(full.width), f64::from(full.height));
-    let mut locator = Locator::new(leak, &waves, canvas, available());
-    locator.try_whole();
-    for (step, stage) in STAGES.into_iter().enumerate() {
-        tell(0.1 + 0.15 * step as f32)?;
-        if locator.is_certain() {
-            break;
-        }
-        locator.search(stage, &|| cancelled.load(Ordering::Relaxed));
-    }
-    tell(0.7)?;
-
-    let mut scores = Vec::new();
-    let places = locator.places(PLACES);
-    for (index, size) in record.sizes.iter().enumerate() {
-        let carrier = Carrier::new(suspect.key, index, *size, record.chroma);
-        for place in &places {
-            let (across, down) = (f64::from(size.width) / canvas.0, f64::from(size.height) / canvas.1);
-            let map = Homography::resize(across, down).after(&place.map);
-            let Some(chips) = read(&leak.luma, &map, &carrier) else { continue };
-            let power = chips.iter().map(|v| v * v).sum::<f32>().sqrt();
-            if power <= 0.0 {
-                continue;
-            }
-            for session in suspect.sessions {
-                let code = codeword(suspect.key, index, *session, chips.len());
-                let sum: f32 = chips.iter().enumerate().map(|(j, v)| v * code.sign(j)).sum();
-                scores.push((*session, sum / power));
-            }
-        }
-    }
-    Ok(scores)
+/// The suspect's original, if it is this image's.
+fn reference<'a>(suspect: &Suspect<'a>) -> Option<&'a RgbImage> {
+    let fits = |image: &&RgbImage| {
+        suspect.record.sizes.first() == Some(&Size { width: image.width(), height: image.height() })
+    };
+    suspect.original.filter(fits)
 }
 
-/// The weighted readings of all segments, with the leak redrawn on the rendition by `map`.
-fn read(leak: &Plane, map: &Homography, carrier: &Carrier) -> Option<Vec<f32>> {
-    let warped = warp(leak, map, carrier.w.width, carrier.w.height)?;
-    let alpha = alpha(&warped.plane, Floor::Photo);
-    let (y, d) = chips::statistic(&warped.plane, carrier, &alpha, Some(&warped.cover));
-    Some(chips::weigh(&y, &d))
+/// How many comparisons share a false-alarm probability.
+struct Budget {
+    comparisons: f64,
+    false_alarm: f64,
+}
+
+impl Budget {
+    /// The logarithm of the probability that one comparison may have.
+    fn log_chance(&self) -> f64 {
+        (self.false_alarm / self.comparisons).ln()
+    }
+
+    /// The probability over all comparisons, of one whose own has this logarithm.
+    fn over_all(&self, log_chance: f64) -> f64 {
+        (self.comparisons.ln() + log_chance).exp().min(1.0)
+    }
+}
+
+/// One leak against one image.
+struct Tracer<'a> {
+    leak: &'a Leak,
+    suspect: &'a Suspect<'a>,
+    image: usize,
+    watch: &'a Watch<'a>,
+}
+
+/// Whoever asked for the trace: told how far it is, asked whether to go on.
+struct Watch<'a> {
+    progress: &'a (dyn Fn(f32) -> ControlFlow<()> + Sync),
+    image: usize,
+    images: usize,
+    /// The share of this image that is done, in thousandths.
+    done: AtomicU32,
+}
+
+impl Watch<'_> {
+    fn tell(&self, share: f32) -> Result<(), MarkError> {
+        self.done.store((share * 1000.) as u32, Ordering::Relaxed);
+        if self.stopped() { Err(MarkError::Cancelled) } else { Ok(()) }
+    }
+
+    fn stopped(&self) -> bool {
+        let share = self.done.load(Ordering::Relaxed) as f32 / 1000.;
+        (self.progress)((self.image as f32 + share) / self.images as f32).is_break()
+    }
+}
+
+impl Tracer<'_> {
+    fn run(&self, singles: &Budget, threes: &Budget) -> Result<Vec<Match>, MarkError> {
+        let record = self.suspect.record;
+        let full = *record.sizes.first().ok_or(MarkError::Record)?;
+        if record.version != MarkRecord::VERSION {
+            return Err(MarkError::Record);
+        }
+        let pilot = Pilot::new(self.suspect.key, &record.sizes);
+        let waves = Waves::new(pilot.waves.iter().map(|w| Wave { x: w.fx, y: w.fy, phase: w.phase }));
+        let canvas = (f64::from(full.width), f64::from(full.height));
+        let mut locator = Locator::new(self.leak, &waves, canvas, available());
+        locator.try_whole();
+        let mut readings = Vec::new();
+        if let Some(original) = reference(self.suspect) {
+            let with = self.with_original(original, &waves, &locator)?;
+            let found = self.compare(&with, Evidence::Original, singles);
+            if !found.is_empty() {
+                return Ok(found);
+            }
+            readings.extend(with);
+        }
+        for (step, stage) in STAGES.into_iter().enumerate() {
+            self.watch.tell(0.3 + 0.1 * step as f32)?;
+            if locator.is_certain() {
+                break;
+            }
+            locator.search(stage, &|| self.watch.stopped());
+        }
+        self.watch.tell(0.7)?;
+        let blind = self.blind(&locator, canvas);
+        let found = self.compare(&blind, Evidence::Blind, singles);
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        self.watch.tell(0.8)?;
+        readings.extend(blind);
+        Ok(self.compare_threes(&readings, threes))
+    }
+
+    /// Readings of the leak less the original, of every rendition.
+    fn with_original(
+        &self,
+        original: &RgbImage,
+        waves: &Waves,
+        locator: &Locator<'_>,
+    ) -> Result<Vec<Reading>, MarkError> {
+        let reference = Reference::new(original);
+        let hints: Vec<Homography> = locator.places(1).into_iter().map(|place| place.map).collect();
+        let stop = || self.watch.stopped();
+        self.watch.tell(0.1)?;
+        let Some(map) = reference.place(&self.leak.luma, waves, &hints, available(), &stop) else {
+            return Ok(Vec::new());
+        };
+        self.watch.tell(0.2)?;
+        reference.read(&self.leak.luma, &map, self.suspect.key, self.suspect.record, available())
+    }
+
+    /// The most telling readings of the leak alone, of every rendition at every likely place, best first.
+    ///
+    /// A certain place is read alone. Else the whole image is read too, whatever the pilot says, since a pilot can be
+    /// filtered out. They are ranked by the energy of the segments, which knows no codeword: at the right place the
+    /// mark adds to it.
+    fn blind(&self, locator: &Locator<'_>, canvas: (f64, f64)) -> Vec<Reading> {
+        let (suspect, leak) = (self.suspect, &self.leak.luma);
+        let most = if locator.is_certain() { 1 } else { PLACES };
+        let mut maps: Vec<Homography> = locator.places(most).into_iter().map(|place| place.map).collect();
+        if !locator.is_certain() {
+            let ways = if canvas.0 * canvas.1 <= SMALL_CANVAS { 8 } else { 2 };
+            let wholes = Homography::wholes((leak.width, leak.height), canvas).into_iter().take(ways);
+            let stretch = |map: &Homography| {
+                let [a, b, c, d] = map.jacobian(0., 0.);
+                (a.hypot(c) / b.hypot(d)).ln().abs()
+            };
+            maps.extend(wholes.filter(|map| stretch(map) < 0.25));
+        }
+        let mut read = Vec::new();
+        for (index, size) in suspect.record.sizes.iter().enumerate() {
+            let carrier = Carrier::new(suspect.key, index, *size, suspect.record.chroma);
+            let to_size =
+                Homography::resize(f64::from(size.width) / canvas.0, f64::from(size.height) / canvas.1);
+            read.extend(spread(&maps, available(), |map| {
+                if self.watch.stopped() {
+                    return None;
+                }
+                let warped = warp(leak, &to_size.after(map), carrier.w.width, carrier.w.height)?;
+                let alpha = alpha(&warped.plane, Floor::Photo);
+                let (y, d) = chips::statistic(&warped.plane, &carrier, &alpha, Some(&warped.cover));
+                Some((energy(&y, &d), Reading { size: index, chips: chips::weigh(&y, &d) }))
+            }));
+        }
+        let mut read: Vec<(f32, Reading)> = read.into_iter().flatten().collect();
+        read.sort_by(|a, b| b.0.total_cmp(&a.0));
+        read.into_iter().take(BLIND_READINGS).map(|(_, reading)| reading).collect()
+    }
+
+    /// The sessions past the threshold in the first reading that has any.
+    fn compare(&self, readings: &[Reading], evidence: Evidence, budget: &Budget) -> Vec<Match> {
+        let Suspect { key, sessions, .. } = self.suspect;
+        for reading in readings {
+            let bar = reading.bar(budget.log_chance());
+            let found = reading.scan(key, sessions, bar, available(), &|| self.watch.stopped());
+            if !found.is_empty() {
+                let named = |(session, sum)| self.named(session, reading, sum, evidence, budget);
+                return found.into_iter().map(named).collect();
+            }
+        }
+        Vec::new()
+    }
+
+    /// The triple past the threshold in the first reading that has one.
+    fn compare_threes(&self, readings: &[Reading], budget: &Budget) -> Vec<Match> {
+        let Suspect { key, sessions, .. } = self.suspect;
+        let newest = &sessions[sessions.len().saturating_sub(IN_TRIPLES)..];
+        for reading in readings {
+            let bar = reading.bar(budget.log_chance());
+            let found = reading.triple(key, newest, bar, available(), &|| self.watch.stopped());
+            if let Some((triple, sum)) = found {
+                return triple.map(|s| self.named(s, reading, sum, Evidence::Triple, budget)).to_vec();
+            }
+        }
+        Vec::new()
+    }
+
+    fn named(
+        &self,
+        session: SessionId,
+        reading: &Reading,
+        sum: f64,
+        evidence: Evidence,
+        budget: &Budget,
+    ) -> Match {
+        Match {
+            session,
+            image: self.image,
+            score: reading.deviations(sum),
+            false_alarm: budget.over_all(reading.log_chance(sum)),
+            evidence,
+        }
+    }
+}
+
+/// The mean square of the segments' readings in units of their expected noise, none counted above 9.
+fn energy(y: &[f32], d: &[f32]) -> f32 {
+    let seen = y.iter().zip(d).filter(|(_, d)| **d > 1e-6);
+    let (sum, count) = seen.fold((0., 0.), |(sum, count), (y, d)| (sum + (y * y / d).min(9.), count + 1.));
+    // A handful of segments says nothing.
+    if count < 50. { 0. } else { sum / count }
 }
 
 #[cfg(test)]

@@ -34,6 +34,24 @@ impl Homography {
         Self([fx, 0., (fx - 1.) / 2., 0., fy, (fy - 1.) / 2., 0., 0., 1.])
     }
 
+    /// The eight ways in which a whole picture of one size can be a whole picture of another, turned by right angles
+    /// and mirrored; upright first, then its mirror image.
+    pub(crate) fn wholes(from: (usize, usize), to: (f64, f64)) -> Vec<Self> {
+        let (width, height) = (from.0 as f64, from.1 as f64);
+        let unit = Self([1. / width, 0., 0.5 / width, 0., 1. / height, 0.5 / height, 0., 0., 1.]);
+        let paint = Self([to.0, 0., -0.5, 0., to.1, -0.5, 0., 0., 1.]);
+        let mirror = Self([-1., 0., 1., 0., 1., 0., 0., 0., 1.]);
+        let turn = Self([0., -1., 1., 1., 0., 0., 0., 0., 1.]);
+        let mut way = unit;
+        let mut ways = Vec::with_capacity(8);
+        for _ in 0..4 {
+            ways.push(paint.after(&way));
+            ways.push(paint.after(&mirror.after(&way)));
+            way = turn.after(&way);
+        }
+        ways
+    }
+
     /// Where the point `(x, y)` goes.
     pub(crate) fn apply(&self, x: f64, y: f64) -> (f64, f64) {
         let m = &self.0;

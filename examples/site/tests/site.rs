@@ -2,15 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(all(feature = "postgres", feature = "s3"))]
+mod postgres_and_s3;
 mod support;
+
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use support::{Site, chatpic};
 use tempfile::TempDir;
 
 async fn open(site: &Site, share: &Value) -> reqwest::Response {
+    open_with(site, share, json!({})).await
+}
+
+async fn open_with(site: &Site, share: &Value, mut body: Value) -> reqwest::Response {
+    body["key"] = share["link_key"].clone();
     let url = format!("{}/api/v1/shares/{}/sessions", site.url, share["share_id"].as_str().unwrap());
-    reqwest::Client::new().post(url).json(&json!({ "key": share["link_key"] })).send().await.unwrap()
+    reqwest::Client::new().post(url).json(&body).send().await.unwrap()
 }
 
 async fn image(site: &Site, share: &Value, session: &Value) -> reqwest::Response {
@@ -34,6 +43,65 @@ async fn an_acknowledged_share_survives_a_kill() {
     assert_eq!(second.status(), 201);
     assert_eq!(second.json::<Value>().await.unwrap()["views_before"], 1);
     assert!(site.stop(), "SIGTERM ends it cleanly");
+}
+
+/// The bytes of a key or token as they would stand in a database.
+fn raw(secret: &str) -> Vec<u8> {
+    data_encoding::BASE64URL_NOPAD.decode(secret.as_bytes()).unwrap()
+}
+
+/// Every file under a folder, and the log beside it.
+fn files(data: &Path) -> Vec<PathBuf> {
+    let mut folders = vec![data.to_owned()];
+    let mut files = vec![data.with_extension("log")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files
+}
+
+#[tokio::test]
+async fn a_kill_leaves_no_plaintext_in_any_file_or_log() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let site = Site::start(&data);
+    let share = site.share_with(2, &[("password", "correct horse battery")]).await;
+    let session: Value =
+        open_with(&site, &share, json!({ "password": "correct horse battery" })).await.json().await.unwrap();
+    let copy = image(&site, &share, &session).await.bytes().await.unwrap().to_vec();
+    let original = support::photograph(0);
+    site.kill();
+
+    let mut secrets: Vec<(&str, Vec<u8>)> = vec![
+        ("the password", b"correct horse battery".to_vec()),
+        ("a file's name", b"a secret name".to_vec()),
+    ];
+    for name in ["link_key", "dashboard_key"] {
+        let text = share[name].as_str().unwrap();
+        secrets.extend([(name, text.into()), (name, raw(text))]);
+    }
+    let token = session["token"].as_str().unwrap();
+    secrets.extend([("the session's token", token.into()), ("the session's token", raw(token))]);
+    // Any stretch of a file would show; its beginning is common to all JPEG files and proves nothing.
+    for image in [&original, &copy] {
+        let pieces = image[1024..].chunks_exact(24).step_by(50);
+        secrets.extend(pieces.map(|piece| ("an image", piece.to_vec())));
+    }
+    let files = files(&data);
+    assert!(files.iter().any(|path| path.starts_with(data.join("blobs"))), "there is something to look into");
+    for path in &files {
+        let bytes = std::fs::read(path).unwrap();
+        for (name, secret) in &secrets {
+            let found = memchr::memmem::find(&bytes, secret).is_some();
+            assert!(!found, "{name} stands in {}", path.display());
+        }
+    }
+
+    let site = Site::start(&data);
+    assert_eq!(image(&site, &share, &session).await.bytes().await.unwrap(), copy, "and the session goes on");
 }
 
 #[tokio::test]

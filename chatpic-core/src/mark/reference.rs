@@ -1,0 +1,147 @@
+//! Reading a leak with the original at hand.
+//!
+//! Embedding and encoding are deterministic, so the original gives back what all copies share, `(A + B) / 2`: the
+//! picture, the pilot, the host cancellation and the codec's own error. What a registered leak shows beyond that is
+//! the codeword and noise.
+
+use image::RgbImage;
+
+use super::carrier::Carrier;
+use super::chips;
+use super::embed::pair;
+use super::jpeg;
+use super::key::ImageKey;
+use super::plane::Plane;
+use super::predict::Model;
+use super::record::{MarkError, MarkRecord};
+use super::refine::{Blocks, Freedom, Waves, refine};
+use super::register::{Level, Pyramid, Registered, register};
+use super::score::Reading;
+use super::shape::{Floor, alpha};
+use super::spectrum::whiten;
+use super::warp::{Homography, warp};
+use crate::scale;
+
+/// An image's full rendition, as intake made it of the uploader's original.
+pub(crate) struct Reference<'a> {
+    image: &'a RgbImage,
+    luma: Plane,
+}
+
+/// Half the side of the windows in which light is taken to be even, in pixels.
+const LIGHT: usize = 14;
+/// A score of the pilot in the residual that no wrong place reaches.
+const SEEN: f64 = 9.;
+
+impl<'a> Reference<'a> {
+    /// Takes the full rendition before it was marked.
+    pub(crate) fn new(image: &'a RgbImage) -> Self {
+        Self { image, luma: Plane::from_luma(image) }
+    }
+
+    /// The leak's place, leak pixels to those of the full rendition, with the places the pilot suggests tried first.
+    pub(crate) fn place(
+        &self,
+        leak: &Plane,
+        waves: &Waves,
+        hints: &[Homography],
+        threads: usize,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Option<Homography> {
+        let places = register(leak, &self.luma, hints, threads, stop);
+        let leak = Pyramid::new(leak);
+        let refined = places.iter().map(|place| self.sharpen(&leak, place, waves));
+        refined.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(map, _)| map)
+    }
+
+    /// Moves a registered map to where the pilot in the residual is strongest: a flat picture leaves its own place
+    /// uncertain by a pixel or so. Gives a figure that compares places.
+    fn sharpen(&self, leak: &Pyramid, place: &Registered, waves: &Waves) -> (Homography, f64) {
+        const LONG: f64 = 1100.;
+        let canvas = (self.luma.width as f64, self.luma.height as f64);
+        let (mut map, mut score) = (place.map, 0.);
+        for (round, freedom) in
+            [Freedom::Affine, Freedom::Perspective, Freedom::Perspective].into_iter().enumerate()
+        {
+            let Some(level) = Level::new(leak, &self.luma, &map, LONG) else { break };
+            let residual = level
+                .warped(&level.from_leak(&map))
+                .and_then(|warped| Model::new(&level.part, 6).fit(&warped));
+            let (Some(fit), Some(to_canvas)) = (residual, level.to_part.inverse()) else { break };
+            let blocks = Blocks::read(&whiten(&fit.residual), &to_canvas, canvas, waves);
+            let refined = refine(&blocks, &to_canvas, waves, freedom, if round == 0 { 4 } else { 1 });
+            if refined.score < SEEN.max(score) {
+                break;
+            }
+            score = refined.score;
+            map = refined.map.after(&level.to_part).after(&map);
+            if refined.moved < 0.05 {
+                break;
+            }
+        }
+        (map, score + 10. * place.agreement)
+    }
+
+    /// The segments of every rendition, with the leak lying on the full one by `map`.
+    ///
+    /// # Errors
+    /// [`MarkError`] when the original does not fit the record.
+    pub(crate) fn read(
+        &self,
+        leak: &Plane,
+        map: &Homography,
+        key: &ImageKey,
+        record: &MarkRecord,
+        threads: usize,
+    ) -> Result<Vec<Reading>, MarkError> {
+        let sizes: Vec<usize> = (0..record.sizes.len()).collect();
+        let read = |index: &usize| self.read_size(leak, map, key, record, *index);
+        super::spread::spread(&sizes, threads, read).into_iter().filter_map(Result::transpose).collect()
+    }
+
+    fn read_size(
+        &self,
+        leak: &Plane,
+        map: &Homography,
+        key: &ImageKey,
+        record: &MarkRecord,
+        index: usize,
+    ) -> Result<Option<Reading>, MarkError> {
+        let size = record.sizes[index];
+        let image = scale::rgb(self.image, size);
+        let (commons, carrier) = commons(&image, key, record, index)?;
+        let across = f64::from(size.width) / self.luma.width as f64;
+        let down = f64::from(size.height) / self.luma.height as f64;
+        let map = Homography::resize(across, down).after(map);
+        let Some(warped) = warp(leak, &map, size.width as usize, size.height as usize) else {
+            return Ok(None);
+        };
+        let fits = commons.iter().filter_map(|common| Model::new(common, LIGHT).fit(&warped));
+        // Copies are JPEG files, or for images with transparency pixels as they are: whichever explains more.
+        let Some(fit) = fits.max_by(|a, b| a.agreement().total_cmp(&b.agreement())) else { return Ok(None) };
+        let alpha = alpha(&Plane::from_luma(&image), Floor::Adaptive);
+        let (y, d) = chips::statistic(&fit.residual, &carrier, &alpha, Some(&warped.cover));
+        Ok(Some(Reading { size: index, chips: chips::weigh(&y, &d) }))
+    }
+}
+
+/// What all copies of rendition `index` share, as JPEG files and as pixels, and the rendition's carrier.
+fn commons(
+    image: &RgbImage,
+    key: &ImageKey,
+    record: &MarkRecord,
+    index: usize,
+) -> Result<([Plane; 2], Carrier), MarkError> {
+    let variants = pair(image, key, record, index)?;
+    let size = record.sizes.get(index).copied().ok_or(MarkError::Record)?;
+    let carrier = Carrier::new(key, index, size, record.chroma);
+    // Huffman tables change no pixel.
+    let decoded = |image: &RgbImage| {
+        let file = jpeg::encode(image, record.chroma, carrier.layout.run, None)?;
+        jpeg::decode(&file).map(|i| Plane::from_luma(&i))
+    };
+    let mean = |a: &Plane, b: &Plane| a.zip_map(b, |a, b| (a + b) / 2.);
+    let [plus, minus] = &variants;
+    let coded = mean(&decoded(plus)?, &decoded(minus)?);
+    Ok(([coded, mean(&Plane::from_luma(plus), &Plane::from_luma(minus))], carrier))
+}
