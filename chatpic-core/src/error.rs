@@ -133,6 +133,9 @@ pub enum Invalid {
         /// The longest.
         max: Duration,
     },
+    /// An upload that took too long; the sweep may already be deleting what it stored.
+    #[error("the upload took too long; send it again")]
+    TooSlow,
     /// An idempotency key too short to be unguessable, or too long.
     #[error("an idempotency key has 16 to 255 characters")]
     IdempotencyKey,

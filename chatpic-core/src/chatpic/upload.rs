@@ -223,6 +223,10 @@ impl Upload {
         if self.images.is_empty() {
             return Err(Invalid::NoImages.into());
         }
+        // The last tenth of the timeout is left to the insertion, so that no sweep takes the objects of a share.
+        if self.folder.begun() + limits.upload_timeout.mul_f64(0.9) < chatpic.now() {
+            return Err(Invalid::TooSlow.into());
+        }
         let expires_in = policy.expires_in.unwrap_or(limits.default_expiry);
         let keep_ledger = policy.keep_ledger.unwrap_or(limits.default_ledger);
         self.digest.update(&expires_in.as_millis().to_be_bytes());
