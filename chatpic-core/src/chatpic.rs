@@ -8,7 +8,6 @@ pub(crate) mod upload;
 pub(crate) mod viewing;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Mutex};
 
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -40,8 +39,8 @@ struct Inner {
     derivation: Derivation,
     images: Workers,
     passwords: Workers,
-    /// Shares being traced, each with how far its trace has come, in percent.
-    tracing: Mutex<HashMap<ShareId, Arc<AtomicU8>>>,
+    /// Shares being traced, each with how far its trace has come.
+    tracing: Mutex<HashMap<ShareId, Arc<trace::Progress>>>,
 }
 
 /// Puts a [`ChatPic`] together; see [`ChatPic::builder`].

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::ChatPic;
 use super::upload::image_name;
@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::error::{Conflict, Error};
 use crate::id::{SessionId, ShareId};
 use crate::intake::{decode, intake};
-use crate::mark::{self, ImageKey, MarkRecord, Suspect};
+use crate::mark::{self, Evidence, ImageKey, MarkRecord, Suspect};
 use crate::secret::DashboardAccess;
 use crate::share::{Country, Share};
 use crate::store::{Attempt, Attempted};
@@ -40,6 +40,8 @@ pub struct TraceMatch {
     pub opened_at: Option<Timestamp>,
     /// Where it was opened, if known.
     pub country: Option<Country>,
+    /// What names it.
+    pub evidence: Evidence,
 }
 
 /// What a trace found; no match proves nobody's innocence.
@@ -117,13 +119,13 @@ impl ChatPic {
             return Err(Error::Throttled { retry_after: now.until(oldest + DAY) });
         }
         let sought = self.suspects(&TraceScope { share: Some(*id), ..Default::default() }).await?;
-        self.trace_among(sought, leak, original, Some(running.progress.clone())).await
+        self.trace_among(sought, leak, original, &running.waiting).await
     }
 
     /// How far the trace of a share that runs on this node has come, in percent.
     pub(super) fn trace_progress(&self, id: &ShareId) -> Option<u8> {
         let tracing = self.0.tracing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        tracing.get(id).map(|progress| progress.load(Ordering::Relaxed))
+        tracing.get(id).map(|progress| progress.percent.load(Ordering::Relaxed))
     }
 
     /// How much a trace as the operator would look at.
@@ -150,7 +152,7 @@ impl ChatPic {
         scope: &TraceScope,
     ) -> Result<TraceReport, Error> {
         let sought = self.suspects(scope).await?;
-        self.trace_among(sought, leak, original, None).await
+        self.trace_among(sought, leak, original, &Waiting::default()).await
     }
 
     /// The images and sessions of a scope, from the ledger.
@@ -220,9 +222,10 @@ impl ChatPic {
         sought: Sought,
         leak: Vec<u8>,
         original: Option<Vec<u8>>,
-        progress: Option<Arc<AtomicU8>>,
+        waiting: &Waiting,
     ) -> Result<TraceReport, Error> {
         let Sought { subjects, opened } = sought;
+        let progress = Arc::clone(&waiting.0);
         let (limits, visible) = (self.0.limits.clone(), self.0.visible_mark.clone());
         let job = move || {
             let rejected = |rejection| Error::Rejected { index: 0, rejection };
@@ -242,13 +245,7 @@ impl ChatPic {
                     sessions: &subject.sessions,
                 })
                 .collect();
-            let note = |done: f32| {
-                if let Some(progress) = &progress {
-                    progress.store((done * 100.0).clamp(0.0, 100.0) as u8, Ordering::Relaxed);
-                }
-                ControlFlow::Continue(())
-            };
-            let trace = mark::trace(&leak, &suspects, FALSE_ALARM, &note)?;
+            let trace = mark::trace(&leak, &suspects, FALSE_ALARM, &|done| progress.tell(done))?;
             let found: Vec<_> = trace
                 .matches
                 .into_iter()
@@ -272,6 +269,7 @@ impl ChatPic {
                     false_alarm: found.false_alarm,
                     opened_at: session.map(|(opened_at, _)| opened_at),
                     country: session.and_then(|(_, country)| country),
+                    evidence: found.evidence,
                 }
             })
             .collect();
@@ -295,11 +293,36 @@ struct Subject {
     sessions: Vec<SessionId>,
 }
 
+/// A trace under way.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    percent: AtomicU8,
+    stop: AtomicBool,
+}
+
+impl Progress {
+    /// Notes how far the trace is, 0 to 1; answers whether it is to go on.
+    fn tell(&self, done: f32) -> ControlFlow<()> {
+        self.percent.store((done * 100.0).clamp(0.0, 100.0) as u8, Ordering::Relaxed);
+        if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// Who waits for a trace; when nobody does any more, it stops.
+#[derive(Default)]
+struct Waiting(Arc<Progress>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Holds a share's turn to be traced: one trace of a share runs at a time.
 struct Tracing<'a> {
     chatpic: &'a ChatPic,
     id: ShareId,
-    progress: Arc<AtomicU8>,
+    waiting: Waiting,
 }
 
 impl<'a> Tracing<'a> {
@@ -308,9 +331,9 @@ impl<'a> Tracing<'a> {
         if tracing.contains_key(&id) {
             return Err(Conflict::Tracing.into());
         }
-        let progress = Arc::new(AtomicU8::new(0));
-        tracing.insert(id, progress.clone());
-        Ok(Self { chatpic, id, progress })
+        let waiting = Waiting::default();
+        tracing.insert(id, Arc::clone(&waiting.0));
+        Ok(Self { chatpic, id, waiting })
     }
 }
 

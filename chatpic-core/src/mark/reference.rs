@@ -64,9 +64,8 @@ impl<'a> Reference<'a> {
             [Freedom::Affine, Freedom::Perspective, Freedom::Perspective].into_iter().enumerate()
         {
             let Some(level) = Level::new(leak, &self.luma, &map, LONG) else { break };
-            let residual = level
-                .warped(&level.from_leak(&map))
-                .and_then(|warped| Model::new(&level.part, 6).fit(&warped));
+            let residual =
+                level.warped(&level.inward(&map)).and_then(|warped| Model::new(&level.part, 6).fit(&warped));
             let (Some(fit), Some(to_canvas)) = (residual, level.to_part.inverse()) else { break };
             let blocks = Blocks::read(&whiten(&fit.residual), &to_canvas, canvas, waves);
             let refined = refine(&blocks, &to_canvas, waves, freedom, if round == 0 { 4 } else { 1 });

@@ -458,7 +458,7 @@ impl Level {
     }
 
     /// A map from the leak to the original as one from `source` to the part.
-    pub(crate) fn from_leak(&self, map: &Homography) -> Homography {
+    pub(crate) fn inward(&self, map: &Homography) -> Homography {
         self.to_part.after(&map.after(&self.to_leak))
     }
 
@@ -482,7 +482,7 @@ fn improve(
     rounds: usize,
 ) -> Option<Registered> {
     let level = Level::new(leak, original, map, long)?;
-    let mut here = level.from_leak(map);
+    let mut here = level.inward(map);
     let model = Model::new(&level.part, 6);
     let mut best: Option<(f64, Homography)> = None;
     for _ in 0..=rounds {

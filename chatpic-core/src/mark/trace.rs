@@ -247,8 +247,7 @@ impl Tracer<'_> {
     /// The most telling readings of the leak alone, of every rendition at every likely place, best first.
     ///
     /// A certain place is read alone. Else the whole image is read too, whatever the pilot says, since a pilot can be
-    /// filtered out. They are ranked by the energy of the segments, which knows no codeword: at the right place the
-    /// mark adds to it.
+    /// filtered out. They are ranked by [`evenness`], which knows no codeword.
     fn blind(&self, locator: &Locator<'_>, canvas: (f64, f64)) -> Vec<Reading> {
         let (suspect, leak) = (self.suspect, &self.leak.luma);
         let most = if locator.is_certain() { 1 } else { PLACES };
@@ -274,7 +273,7 @@ impl Tracer<'_> {
                 let warped = warp(leak, &to_size.after(map), carrier.w.width, carrier.w.height)?;
                 let alpha = alpha(&warped.plane, Floor::Photo);
                 let (y, d) = chips::statistic(&warped.plane, &carrier, &alpha, Some(&warped.cover));
-                Some((energy(&y, &d), Reading { size: index, chips: chips::weigh(&y, &d) }))
+                Some((evenness(&y, &d), Reading { size: index, chips: chips::weigh(&y, &d) }))
             }));
         }
         let mut read: Vec<(f32, Reading)> = read.into_iter().flatten().collect();
@@ -328,12 +327,17 @@ impl Tracer<'_> {
     }
 }
 
-/// The mean square of the segments' readings in units of their expected noise, none counted above 9.
-fn energy(y: &[f32], d: &[f32]) -> f32 {
-    let seen = y.iter().zip(d).filter(|(_, d)| **d > 1e-6);
-    let (sum, count) = seen.fold((0., 0.), |(sum, count), (y, d)| (sum + (y * y / d).min(9.), count + 1.));
+/// How evenly strong the segments' readings are: the squared mean of their sizes over their mean square, 0.64 for normal
+/// numbers and 1 for signs alone. At the right place the mark adds the same to all, and what the image itself says was
+/// cancelled when it was embedded, which takes the large ones away.
+fn evenness(y: &[f32], d: &[f32]) -> f32 {
+    let seen = y.iter().zip(d).filter(|(_, d)| **d > 1e-6).map(|(y, d)| (y * y / d).min(25.));
+    let (mut sizes, mut squares, mut count) = (0., 0., 0.);
+    for square in seen {
+        (sizes, squares, count) = (sizes + square.sqrt(), squares + square, count + 1.);
+    }
     // A handful of segments says nothing.
-    if count < 50. { 0. } else { sum / count }
+    if count < 50. || squares <= 0. { 0. } else { sizes * sizes / (count * squares) }
 }
 
 #[cfg(test)]
@@ -353,13 +357,95 @@ mod tests {
         MarkKey::new([seed; 32]).image(b"picture")
     }
 
-    fn named(leak: &RgbImage, key: &ImageKey, record: &MarkRecord) -> Vec<SessionId> {
+    fn found(
+        leak: &RgbImage,
+        key: &ImageKey,
+        record: &MarkRecord,
+        original: Option<&RgbImage>,
+    ) -> Vec<(SessionId, Evidence)> {
         let sessions: Vec<SessionId> = (1..1000).map(SessionId).chain([GUILTY]).collect();
-        let suspect = Suspect { key, record, original: None, sessions: &sessions };
+        let suspect = Suspect { key, record, original, sessions: &sessions };
         let trace = trace(leak, &[suspect], 1e-6, &|_| ControlFlow::Continue(())).unwrap();
         assert_eq!(trace.candidates, 1000);
         assert!(trace.matches.iter().all(|found| found.false_alarm <= 1e-6));
-        trace.matches.into_iter().map(|found| found.session).collect()
+        trace.matches.into_iter().map(|found| (found.session, found.evidence)).collect()
+    }
+
+    fn named(leak: &RgbImage, key: &ImageKey, record: &MarkRecord) -> Vec<SessionId> {
+        found(leak, key, record, None).into_iter().map(|(session, _)| session).collect()
+    }
+
+    /// The copies of one image in several hands, put together pixel by pixel and channel by channel.
+    fn combined(copies: &[RgbImage], how: impl Fn(usize, &mut [u8]) -> u8) -> RgbImage {
+        let mut out = copies[0].clone();
+        for (i, v) in out.iter_mut().enumerate() {
+            let mut values: Vec<u8> = copies.iter().map(|copy| copy.as_raw()[i]).collect();
+            *v = how(i, &mut values);
+        }
+        out
+    }
+
+    #[test]
+    fn with_the_original_a_small_piece_names_its_session_and_a_wrong_original_nobody_else() {
+        let original = picture(900, 640);
+        let prepared = prepare(&original, &[640], &key(1)).unwrap();
+        let record = prepared.record.unwrap();
+        let copy = prepared.renditions[0].copy(&key(1), GUILTY, &[]).unwrap();
+        let copy = jpeg::decode(&copy).unwrap();
+        let piece = crop_imm(&copy, 333, 211, 192, 192).to_image();
+        let piece = jpeg::decode(&jpeg::encode_at(&piece, Chroma::Half, 0, 70).unwrap()).unwrap();
+        assert_eq!(found(&piece, &key(1), &record, Some(&original)), [(GUILTY, Evidence::Original)]);
+        assert_eq!(found(&piece, &key(2), &record, Some(&original)), []);
+        let other = image::imageops::flip_vertical(&original);
+        let blind = found(&copy, &key(1), &record, Some(&other));
+        assert_eq!(blind.iter().map(|(session, _)| *session).collect::<Vec<_>>(), [GUILTY]);
+    }
+
+    #[test]
+    fn colluders_are_named_and_nobody_else() {
+        let image = picture(640, 448);
+        let record = record_of(&[Size { width: 640, height: 448 }]).unwrap();
+        let who = [GUILTY, SessionId(991), SessionId(992), SessionId(993), SessionId(994)];
+        let copies: Vec<RgbImage> = who.map(|s| embed_rgb(&image, &key(1), s).unwrap()).into();
+        let mean = |_: usize, v: &mut [u8]| {
+            ((v.iter().map(|v| u32::from(*v)).sum::<u32>() + v.len() as u32 / 2) / v.len() as u32) as u8
+        };
+        let middle = |_: usize, v: &mut [u8]| {
+            v.sort_unstable();
+            v[v.len() / 2]
+        };
+        let tiles = |i: usize, v: &mut [u8]| v[(i / 3 % 640 / 64 + i / 3 / 640 / 64 * 7) % v.len()];
+        let least = |_: usize, v: &mut [u8]| v.iter().copied().min().unwrap_or(0);
+        let leaks = [
+            ("mean of 2", 2, combined(&copies[..2], mean)),
+            ("mean of 3", 3, combined(&copies[..3], mean)),
+            ("mean of 5", 5, combined(&copies, mean)),
+            ("median of 3", 3, combined(&copies[..3], middle)),
+            ("mosaic of 3", 3, combined(&copies[..3], tiles)),
+            ("least of 2", 2, combined(&copies[..2], least)),
+            ("least of 3", 3, combined(&copies[..3], least)),
+        ];
+        for (name, hands, leak) in leaks {
+            let found = found(&leak, &key(1), &record, Some(&image));
+            assert!(!found.is_empty(), "{name}");
+            assert!(found.iter().all(|(session, _)| who[..hands].contains(session)), "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn three_who_keep_what_only_one_of_them_has_are_named_by_their_product() {
+        let image = picture(640, 448);
+        let record = record_of(&[Size { width: 640, height: 448 }]).unwrap();
+        let who = [GUILTY, SessionId(991), SessionId(992)];
+        let copies: Vec<RgbImage> = who.map(|s| embed_rgb(&image, &key(1), s).unwrap()).into();
+        let odd_one = |_: usize, v: &mut [u8]| {
+            v.sort_unstable();
+            v[0] + (v[2] - v[1])
+        };
+        let mut found = found(&combined(&copies, odd_one), &key(1), &record, Some(&image));
+        found.sort_by_key(|(session, _)| session.0);
+        let expected = [SessionId(991), SessionId(992), GUILTY].map(|s| (s, Evidence::Triple));
+        assert_eq!(found, expected);
     }
 
     #[test]
