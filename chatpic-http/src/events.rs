@@ -11,7 +11,7 @@ use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use chatpic_core::{DashboardAccess, DashboardKey, Error, Pulse, SessionToken, ShareId, Status, Timestamp};
+use chatpic_core::{DashboardAccess, DashboardKey, Error, Pulse, SessionToken, ShareId, Timestamp};
 use futures::Stream;
 use futures::stream;
 use serde_json::json;
@@ -191,8 +191,7 @@ async fn of_session(app: App, id: ShareId, token: SessionToken) -> Result<Respon
         };
         loop {
             let pulse = listener.next().await;
-            // Sessions outlive an exhausted share, unless it is burned then, which its status does not tell.
-            let ended = pulse.is_none_or(|p| p.status != Status::Active);
+            let ended = pulse.is_none_or(|pulse| pulse.sessions_over);
             let now = listener.app.chatpic.now();
             if !ended && now < ends_at {
                 continue;

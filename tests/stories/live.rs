@@ -88,6 +88,18 @@ async fn a_viewer_is_told_of_a_burn_and_of_the_sessions_end() {
 }
 
 #[tokio::test]
+async fn the_last_viewer_goes_on_until_a_burn_tells_otherwise() {
+    let site = Site::new().await;
+    let shared = site.share(&[("max_views", "1")]).await;
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    let mut events = Events::open(&site, &shared, session["token"].as_str().unwrap()).await;
+    assert_eq!(events.next().await.unwrap().0, "session");
+    site.image(&shared, &session).await.expect(200);
+    site.burn(&shared).await.expect(200);
+    assert_eq!(events.next().await.unwrap().0, "end");
+}
+
+#[tokio::test]
 async fn streams_are_capped_and_cost_one_look_at_the_store_together() {
     let site = Site::with(Options { listeners: 20, ..Options::default() }, limits()).await;
     let shared = site.share(&[]).await;

@@ -128,6 +128,8 @@ pub struct Pulse {
     pub views_left: Option<u32>,
     /// Tries that were no views.
     pub blocked: Blocked,
+    /// Whether no session goes on: it has expired, or was burned, perhaps after its last view was spent.
+    pub sessions_over: bool,
     /// How far a trace that runs on this node has come, in percent.
     pub trace: Option<u8>,
 }
@@ -143,6 +145,9 @@ impl ChatPic {
         let pulse = |share: &Share| Pulse {
             share_id: share.id,
             status: share.status(now),
+            sessions_over: now >= share.expires_at
+                || share.receipt.burned_at.is_some()
+                || share.receipt.purged_at.is_some(),
             expires_at: share.expires_at,
             views: share.views,
             views_left: share.views_left(),
