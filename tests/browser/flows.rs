@@ -45,7 +45,7 @@ async fn too_many_wrong_passwords_say_how_long_to_wait() {
     viewer.write("#password", "swordfish").await;
     viewer.click("#view").await;
     viewer.see_text("#problem", "Wait").await;
-    site.clock.advance(site.chatpic.limits().wrong_password_window);
+    site.clock.advance(site.chatpic.limits().wrong_password_window + Duration::from_secs(1));
     viewer.write("#password", "swordfish").await;
     viewer.click("#view").await;
     viewer.see_loaded(".gallery img").await;
