@@ -68,6 +68,11 @@ fn url(site: &str, share: &Value, rest: &str) -> String {
     format!("{site}/api/v1/shares/{}{rest}", share["share_id"].as_str().unwrap())
 }
 
+/// A viewer's nonce: 18 bytes, whose base64url is digits.
+fn nonce(viewer: usize) -> String {
+    format!("{viewer:024}")
+}
+
 async fn open(client: &Client, site: &str, share: &Value, nonce: &str) -> reqwest::Result<Response> {
     let request = json!({ "key": share["link_key"], "nonce": nonce });
     client.post(url(site, share, "/sessions")).json(&request).send().await
@@ -103,7 +108,7 @@ async fn limits_hold_while_a_node_dies_and_the_database_fails() {
     let outage_at = Notify::new();
 
     let viewers = futures::stream::iter(0..opens).for_each_concurrent(64, |viewer| {
-        let (share, nonce) = (viewer % shares.len(), format!("the nonce of viewer {viewer:09}"));
+        let (share, nonce) = (viewer % shares.len(), nonce(viewer));
         let (client, urls, shares, granted) = (&client, &urls, &shares, &granted);
         let (answered, outage_at, unavailable) = (&answered, &outage_at, &unavailable);
         let mut up = up.clone();
@@ -172,8 +177,7 @@ async fn a_burn_on_one_node_is_seen_by_all() {
     let share = sites[0].share(1).await;
     let mut tokens = Vec::new();
     for (viewer, site) in sites.iter().enumerate() {
-        let opened =
-            open(&client, &site.url, &share, &format!("the nonce of viewer {viewer}")).await.unwrap();
+        let opened = open(&client, &site.url, &share, &nonce(viewer)).await.unwrap();
         let session: Value = opened.json().await.unwrap();
         tokens.push(session["token"].as_str().unwrap().to_owned());
     }
@@ -191,8 +195,7 @@ async fn a_burn_on_one_node_is_seen_by_all() {
     assert_ne!(receipt["purged_at"], Value::Null, "{receipt}");
     for (site, token) in sites.iter().zip(&tokens) {
         assert_eq!(image(site, token).await, 401);
-        let nonce = "the nonce of one too late";
-        assert_eq!(open(&client, &site.url, &share, nonce).await.unwrap().status(), 404);
+        assert_eq!(open(&client, &site.url, &share, &nonce(99)).await.unwrap().status(), 404);
         assert_eq!(dashboard(&client, &site.url, &share).await["status"], "burned");
     }
 }

@@ -42,6 +42,11 @@ impl Site {
 
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
+        self.kill_in_place();
+    }
+
+    /// The same, while somebody still speaks to it.
+    pub(crate) fn kill_in_place(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
