@@ -546,7 +546,9 @@ const startDashboard = (page) => {
       if (!answer.ok) return;
       const { status, views, expires_at, blocked, sessions, receipt } = await answer.json();
       const now = JSON.stringify([status, views, expires_at, blocked, sessions.map((s) => s.images_seen), receipt]);
+      const before = byId("views").textContent;
       if (seen !== "" && now !== seen) await refresh();
+      if (String(views) !== before) byId("news").textContent = `Opened: ${plural(views, "view")} so far.`;
       seen = now;
     } catch { /* offline: the next look decides */ }
   };

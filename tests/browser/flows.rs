@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use chatpic_core::{AccessPolicy, Password};
+use chatpic_core::{AccessPolicy, Opening, Password};
 use thirtyfour::prelude::*;
 
 use crate::support::{Browser, Kind, Site, Wire};
@@ -24,6 +24,28 @@ async fn a_wrong_password_spends_nothing_and_the_right_one_opens() {
     viewer.write("#password", "catfish").await;
     viewer.click("#view").await;
     viewer.see_text("#problem", "No view was used").await;
+    viewer.write("#password", "swordfish").await;
+    viewer.click("#view").await;
+    viewer.see_loaded(".gallery img").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_wrong_passwords_say_how_long_to_wait() {
+    let site = Site::start().await;
+    let policy = AccessPolicy { password: Some(Password::new("swordfish")), ..views(3) };
+    let share = site.share(&[(600, 400)], policy).await;
+    let access = site.chatpic.link_access(&share.made.share_id, &share.made.link_key);
+    for _ in 0..site.chatpic.limits().wrong_passwords_per_address {
+        let password = Some(Password::new("a guess"));
+        let opening = Opening { password, address: "127.0.0.1".to_owned(), ..Opening::default() };
+        assert!(site.chatpic.open(&share.made.share_id, &access, opening).await.is_err());
+    }
+    let viewer = Browser::start().await;
+    viewer.go(&share.link).await;
+    viewer.write("#password", "swordfish").await;
+    viewer.click("#view").await;
+    viewer.see_text("#problem", "Wait").await;
+    site.clock.advance(site.chatpic.limits().wrong_password_window + Duration::from_secs(1));
     viewer.write("#password", "swordfish").await;
     viewer.click("#view").await;
     viewer.see_loaded(".gallery img").await;
@@ -149,6 +171,10 @@ async fn a_gallery_is_complete_by_keyboard() {
     let share = site.share(&[(600, 400), (400, 600)], views(3)).await;
     let viewer = Browser::start().await;
     viewer.go(&share.link).await;
+    viewer.see("#view").await;
+    viewer.keys(Key::Tab).await;
+    let focused = viewer.run("return document.activeElement.className").await;
+    assert_eq!(focused, "skip", "the first stop leads past the header");
     viewer.see("#view").await.send_keys(Key::Enter).await.unwrap();
     viewer.see(".enlarge").await.send_keys(Key::Enter).await.unwrap();
     viewer.see_text("#lightbox-place", "1 of 2").await;
