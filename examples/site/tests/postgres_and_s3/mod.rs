@@ -150,6 +150,10 @@ async fn limits_hold_while_a_node_dies_and_the_database_fails() {
         down.send(true).unwrap();
         cluster.cut_off().await;
         unavailable.notified().await;
+        let ready = client.get(format!("{}/readyz", urls[0])).send().await.unwrap();
+        assert_eq!(ready.status(), 503);
+        let why = ready.text().await.unwrap();
+        assert!(why.contains("postgres"), "it names the store: {why}");
         cluster.give_back().await;
         down.send(false).unwrap();
     };
