@@ -114,8 +114,8 @@ impl Model {
             }
             Deed::Sweep => {
                 let data = folder.path().join("data");
-                let sweeping = move || chatpic().arg("sweep").arg("--data").arg(data).status().unwrap();
-                assert!(tokio::task::spawn_blocking(sweeping).await.unwrap().success());
+                let sweeping = move || chatpic().arg("sweep").arg("--data").arg(data).output().unwrap();
+                assert!(tokio::task::spawn_blocking(sweeping).await.unwrap().status.success());
             }
         }
         Ok(())
@@ -225,16 +225,18 @@ async fn nothing_promised_is_lost_however_often_it_is_killed() {
         model.check(&site.url, seed).await;
     }
 
-    // Whoever has views left can be opened.
+    // What has views left can be opened, and what was burned can't.
     let shares = model.shares.lock().unwrap().clone();
     assert!(shares.len() as u64 >= crashes / 2, "seed {seed}: only {} shares were made", shares.len());
     for known in &shares {
-        let (before, open) = {
+        let (before, open, unsure) = {
             let known = known.lock().unwrap();
-            (known.told.len(), !known.burn_asked && (known.told.len() as u64) < known.limit)
+            let open = !known.burned && (known.told.len() as u64) < known.limit;
+            (known.told.len(), open, known.burn_asked && !known.burned)
         };
         model.open(&site.url, known, &format!("{:024}", 999_999)).await.unwrap();
-        assert_eq!(known.lock().unwrap().told.len(), before + usize::from(open), "seed {seed}");
+        let told = known.lock().unwrap().told.len();
+        assert!(unsure || told == before + usize::from(open), "seed {seed}");
     }
     site.kill();
 
