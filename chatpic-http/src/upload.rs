@@ -112,6 +112,9 @@ struct Rest {
     body: BodyDataStream,
     left: usize,
     exceeded: bool,
+    /// Whether the next chunk waits until the one before was used: the form's reader takes all that is ready into
+    /// memory before it looks at any of it.
+    pauses: bool,
 }
 
 impl Bounded {
@@ -119,7 +122,12 @@ impl Bounded {
         let limits = app.chatpic.limits();
         // Room for boundaries and text fields beside the images, and for one image too many to be told so.
         let left = (limits.images + 1).saturating_mul(limits.image_bytes + 2 * TEXT_BYTES);
-        Self(Arc::new(Mutex::new(Rest { body: body.into_data_stream(), left, exceeded: false })))
+        Self(Arc::new(Mutex::new(Rest {
+            body: body.into_data_stream(),
+            left,
+            exceeded: false,
+            pauses: false,
+        })))
     }
 
     fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, axum::Error>>> {
@@ -127,8 +135,13 @@ impl Bounded {
         if rest.exceeded {
             return Poll::Ready(None);
         }
+        if std::mem::take(&mut rest.pauses) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let polled = rest.body.poll_next_unpin(context);
         if let Poll::Ready(Some(Ok(chunk))) = &polled {
+            rest.pauses = true;
             match rest.left.checked_sub(chunk.len()) {
                 Some(left) => rest.left = left,
                 None => rest.exceeded = true,

@@ -93,7 +93,7 @@ async fn a_refusal_reaches_a_client_that_is_still_sending() {
     let (body, taken) = counted(vec![megabyte; 300]);
     let request =
         Request::post("/api/v1/shares").header(header::CONTENT_TYPE, "multipart/form-data; boundary=b");
-    site.send(request.body(body).unwrap()).await.expect(400);
+    site.send(request.body(body).unwrap()).await.expect(413);
     assert!(taken.load(Ordering::SeqCst) < 120);
     assert_eq!(site.objects().len(), 0);
 }

@@ -65,6 +65,13 @@ impl From<&Session> for SessionInfo {
     }
 }
 
+impl SessionInfo {
+    /// Where the sessions begin that were opened before this one, for pages shorter than the core's.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { opened_at: self.opened_at, session: self.session }
+    }
+}
+
 /// Everything that an uploader may know; never a viewer's address.
 #[derive(Debug)]
 pub struct Dashboard {

@@ -20,7 +20,7 @@ use crate::store::Inserted;
 pub(crate) const SMALLER_WIDTHS: [u32; 2] = [1280, 640];
 
 /// What an uploader or viewer is told of an image.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct ImageInfo {
     /// Its place in the share, from 0.
     pub index: usize,
@@ -34,6 +34,9 @@ pub struct ImageInfo {
     pub frames: u32,
     /// Whether it bears the forensic mark.
     pub traceable: bool,
+    /// How clearly a poor leak (half the size, JPEG quality 50) could be read when the image was marked, in units of
+    /// what a trace needs; `None` where it was not measured.
+    pub trace_margin: Option<f32>,
 }
 
 /// Tells uploader and viewers of a share's images.
@@ -47,6 +50,7 @@ pub(crate) fn image_infos(share: &Share) -> Vec<ImageInfo> {
             media_type: record.form.media_type(),
             frames: 1,
             traceable: record.mark.is_some(),
+            trace_margin: record.mark.as_ref().and_then(|mark| mark.margin),
         }
     };
     share.images.iter().enumerate().map(info).collect()
@@ -349,7 +353,7 @@ fn prepare(pixels: Pixels, visible: Option<&VisibleMark>, key: &ImageKey) -> Res
         Pixels::Opaque(full) => {
             let prepared = mark::prepare(&full, &widths, key)?;
             let sizes = prepared.renditions.iter().map(|rendition| rendition.size()).collect();
-            let objects = prepared.renditions.iter().map(|rendition| rendition.to_bytes()).collect();
+            let objects = prepared.renditions.iter().map(|rendition| rendition.as_bytes().to_vec()).collect();
             let record = ImageRecord { sizes, framed, form: ImageForm::Jpeg, mark: prepared.record };
             Ok(PreparedImage { record, objects })
         }

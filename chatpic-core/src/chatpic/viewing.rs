@@ -69,7 +69,7 @@ pub struct Opened {
 }
 
 /// A viewing session that goes on.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Current {
     /// Its name.
     pub session: SessionId,
@@ -329,7 +329,7 @@ impl ChatPic {
                 visible.map(|v| v.labels(&session.id.label(), size, record.framed)).unwrap_or_default();
             match record.form {
                 ImageForm::Jpeg => {
-                    let prepared = PreparedRendition::from_bytes(&plain)?;
+                    let prepared = PreparedRendition::from_bytes(plain)?;
                     Ok(prepared.copy(&key, session.id, &labels)?)
                 }
                 ImageForm::Png => {

@@ -29,8 +29,7 @@ pub(super) struct Frame {
 impl Frame {
     /// Reads the first frame header of a file.
     pub(super) fn find(bytes: &[u8]) -> Result<Self, Rejection> {
-        let mut segments = Segments { bytes, at: 0 };
-        while let Some((marker, body)) = segments.next() {
+        for (marker, body) in (Segments { bytes, at: 0 }) {
             if let Some(frame) = Self::read(marker, body)? {
                 return Ok(frame);
             }

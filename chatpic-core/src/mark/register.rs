@@ -574,7 +574,7 @@ mod tests {
         let back = truth.inverse().unwrap();
         // The leak is the original seen through the map back.
         let leak = warp(original, &back, width, height).unwrap().plane.map(|v| 0.8 * v + 20.);
-        let found = register(&leak, original, 2, &|| false);
+        let found = register(&leak, original, &[], 2, &|| false);
         assert!(!found.is_empty(), "{name}");
         let best = found[0];
         for (x, y) in [(0.2, 0.2), (0.8, 0.2), (0.2, 0.8), (0.8, 0.8)] {

@@ -870,7 +870,7 @@ mod share_cases {
             share: share.id,
             at: START + seconds * SECOND,
             reason: format!("after {seconds} s, \u{e9}'\"\n"),
-            sealed_key: (seconds % 2 == 0).then(|| Sealed(vec![7; 44])),
+            sealed_key: seconds.is_multiple_of(2).then(|| Sealed(vec![7; 44])),
         };
         for seconds in 0..5 {
             shares.report(&report(&share, seconds), 3).await?;

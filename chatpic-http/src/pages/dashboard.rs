@@ -77,6 +77,9 @@ impl From<Option<Country>> for Place {
 /// How long the ledger can be kept, as the dashboard offers it.
 const LEDGER_DAYS: [u64; 4] = [0, 7, 30, 90];
 
+/// Sessions on one page, so that it stays light; the API's pages and the CSV are longer.
+const SESSIONS: usize = 100;
+
 #[derive(Template)]
 #[template(path = "dashboard.html")]
 struct DashboardPage {
@@ -167,6 +170,10 @@ async fn show_page(
     // Nothing is opened after the end, so the plot ends there.
     let shown_until = if active { now } else { Timestamp(now.0.min(d.expires_at.0)) };
     let path = share_path(origin, 'd', id);
+    let older = match d.sessions.get(SESSIONS) {
+        Some(_) => d.sessions.get(SESSIONS - 1).map(SessionInfo::cursor),
+        None => d.next,
+    };
     show(&DashboardPage {
         frame: Frame::new(origin, "Dashboard"),
         id: id.to_string(),
@@ -182,8 +189,8 @@ async fn show_page(
         reached: reached(&d.countries),
         busiest: d.timeline.iter().map(|(_, views)| *views).max().unwrap_or(0),
         bars: bars(&d.timeline, d.created_at, shown_until),
-        sessions: d.sessions.iter().map(SessionRow::from).collect(),
-        older: d.next.as_ref().map(|next| format!("{path}?after={next}")),
+        sessions: d.sessions.iter().take(SESSIONS).map(SessionRow::from).collect(),
+        older: older.map(|next| format!("{path}?after={next}")),
         path,
         ledger_until: rfc3339(d.ledger_until),
         keep_days: d.expires_at.until(d.ledger_until).as_secs() / 86_400,

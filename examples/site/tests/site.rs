@@ -170,3 +170,77 @@ async fn the_secret_file_is_its_owners_alone_and_logs_hold_no_secret() {
     }
     assert!(!log.contains("a secret name"), "{log}");
 }
+
+#[tokio::test]
+async fn an_operator_reads_reports_checks_and_traces_by_date() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let site = Site::start(&data);
+    let share = site.share(1).await;
+    let session: Value = open(&site, &share).await.json().await.unwrap();
+    let leak = folder.path().join("leak.jpg");
+    std::fs::write(&leak, image(&site, &share, &session).await.bytes().await.unwrap()).unwrap();
+    let (id, key) = (share["share_id"].as_str().unwrap(), share["link_key"].as_str().unwrap());
+    let url = format!("{}/api/v1/shares/{id}/reports", site.url);
+    let report = json!({ "reason": "not theirs\u{1b}[2J", "key": key });
+    let answer = reqwest::Client::new().post(url).json(&report).send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+
+    let run = |arguments: &[&str]| {
+        let output = chatpic().args(arguments).arg("--data").arg(&data).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, listed) = run(&["reports"]);
+    assert_eq!(code, Some(0), "{listed}");
+    assert!(listed.contains("not theirs [2J") && !listed.contains('\u{1b}'), "{listed}");
+    assert!(listed.contains(&format!("/s/{id}#{key}")), "{listed}");
+    let (_, listed) = run(&["reports", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&listed).unwrap()["share"], id);
+
+    let (code, checked) = run(&["check"]);
+    assert_eq!((code, checked.as_str()), (Some(0), "settings: ok\nstores: ok\nroom: ok\nclock: ok\n"));
+    let missing = folder.path().join("missing.mmdb");
+    assert_eq!(run(&["check", "--country-db", missing.to_str().unwrap()]).0, Some(1));
+
+    let leak = leak.to_str().unwrap();
+    let (code, answer) = run(&["trace", leak, "--from", "2020-01-01", "--json"]);
+    assert_eq!(code, Some(0), "{answer}");
+    let (code, answer) = run(&["trace", leak, "--until", "2020-01-01", "--json"]);
+    assert_eq!(code, Some(1), "{answer}");
+    assert_eq!(serde_json::from_str::<Value>(&answer).unwrap()["candidates"], 0);
+    assert_eq!(run(&["trace", leak, "--from", "yesterday"]).0, Some(2));
+    assert_eq!(run(&["trace", leak, "--share", "AAAAAAAAAAAAAAAA"]).0, Some(1));
+
+    let (code, script) = run(&["completions", "bash"]);
+    assert!(code == Some(0) && script.contains("_chatpic"), "{script}");
+    assert_eq!(run(&["no-such-command"]).0, Some(2));
+    assert_eq!(run(&["--help"]).0, Some(0));
+}
+
+#[tokio::test]
+async fn a_configuration_file_rules_the_site() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let password = folder.path().join("password");
+    std::fs::write(&password, "let me in\n").unwrap();
+    let config = folder.path().join("chatpic.toml");
+    let text = format!("upload-password-file = {password:?}\nno-metrics = true\nimages = 1\n");
+    std::fs::write(&config, text).unwrap();
+    let site = Site::start_with(&data, &[("CHATPIC_CONFIG", config.to_str().unwrap())]);
+    let client = reqwest::Client::new();
+    let status = async |path: &str| client.get(format!("{}{path}", site.url)).send().await.unwrap().status();
+    assert_eq!(status("/metrics").await, 404);
+    assert_eq!(status("/readyz").await, 200);
+    let upload = async |password: &'static str, images: usize| {
+        let mut form = reqwest::multipart::Form::new().text("upload_password", password);
+        let picture = chatpic_core::testing::samples::photograph(64, 48, 1);
+        for _ in 0..images {
+            let bytes = chatpic_core::testing::samples::jpeg(&picture, 80);
+            form = form.part("images", reqwest::multipart::Part::bytes(bytes).file_name("a.jpg"));
+        }
+        client.post(format!("{}/api/v1/shares", site.url)).multipart(form).send().await.unwrap().status()
+    };
+    assert_eq!(upload("let me out", 1).await, 401);
+    assert_eq!(upload("let me in", 2).await, 422);
+    assert_eq!(upload("let me in", 1).await, 201);
+}
