@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use chatpic_core::{
-    ChatPic, Cursor, Dashboard, DashboardAccess, ImageCopy, Opening, Password, SessionToken, ShareId,
+    ChatPic, Cursor, Dashboard, DashboardAccess, Error, ImageCopy, Opening, Password, SessionToken, ShareId,
 };
 use data_encoding::BASE64URL_NOPAD;
 use futures::stream;
@@ -50,8 +50,14 @@ pub(crate) fn router() -> Router<App> {
 }
 
 pub(crate) async fn ready(State(chatpic): State<ChatPic>) -> Answer<&'static str> {
-    chatpic.check_ready().await?;
-    Ok("ready\n")
+    match chatpic.check_ready().await {
+        Ok(()) => Ok("ready\n"),
+        Err(Error::Store(failed)) => {
+            let detail = format!("the store does not answer: {}", failed.store);
+            Err(Problem { detail, ..Error::Store(failed).into() })
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What an upload's form may hold.

@@ -68,14 +68,15 @@ impl ChatPic {
         if found.as_deref() == Some(PROBE) { Ok(()) } else { Err(Error::Damaged) }
     }
 
-    /// Whether the share store answers.
+    /// Whether both stores answer.
     ///
     /// # Errors
-    /// [`Error::Store`].
+    /// [`Error::Store`], which names the one that does not.
     pub async fn check_ready(&self) -> Result<(), Error> {
-        // The cheapest question: the share with this id need not exist.
+        // The cheapest questions: neither the share nor the object need exist.
         self.0.shares.find(&ShareId::from_bytes([0; 12])).await?;
-        self.0.blobs.has_room().await?;
+        let folder = crate::id::Folder::new(self.now(), self.entropy());
+        self.0.blobs.get(&folder, "ready").await?;
         Ok(())
     }
 }

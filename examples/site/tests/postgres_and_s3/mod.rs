@@ -36,18 +36,25 @@ impl Cluster {
     }
 
     async fn start(&self, node: usize) -> Site {
+        self.start_with(node, &[]).await
+    }
+
+    /// A node with these variables as well.
+    async fn start_with(&self, node: usize, more: &[(&'static str, &str)]) -> Site {
         let (server, name) = (self.server.rsplit_once('/').unwrap().0, &self.name);
         let bucket = std::env::var("CHATPIC_TEST_S3").expect("scripts/servers sets it");
         let secret = self.folder.path().join("secret");
         let data = self.folder.path().join(node.to_string());
-        let variables = [
+        let mut variables = vec![
             ("CHATPIC_DATABASE", format!("{server}/{name}")),
             ("CHATPIC_BLOBS", format!("{bucket}/{name}")),
             ("CHATPIC_SECRET_FILE", secret.to_str().unwrap().to_owned()),
             ("CHATPIC_OPENS_PER_HOUR", "0".to_owned()),
         ];
+        variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let starting = tokio::task::spawn_blocking(move || {
-            Site::start_with(&data, &variables.each_ref().map(|(name, value)| (*name, value.as_str())))
+            let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            Site::start_with(&data, &variables)
         });
         starting.await.unwrap()
     }
@@ -150,6 +157,10 @@ async fn limits_hold_while_a_node_dies_and_the_database_fails() {
         down.send(true).unwrap();
         cluster.cut_off().await;
         unavailable.notified().await;
+        let ready = client.get(format!("{}/readyz", urls[0])).send().await.unwrap();
+        assert_eq!(ready.status(), 503);
+        let why = ready.text().await.unwrap();
+        assert!(why.contains("postgres"), "it names the store: {why}");
         cluster.give_back().await;
         down.send(false).unwrap();
     };
@@ -218,4 +229,37 @@ async fn wrong_passwords_are_throttled_over_all_nodes_together() {
     for site in &sites {
         assert_eq!(attempt(site, "open sesame").await, 429);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "PostgreSQL and S3 servers"]
+async fn a_burn_while_s3_is_out_of_reach_says_what_is_pending() {
+    let cluster = Cluster::new("pending").await;
+    let sighted = cluster.start(0).await;
+    // Nothing listens there.
+    let blind = cluster.start_with(1, &[("AWS_ENDPOINT", "http://127.0.0.1:9")]).await;
+    let client = Client::new();
+    let share = sighted.share(1).await;
+    let session: Value = open(&client, &sighted.url, &share, &nonce(1)).await.unwrap().json().await.unwrap();
+    let key = share["dashboard_key"].as_str().unwrap();
+    let burn = async |site: &Site| -> Value {
+        let burned = client.delete(url(&site.url, &share, "")).bearer_auth(key).send().await.unwrap();
+        assert_eq!(burned.status(), 200);
+        burned.json().await.unwrap()
+    };
+    let pending = burn(&blind).await;
+    assert_eq!((&pending["objects_deleted"], &pending["purged_at"]), (&json!(0), &Value::Null), "{pending}");
+    let objects = pending["objects_pending"].as_u64().unwrap();
+    assert!(objects > 0, "{pending}");
+    let token = session["token"].as_str().unwrap();
+    let image = client.get(url(&sighted.url, &share, "/images/0")).bearer_auth(token).send().await.unwrap();
+    assert_eq!(image.status(), 401, "its key is gone, wherever the objects are");
+    let done = burn(&sighted).await;
+    assert_eq!((&done["objects_deleted"], &done["objects_pending"]), (&json!(objects), &json!(0)), "{done}");
+    assert_eq!(done["burned_at"], pending["burned_at"]);
+    assert_ne!(done["purged_at"], Value::Null, "{done}");
+
+    let ready = client.get(format!("{}/readyz", blind.url)).send().await.unwrap();
+    assert_eq!(ready.status(), 503);
+    assert!(ready.text().await.unwrap().contains("object store"), "it names the store");
 }
