@@ -45,9 +45,9 @@ mod trace;
 pub(crate) mod visible;
 mod warp;
 
-pub use embed::{copy_rgba, embed_rgb, embed_rgba, record_of};
+pub use embed::{copy_rgba, embed_rgb, embed_rgba, embed_with, record, record_of, record_of_pixels};
 pub use key::{ImageKey, MarkKey};
 pub use label::{Label, LabelPixel};
-pub use prepared::{Prepared, PreparedRendition, prepare};
+pub use prepared::{Prepared, PreparedRendition, prepare, prepare_as};
 pub use record::{Chroma, MarkError, MarkRecord, Size};
 pub use trace::{Evidence, Match, Suspect, Trace, trace};

@@ -231,24 +231,40 @@ pub fn embed_with(
     Ok(move_luma(image, &luma, marked.data.into_iter()))
 }
 
-/// Marks an image that is served in one size only; the ledger keeps `record(image, &[])`.
+/// The record of an image that is marked pixel by pixel and served in its own size only, with the strength and margin
+/// that a trial found. But for these two it follows from the size.
 ///
 /// # Errors
-/// As [`record`].
-pub fn embed_rgb(image: &RgbImage, key: &ImageKey, session: SessionId) -> Result<RgbImage, MarkError> {
-    let size = Size { width: image.width(), height: image.height() };
-    embed_with(image, key, session, &record_of(&[size]).ok_or(MarkError::TooSmall)?, 0)
-}
-
-/// Marks the colours of an image with transparency as [`embed_rgb`] does and keeps its alpha plane. The record is that
-/// of the colours alone.
-///
-/// # Errors
-/// As [`record`].
-pub fn embed_rgba(image: &RgbaImage, key: &ImageKey, session: SessionId) -> Result<RgbaImage, MarkError> {
+/// [`MarkError::TooSmall`] below 96 pixels on the short side, [`MarkError::Unreadable`].
+pub fn record_of_pixels(image: &RgbImage, key: &ImageKey) -> Result<MarkRecord, MarkError> {
     let size = Size { width: image.width(), height: image.height() };
     let record = record_of(&[size]).ok_or(MarkError::TooSmall)?;
+    measured(&Plane::from_luma(image), key, record)
+}
+
+/// Marks an image that is served in its own size only.
+///
+/// # Errors
+/// As [`record_of_pixels`].
+pub fn embed_rgb(image: &RgbImage, key: &ImageKey, session: SessionId) -> Result<RgbImage, MarkError> {
+    embed_with(image, key, session, &record_of_pixels(image, key)?, 0)
+}
+
+/// Marks the colours of an image with transparency as [`embed_rgb`] does and keeps its alpha plane.
+///
+/// # Errors
+/// As [`record_of_pixels`].
+pub fn embed_rgba(image: &RgbaImage, key: &ImageKey, session: SessionId) -> Result<RgbaImage, MarkError> {
+    let record = record_of_pixels(&colours(image), key)?;
     copy_rgba(image.clone(), Some(&record), 0, key, session, &[])
+}
+
+/// An image's colours without its transparency.
+fn colours(image: &RgbaImage) -> RgbImage {
+    RgbImage::from_fn(image.width(), image.height(), |x, y| {
+        let [r, g, b, _] = image.get_pixel(x, y).0;
+        Rgb([r, g, b])
+    })
 }
 
 /// A session's copy of an image with transparency: rendition `index` of `record`, if there is one, marked; labels
@@ -265,11 +281,7 @@ pub fn copy_rgba(
     labels: &[Label],
 ) -> Result<RgbaImage, MarkError> {
     if let Some(record) = record {
-        let colours = RgbImage::from_fn(image.width(), image.height(), |x, y| {
-            let [r, g, b, _] = image.get_pixel(x, y).0;
-            Rgb([r, g, b])
-        });
-        let marked = embed_with(&colours, key, session, record, index)?;
+        let marked = embed_with(&colours(&image), key, session, record, index)?;
         for (pixel, colour) in image.pixels_mut().zip(marked.pixels()) {
             pixel.0[..3].copy_from_slice(&colour.0);
         }
