@@ -1,6 +1,7 @@
 //! [`ChatPic`]: the one place where rules, stores, clock and randomness meet. One file a flow.
 
 pub(crate) mod dashboard;
+pub(crate) mod reports;
 pub(crate) mod sweep;
 pub(crate) mod trace;
 pub(crate) mod upload;
@@ -38,7 +39,8 @@ struct Inner {
     derivation: Derivation,
     images: Workers,
     passwords: Workers,
-    tracing: Mutex<HashMap<ShareId, Arc<trace::TraceState>>>,
+    /// Shares being traced, each with how far its trace has come.
+    tracing: Mutex<HashMap<ShareId, Arc<trace::Progress>>>,
 }
 
 /// Puts a [`ChatPic`] together; see [`ChatPic::builder`].

@@ -38,12 +38,18 @@ pub enum Error {
     /// All workers are taken and the queue is full; try again soon.
     #[error("the server is busy")]
     Busy,
+    /// The stores are full; nothing can be uploaded until shares end.
+    #[error("there is no room for uploads at the moment")]
+    Full,
     /// A store failed.
     #[error("{0}")]
     Store(#[from] StoreError),
     /// Sealed data do not open: they were changed, or belong to another key.
     #[error("stored data are damaged")]
     Damaged,
+    /// A worker panicked: a fault of this software, of which only this one request knows.
+    #[error("a worker failed")]
+    Panicked,
     /// Marking or tracing failed.
     #[error("{0}")]
     Mark(#[from] MarkError),
@@ -127,12 +133,21 @@ pub enum Invalid {
         /// The longest.
         max: Duration,
     },
+    /// An upload that took too long; the sweep may already be deleting what it stored.
+    #[error("the upload took too long; send it again")]
+    TooSlow,
     /// An idempotency key too short to be unguessable, or too long.
     #[error("an idempotency key has 16 to 255 characters")]
     IdempotencyKey,
     /// A nonce too short to be unguessable, or too long.
     #[error("a nonce has 16 to 64 bytes")]
     Nonce,
+    /// A report without a reason, or with too long a one.
+    #[error("a report has a reason of 1 to {max} characters")]
+    Reason {
+        /// The greatest number of characters.
+        max: usize,
+    },
     /// No such image in the share.
     #[error("the share has no such image")]
     Image,

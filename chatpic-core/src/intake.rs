@@ -4,20 +4,29 @@
 //! All decoders are memory-safe Rust. Files whose pixel data end early are refused: many decoders fill up with
 //! grey and say nothing.
 
-use std::io::Cursor;
+mod container;
+mod jpeg;
+#[cfg(test)]
+mod truncation;
 
 use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
-use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageError, ImageFormat, RgbImage, RgbaImage};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, RgbImage, RgbaImage};
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
+use std::io::Cursor;
+use std::panic::AssertUnwindSafe;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use self::jpeg::Frame;
 use crate::limits::Limits;
 use crate::mark::Size;
 use crate::scale;
+
+/// Bytes that a PNG file's text and colour profile may take when they are unpacked.
+const METADATA_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Why an image was refused: what was found, and which limit it breaks.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -155,6 +164,12 @@ pub fn rendition_size(size: Size, limits: &Limits) -> Size {
     Size { width: side(size.width), height: side(size.height) }
 }
 
+/// Runs a decoder; when it panics, its file is refused and nothing else is harmed.
+fn contained(decoder: impl FnOnce() -> Result<Pixels, Rejection>) -> Result<Pixels, Rejection> {
+    // A decoder owns all that it changes, and what it leaves is dropped.
+    std::panic::catch_unwind(AssertUnwindSafe(decoder)).unwrap_or(Err(Rejection::Corrupt))
+}
+
 /// Decodes an uploaded image and scales it to its rendition. The same bytes give the same pixels.
 ///
 /// # Errors
@@ -162,7 +177,7 @@ pub fn rendition_size(size: Size, limits: &Limits) -> Size {
 pub fn intake(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
     let pixels = decode(bytes, limits)?;
     let size = rendition_size(pixels.size(), limits);
-    Ok(pixels.resized(size))
+    Ok(if size == pixels.size() { pixels } else { pixels.resized(size) })
 }
 
 /// Decodes an image at its own size.
@@ -176,28 +191,38 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
     if bytes.len() > limits.image_bytes {
         return Err(Rejection::TooManyBytes { limit: limits.image_bytes });
     }
+    contained(|| decode_format(bytes, limits))
+}
+
+fn decode_format(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
     let input = Cursor::new(bytes);
     match image::guess_format(bytes) {
         Ok(ImageFormat::Jpeg) => decode_jpeg(bytes, limits),
         Ok(ImageFormat::Png) => {
-            finish(PngDecoder::with_limits(input, decoder_limits(limits)).map_err(reason)?, limits)
+            let metadata = limits.decode_bytes.min(METADATA_BYTES);
+            finish(PngDecoder::with_limits(input, bounded(metadata)).map_err(reason)?, 0, limits)
         }
         Ok(ImageFormat::Gif) => {
-            check_size(GifDecoder::new(input.clone()).map_err(reason)?.dimensions(), 8, limits)?;
-            let decoder = GifDecoder::new(input.clone()).map_err(reason)?;
-            let frames = decoder.into_frames().take(2).collect::<Result<Vec<_>, _>>().map_err(reason)?;
-            match frames.len() {
-                0 => Err(Rejection::Incomplete),
-                1 => finish(GifDecoder::new(input).map_err(reason)?, limits),
-                _ => Err(Rejection::Animated),
+            let frames = container::gif_frames(bytes)?;
+            if frames.count > 1 {
+                return Err(Rejection::Animated);
             }
+            // A frame larger than the canvas is decoded whole: four bytes a pixel, and one of indices.
+            check_size(frames.largest, Working { decoder: 5, raw: 4, eight: 4, turns: false }, limits)?;
+            finish(GifDecoder::new(input).map_err(reason)?, 5, limits)
         }
         Ok(ImageFormat::WebP) => {
+            // The decoder spends memory on the bitstream's own size before it compares it with the container's.
+            if let Some(size) = container::webp_lossy_size(bytes)? {
+                check_size(size, Working { decoder: 2, raw: 3, eight: 3, turns: false }, limits)?;
+            }
             let decoder = WebPDecoder::new(input).map_err(reason)?;
             if decoder.has_animation() {
                 return Err(Rejection::Animated);
             }
-            finish(decoder, limits)
+            // Planes of luma and chroma, and with transparency another image for the alpha channel.
+            let inner = if decoder.color_type().has_alpha() { 7 } else { 4 };
+            finish(decoder, inner, limits)
         }
         _ => Err(Rejection::Unsupported { found: looks_like(bytes) }),
     }
@@ -228,20 +253,48 @@ fn looks_like(bytes: &[u8]) -> &'static str {
     }
 }
 
-fn decoder_limits(limits: &Limits) -> image::Limits {
+fn bounded(bytes: u64) -> image::Limits {
     let mut bounds = image::Limits::no_limits();
-    bounds.max_alloc = Some(limits.decode_bytes);
+    bounds.max_alloc = Some(bytes);
     bounds
 }
 
-/// Checks an image's size from its header; `bytes_per_pixel` is what decoding takes in all.
-fn check_size(size: (u32, u32), bytes_per_pixel: u64, limits: &Limits) -> Result<(), Rejection> {
+/// What decoding takes, in bytes for each pixel.
+#[derive(Clone, Copy)]
+struct Working {
+    /// Inside the decoder, besides the pixels it gives.
+    decoder: u64,
+    /// Pixels as the decoder gives them.
+    raw: u64,
+    /// Pixels with eight bits a channel: 3, or 4 with transparency.
+    eight: u64,
+    /// Whether turning upright exchanges width and height, which takes a copy.
+    turns: bool,
+}
+
+/// Checks an image's size from its header: its pixels, and the memory that the greediest step of decoding,
+/// converting, turning and scaling takes.
+fn check_size(size: (u32, u32), working: Working, limits: &Limits) -> Result<(), Rejection> {
     let (width, height) = size;
     let area = u64::from(width) * u64::from(height);
     if area > limits.image_pixels {
         return Err(Rejection::TooManyPixels { width, height, limit: limits.image_pixels });
     }
-    if area.saturating_mul(bytes_per_pixel) > limits.decode_bytes {
+    let Working { decoder, raw, eight, turns } = working;
+    let converted = if raw == eight { raw } else { raw + eight };
+    let turned = if turns { 2 * eight } else { 0 };
+    // An alpha channel that hides nothing is dropped into a copy; one that does is multiplied into one to be scaled.
+    let has_alpha = eight == 4;
+    let copied = if has_alpha { 2 * eight } else { eight };
+    let per_pixel = (raw + decoder).max(converted).max(turned).max(copied);
+    // While it is scaled, an image exists at its new width and old height, and at its new size, as well.
+    let new = rendition_size(Size { width, height }, limits);
+    let scaling = if new == (Size { width, height }) {
+        0
+    } else {
+        copied * area + eight * u64::from(new.width) * (u64::from(height) + u64::from(new.height))
+    };
+    if (per_pixel * area).max(scaling) > limits.decode_bytes {
         return Err(Rejection::TooMuchMemory { limit: limits.decode_bytes });
     }
     Ok(())
@@ -257,85 +310,111 @@ fn reason(error: ImageError) -> Rejection {
 }
 
 fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
+    let frame = Frame::find(bytes)?;
+    let size = (frame.width, frame.height);
+    let area = (u64::from(frame.width) * u64::from(frame.height)).max(1);
+    // A progressive file's coefficients, two bytes each, stay until the last one is known; a baseline file's are
+    // gone with their row.
+    let coefficients = if frame.progressive { (2 * frame.coefficients()).div_ceil(area) } else { 1 };
+    let working = Working { decoder: coefficients, raw: 3, eight: 3, turns: false };
+    check_size(size, working, limits)?;
+
     let side = usize::from(u16::MAX);
     let options = DecoderOptions::default()
-        .set_strict_mode(true)
+        .set_strict_mode(false)
         .set_max_width(side)
         .set_max_height(side)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(|_| Rejection::Corrupt)?;
-    let info = decoder.info().ok_or(Rejection::Corrupt)?;
-    let size = (u32::from(info.width), u32::from(info.height));
-    // Three bytes a pixel decoded, and, if progressive, two for each of up to three coefficients.
-    check_size(size, 3 + 6, limits).or_else(|rejection| match rejection {
-        // A baseline file keeps no coefficients.
-        Rejection::TooMuchMemory { .. } if !is_progressive(bytes) => check_size(size, 4, limits),
-        rejection => Err(rejection),
-    })?;
-    let pixels = decoder.decode().map_err(|_| Rejection::Incomplete)?;
     let orientation = decoder
         .exif()
         .and_then(|exif| Orientation::from_exif_chunk(exif))
         .unwrap_or(Orientation::NoTransforms);
+    check_size(size, Working { turns: exchanges_sides(orientation), ..working }, limits)?;
+    // The decoder fills up what is missing with grey, so nothing may be missing. What it forgives besides, such as
+    // stray bytes before a marker, costs no pixel.
+    jpeg::check_whole(bytes)?;
+    let pixels = decoder.decode().map_err(|_| Rejection::Corrupt)?;
     let image = RgbImage::from_raw(size.0, size.1, pixels).ok_or(Rejection::Corrupt)?;
     let profile = decoder.icc_profile();
     Ok(upright_srgb(DynamicImage::ImageRgb8(image), orientation, profile.as_deref()))
 }
 
-/// Whether a JPEG file has a progressive frame header (SOF2) before its first scan.
-fn is_progressive(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    while let Some([0xFF, marker, high, low]) = bytes.get(at..at + 4) {
-        match marker {
-            0xC2 => return true,
-            0xDA => return false,
-            _ => at += 2 + usize::from(u16::from_be_bytes([*high, *low])),
-        }
-    }
-    false
+fn exchanges_sides(orientation: Orientation) -> bool {
+    matches!(
+        orientation,
+        Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH
+    )
 }
 
-fn finish(mut decoder: impl ImageDecoder, limits: &Limits) -> Result<Pixels, Rejection> {
-    // Decoded pixels, and up to as much again inside the decoder.
-    let bytes_per_pixel = 2 * u64::from(decoder.color_type().bytes_per_pixel());
-    check_size(decoder.dimensions(), bytes_per_pixel, limits)?;
-    decoder.set_limits(decoder_limits(limits)).map_err(reason)?;
+/// Decodes the rest of a file; `inner` is what its decoder takes inside, in bytes for each pixel.
+fn finish(mut decoder: impl ImageDecoder, inner: u64, limits: &Limits) -> Result<Pixels, Rejection> {
+    let color = decoder.color_type();
+    let mut working = Working {
+        decoder: inner,
+        raw: color.bytes_per_pixel().into(),
+        eight: if color.has_alpha() { 4 } else { 3 },
+        turns: false,
+    };
+    check_size(decoder.dimensions(), working, limits)?;
+    decoder.set_limits(bounded(limits.decode_bytes)).map_err(reason)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    working.turns = exchanges_sides(orientation);
+    check_size(decoder.dimensions(), working, limits)?;
     let profile = decoder.icc_profile().unwrap_or_default();
     let image = DynamicImage::from_decoder(decoder).map_err(reason)?;
     Ok(upright_srgb(image, orientation, profile.as_deref()))
 }
 
-/// Turns upright, converts to eight-bit sRGB, and drops an alpha channel that hides nothing.
-fn upright_srgb(mut image: DynamicImage, orientation: Orientation, profile: Option<&[u8]>) -> Pixels {
-    image.apply_orientation(orientation);
-    let has_alpha = image.color().has_alpha();
-    let mut rgba = image.into_rgba8();
-    if let Some(profile) = profile {
-        convert(&mut rgba, profile);
-    }
-    if has_alpha && rgba.pixels().any(|pixel| pixel.0[3] < 255) {
-        Pixels::Alpha(rgba)
+/// Converts to eight bits a channel and to sRGB, turns upright, and drops an alpha channel that hides nothing.
+fn upright_srgb(image: DynamicImage, orientation: Orientation, profile: Option<&[u8]>) -> Pixels {
+    let mut image = if image.color().has_alpha() {
+        DynamicImage::ImageRgba8(image.into_rgba8())
     } else {
-        Pixels::Opaque(DynamicImage::ImageRgba8(rgba).into_rgb8())
+        DynamicImage::ImageRgb8(image.into_rgb8())
+    };
+    image.apply_orientation(orientation);
+    match image {
+        DynamicImage::ImageRgba8(mut image) => {
+            convert(&mut image, Layout::Rgba, profile);
+            if image.pixels().any(|pixel| pixel.0[3] < 255) {
+                Pixels::Alpha(image)
+            } else {
+                Pixels::Opaque(DynamicImage::ImageRgba8(image).into_rgb8())
+            }
+        }
+        other => {
+            let mut image = other.into_rgb8();
+            convert(&mut image, Layout::Rgb, profile);
+            Pixels::Opaque(image)
+        }
     }
 }
 
-/// Converts from an RGB profile to sRGB; other and broken profiles are ignored, as browsers do.
-fn convert(image: &mut RgbaImage, profile: &[u8]) {
-    let Ok(profile) = ColorProfile::new_from_slice(profile) else { return };
+/// Converts from an RGB profile to sRGB, a few pixels at a time; other and broken profiles are ignored, as browsers
+/// do.
+fn convert(samples: &mut [u8], layout: Layout, profile: Option<&[u8]>) {
+    const CHUNK: usize = 4096;
+    let Some(Ok(profile)) = profile.map(ColorProfile::new_from_slice) else { return };
     if profile.color_space != DataColorSpace::Rgb {
         return;
     }
-    let options = TransformOptions::default();
     let srgb = ColorProfile::new_srgb();
-    let Ok(transform) = profile.create_transform_8bit(Layout::Rgba, &srgb, Layout::Rgba, options) else {
+    let Ok(transform) = profile.create_transform_8bit(layout, &srgb, layout, TransformOptions::default())
+    else {
         return;
     };
-    let mut converted = vec![0; image.as_raw().len()];
-    if transform.transform(image.as_raw(), &mut converted).is_ok() {
-        image.copy_from_slice(&converted);
+    let mut source = [0; CHUNK * 4];
+    for chunk in samples.chunks_mut(CHUNK * layout.channels()) {
+        let source = &mut source[..chunk.len()];
+        source.copy_from_slice(chunk);
+        if transform.transform(source, chunk).is_err() {
+            chunk.copy_from_slice(source);
+        }
     }
 }
 
@@ -369,16 +448,8 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_file_is_refused_unless_no_pixel_is_missing() {
-        for format in FORMATS {
-            let bytes = encoded(format);
-            let whole = intake(&bytes, &limits()).unwrap();
-            for cut in (0..bytes.len()).step_by(7) {
-                if let Ok(pixels) = intake(&bytes[..cut], &limits()) {
-                    assert_eq!(pixels, whole, "{format:?} cut to {cut} of {}", bytes.len());
-                }
-            }
-        }
+    fn a_decoder_that_panics_refuses_its_own_file() {
+        assert_eq!(contained(|| panic!("a decoder's bug")), Err(Rejection::Corrupt));
     }
 
     #[test]

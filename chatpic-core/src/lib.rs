@@ -41,9 +41,10 @@ pub mod store;
 pub mod testing;
 mod workers;
 
-pub use chatpic::dashboard::{Cursor, Dashboard, SessionInfo};
+pub use chatpic::dashboard::{Cursor, Dashboard, Pulse, SessionInfo};
+pub use chatpic::reports::OpenedReport;
 pub use chatpic::sweep::Swept;
-pub use chatpic::trace::{TraceMatch, TraceReport};
+pub use chatpic::trace::{TraceMatch, TraceReport, TraceScope, TraceWork};
 pub use chatpic::upload::{Created, ImageInfo, Upload};
 pub use chatpic::viewing::{Cover, Current, ImageCopy, Opened, Opening};
 pub use chatpic::{Builder, ChatPic};
@@ -58,5 +59,5 @@ pub use password::Password;
 pub use secret::{
     DashboardAccess, DashboardKey, Digest, InstallationSecret, LinkAccess, LinkKey, Sealed, SessionToken,
 };
-pub use share::{AccessPolicy, Blocked, Country, Device, Receipt, Share, Status};
+pub use share::{AccessPolicy, Blocked, Country, Device, Receipt, Report, Share, Status, Tally};
 pub use store::{BlobStore, ShareStore};

@@ -53,6 +53,12 @@ pub struct Limits {
     pub wrong_password_window: Duration,
     /// Traces of one share within a day.
     pub traces_per_day: u32,
+    /// Reports of one share that are kept.
+    pub reports_per_share: u32,
+    /// Characters of a report, at most.
+    pub report_chars: usize,
+    /// Sealed bytes of all shares above which nothing can be uploaded; no such limit when `None`.
+    pub max_stored: Option<u64>,
     /// An upload not committed after so long is given up, and the sweep deletes what it left.
     pub upload_timeout: Duration,
     /// Images decoded, marked or traced at the same time, and passwords hashed at the same time.
@@ -87,6 +93,9 @@ impl Default for Limits {
             wrong_passwords_per_share: 100,
             wrong_password_window: Duration::from_secs(10 * 60),
             traces_per_day: 30,
+            reports_per_share: 20,
+            report_chars: 2000,
+            max_stored: None,
             upload_timeout: Duration::from_secs(60 * 60),
             workers: 2,
             queue: 64,

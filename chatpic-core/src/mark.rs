@@ -10,7 +10,8 @@
 //! | --- | --- |
 //! | `key`, `code` | keys and the secret codewords |
 //! | `layout`, `carrier`, `shape` | segments, the two patterns, how strong they may be where |
-//! | `embed`, `jpeg`, `prepared` | marking pixels; preparing and splicing files |
+//! | `embed`, `correlate`, `selftest` | marking pixels, as strongly as it takes |
+//! | `jpeg`, `huffman`, `prepared` | preparing and splicing files |
 //! | `spectrum`, `sync`, `refine`, `locate`, `warp` | finding how a leak lies on an image, by the pilot alone |
 //! | `register`, `predict`, `reference` | the same with the original at hand: by the picture, which is then subtracted |
 //! | `chips`, `score`, `trace` | reading the segments' signs; proving and naming sessions |
@@ -19,7 +20,9 @@
 mod carrier;
 mod chips;
 mod code;
+mod correlate;
 mod embed;
+mod huffman;
 mod jpeg;
 mod key;
 mod label;
@@ -33,6 +36,7 @@ mod reference;
 mod refine;
 mod register;
 mod score;
+mod selftest;
 mod shape;
 mod spectrum;
 mod spread;
@@ -41,9 +45,9 @@ mod trace;
 pub(crate) mod visible;
 mod warp;
 
-pub use embed::{copy_rgba, embed_rgb, embed_rgba, record_of};
+pub use embed::{copy_rgba, embed_rgb, embed_rgba, embed_with, record, record_of, record_of_pixels};
 pub use key::{ImageKey, MarkKey};
 pub use label::{Label, LabelPixel};
-pub use prepared::{Prepared, PreparedRendition, prepare};
+pub use prepared::{Prepared, PreparedRendition, prepare, prepare_as};
 pub use record::{Chroma, MarkError, MarkRecord, Size};
 pub use trace::{Evidence, Match, Suspect, Trace, trace};

@@ -234,6 +234,11 @@ impl Derivation {
         self.wrap("ledger", &[id.as_bytes()])
     }
 
+    /// Seals a reported share's link key for the operator.
+    pub(crate) fn report_seal(&self, id: &ShareId) -> Wrap {
+        self.wrap("report", &[id.as_bytes()])
+    }
+
     /// The name under which wrong passwords of one address are counted; changes with `day`.
     pub(crate) fn address_digest(&self, id: &ShareId, address: &str, day: i64) -> Digest {
         self.derive("address", &[id.as_bytes(), address.as_bytes(), &day.to_be_bytes()])

@@ -126,6 +126,80 @@ impl ImageForm {
     }
 }
 
+/// Views of a share summed up as they come, so that no look at a share reads all its sessions.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Tally {
+    /// Views by country; `None` is unknown.
+    countries: Vec<(Option<Country>, u32)>,
+    /// Milliseconds of one step of time.
+    step_ms: i64,
+    /// Views by step of time since the share was made: which step, and how many; only steps that have views.
+    steps: Vec<(i64, u32)>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { countries: Vec::new(), step_ms: 60_000, steps: Vec::new() }
+    }
+}
+
+impl Tally {
+    /// Steps of time, at most: when a view comes later, every two steps become one.
+    pub const STEPS: i64 = 200;
+
+    /// Counts one view of a share made at `created_at`.
+    pub fn count(&mut self, created_at: Timestamp, opened_at: Timestamp, country: Option<Country>) {
+        match self.countries.iter_mut().find(|(known, _)| *known == country) {
+            Some((_, views)) => *views = views.saturating_add(1),
+            None => self.countries.push((country, 1)),
+        }
+        let since = opened_at.0.saturating_sub(created_at.0).max(0);
+        while since / self.step_ms >= Self::STEPS {
+            self.step_ms = self.step_ms.saturating_mul(2);
+            let mut halved: Vec<(i64, u32)> = Vec::with_capacity(self.steps.len());
+            for (step, views) in self.steps.drain(..) {
+                match halved.last_mut() {
+                    Some((last, sum)) if *last == step / 2 => *sum = sum.saturating_add(views),
+                    _ => halved.push((step / 2, views)),
+                }
+            }
+            self.steps = halved;
+        }
+        let step = since / self.step_ms;
+        match self.steps.binary_search_by_key(&step, |(step, _)| *step) {
+            Ok(at) => self.steps[at].1 = self.steps[at].1.saturating_add(1),
+            // Clocks of several nodes may differ a little, so a view need not come after the last one.
+            Err(at) => self.steps.insert(at, (step, 1)),
+        }
+    }
+
+    /// Views by country, most first; `None` is unknown.
+    pub fn countries(&self) -> Vec<(Option<Country>, u32)> {
+        let mut countries = self.countries.clone();
+        countries.sort_by_key(|(country, views)| (std::cmp::Reverse(*views), *country));
+        countries
+    }
+
+    /// Views over time of a share made at `created_at`: the start of each step that has views, and how many.
+    pub fn timeline(&self, created_at: Timestamp) -> Vec<(Timestamp, u32)> {
+        let start = |step: i64| Timestamp(created_at.0.saturating_add(step.saturating_mul(self.step_ms)));
+        self.steps.iter().map(|(step, views)| (start(*step), *views)).collect()
+    }
+}
+
+/// What somebody reported of a share to the operator.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// The share.
+    pub share: ShareId,
+    /// When it was reported.
+    pub at: Timestamp,
+    /// Why, in the reporter's words.
+    pub reason: String,
+    /// The link key for the operator, if the reporter gave it.
+    pub sealed_key: Option<Sealed>,
+}
+
 /// Tries that were no views; kept apart from views.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Blocked {
@@ -184,8 +258,12 @@ pub struct Share {
     pub folder: Folder,
     /// Objects in the folder.
     pub objects: u64,
+    /// Bytes of all its objects.
+    pub bytes: u64,
     /// Its images.
     pub images: Vec<ImageRecord>,
+    /// Its views by country and time.
+    pub tally: Tally,
     /// Tells a retried upload from another one.
     pub upload_digest: Digest,
     /// Keyed hash of the link access.
@@ -299,8 +377,23 @@ impl FromStr for Device {
 }
 
 /// A country by its ISO 3166-1 alpha-2 code, two upper-case letters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Country([u8; 2]);
+
+impl TryFrom<String> for Country {
+    type Error = ParseIdError;
+
+    fn try_from(code: String) -> Result<Self, ParseIdError> {
+        code.parse()
+    }
+}
+
+impl From<Country> for String {
+    fn from(country: Country) -> Self {
+        country.to_string()
+    }
+}
 
 impl Country {
     /// The code.
@@ -362,4 +455,35 @@ impl Session {
 /// A stored text that is no value of its column.
 pub fn corrupt(store: &'static str, operation: &'static str) -> StoreError {
     StoreError { store, operation, source: "a stored value can't be read".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_tally_stays_small_and_loses_no_view(
+            views in prop::collection::vec((0i64..40_000_000_000, 0usize..5), 0..400)
+        ) {
+            let made = Timestamp(1_790_000_000_000);
+            let codes = ["NZ", "DE", "BR", "JP"].map(|code| code.parse().ok());
+            let mut tally = Tally::default();
+            for (since, country) in &views {
+                tally.count(made, Timestamp(made.0 + since), codes.get(*country).copied().flatten());
+            }
+            let timeline = tally.timeline(made);
+            prop_assert!(timeline.len() <= 200 && timeline.is_sorted());
+            let sum = |counts: &mut dyn Iterator<Item = u32>| counts.sum::<u32>() as usize;
+            prop_assert_eq!(sum(&mut timeline.iter().map(|(_, views)| *views)), views.len());
+            prop_assert_eq!(sum(&mut tally.countries().iter().map(|(_, views)| *views)), views.len());
+            // Each view is counted in the step that it fell into.
+            for (at, counted) in &timeline {
+                let inside = |since: &i64| (0..tally.step_ms).contains(&(made.0 + since - at.0));
+                prop_assert_eq!(views.iter().filter(|(since, _)| inside(since)).count(), *counted as usize);
+            }
+        }
+    }
 }

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{Folder, SessionId, ShareId};
 use crate::secret::Digest;
-use crate::share::{BlockedTry, Country, Receipt, Session, Share, Status};
+use crate::share::{BlockedTry, Report, Session, Share, Status};
 
 /// What stores answer.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -81,13 +81,15 @@ pub enum Attempted {
     Refused(Timestamp),
 }
 
-/// Views of a share summed up.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Tally {
-    /// Views by country, most first; `None` is unknown.
-    pub countries: Vec<(Option<Country>, u32)>,
-    /// Views by steps of time: the start of each step that has views, and how many.
-    pub timeline: Vec<(Timestamp, u32)>,
+/// What became of an ended share's objects, for [`ShareStore::note_purge`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Purge {
+    /// Objects that were deleted.
+    pub objects_deleted: u64,
+    /// Objects that a failing store still holds.
+    pub objects_pending: u64,
+    /// When the last object was gone; `None` while some are pending.
+    pub purged_at: Option<Timestamp>,
 }
 
 /// Metadata, counters and sessions.
@@ -103,18 +105,23 @@ pub trait ShareStore: Debug + Send + Sync + 'static {
     /// The share of this id.
     async fn find(&self, id: &ShareId) -> StoreResult<Option<Share>>;
 
+    /// The shares of these ids that exist, in any order, in one step.
+    async fn find_all(&self, ids: &[ShareId]) -> StoreResult<Vec<Share>>;
+
     /// Grants one view: counts it and stores its session in one step.
     ///
     /// 1. A session with the same nonce digest is found before anything else is looked at.
     /// 2. A view is granted only while the share is recorded active, `session.opened_at < expires_at` and
     ///    `views < ceiling`; never more than `ceiling`, under any concurrency.
     /// 3. `views_before` of the stored session is the count before it.
-    /// 4. The view that reaches the ceiling sets the share to exhausted at `session.opened_at`, destroys its
+    /// 4. The view is counted in the share's tally, by [`Tally::count`](crate::share::Tally::count).
+    /// 5. The view that reaches the ceiling sets the share to exhausted at `session.opened_at`, destroys its
     ///    three wraps and makes it due at once; sessions keep theirs.
     async fn claim(&self, claim: &Claim) -> StoreResult<Claimed>;
 
-    /// Stores the uploader's preview session, in place of an earlier one; counts nothing.
-    async fn preview(&self, id: &ShareId, session: &Session) -> StoreResult<()>;
+    /// Stores the uploader's preview session, in place of an earlier one; counts nothing. Like a view, it is stored
+    /// only while the share is recorded active and `session.opened_at < expires_at`. Answers whether it was.
+    async fn preview(&self, id: &ShareId, session: &Session) -> StoreResult<bool>;
 
     /// The session whose token has this digest.
     async fn session(&self, id: &ShareId, token: &Digest) -> StoreResult<Option<Session>>;
@@ -133,10 +140,6 @@ pub trait ShareStore: Debug + Send + Sync + 'static {
         after: Option<(Timestamp, SessionId)>,
         limit: usize,
     ) -> StoreResult<Vec<Session>>;
-
-    /// Sums up the views of a share, without the uploader's preview; the timeline's steps of `step_ms`
-    /// milliseconds are counted from `start`.
-    async fn tally(&self, id: &ShareId, start: Timestamp, step_ms: i64) -> StoreResult<Tally>;
 
     /// Moves an active share's expiry from exactly `from` to `to`, if `now < from`; makes it due then.
     /// Answers whether it did.
@@ -170,10 +173,20 @@ pub trait ShareStore: Debug + Send + Sync + 'static {
     /// The latest end of the share's sessions that still have a wrap.
     async fn last_session_end(&self, id: &ShareId) -> StoreResult<Option<Timestamp>>;
 
-    /// Notes what became of an ended share's objects, ends a lease, and makes the share due at `due`.
-    async fn note_purge(&self, id: &ShareId, receipt: &Receipt, due: Timestamp) -> StoreResult<()>;
+    /// Notes what became of an ended share's objects, ends a lease, and makes the share due at `due`. What was noted
+    /// with a `purged_at` stays; `burned_at` is never touched, so that a burn in between is not lost.
+    async fn note_purge(&self, id: &ShareId, purge: &Purge, due: Timestamp) -> StoreResult<()>;
 
-    /// Deletes the share with its sessions and attempts: the ledger's end.
+    /// The sum of [`Share::bytes`] over all shares that are not purged.
+    async fn stored_bytes(&self) -> StoreResult<u64>;
+
+    /// Stores a report if its share exists and has fewer than `per_share`.
+    async fn report(&self, report: &Report, per_share: u32) -> StoreResult<()>;
+
+    /// The newest reports, newest first.
+    async fn reports(&self, limit: usize) -> StoreResult<Vec<Report>>;
+
+    /// Deletes the share with its sessions, attempts and reports: the ledger's end.
     async fn forget(&self, id: &ShareId) -> StoreResult<()>;
 
     /// Destroys the wraps of sessions that ended by `now` and forgets attempts made before `attempts_before`.
@@ -204,6 +217,9 @@ pub trait BlobStore: Debug + Send + Sync + 'static {
 
     /// Deletes every object of a folder and says how many there were.
     async fn delete_folder(&self, folder: &Folder) -> StoreResult<u64>;
+
+    /// Whether it takes more objects: a store that fills a disk says no before the disk is full.
+    async fn has_room(&self) -> StoreResult<bool>;
 
     /// Every folder that holds an object, in any order, perhaps more than once.
     fn folders(&self) -> BoxStream<'_, StoreResult<Folder>>;

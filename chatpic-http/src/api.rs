@@ -1,5 +1,7 @@
 //! The JSON API under `/api/v1` (SPEC section 7). Keys and tokens come as `Authorization: Bearer` only.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
@@ -9,101 +11,136 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use chatpic_core::{
-    ChatPic, Cursor, Dashboard, Error, ImageCopy, ImageInfo, Opened, Opening, Password, Receipt,
-    SessionToken, ShareId, Timestamp, TraceReport,
+    ChatPic, Cursor, Dashboard, DashboardAccess, Error, ImageCopy, Opening, Password, SessionToken, ShareId,
 };
 use data_encoding::BASE64URL_NOPAD;
+use futures::stream;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Number;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use crate::App;
+use crate::answers::{
+    CSV_HEADER, CoverAnswer, CreatedShare, CurrentSession, DashboardAnswer, Extended, LedgerKept,
+    OpenedSession, ReceiptAnswer, TraceAnswer, csv_line,
+};
 use crate::client::{Bearer, Client, Origin, share_id};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemDocument};
 use crate::time::{duration, rfc3339};
-use crate::upload;
+use crate::{App, events, openapi, upload};
 
 type Answer<T> = Result<T, Problem>;
 
 pub(crate) fn router() -> Router<App> {
     Router::new()
+        .route("/openapi.json", get(openapi::show))
         .route("/shares", post(create))
         .route("/shares/{id}", get(cover).patch(keep_ledger).delete(burn))
         .route("/shares/{id}/sessions", post(open))
         .route("/shares/{id}/sessions/current", get(current))
         .route("/shares/{id}/images/{index}", get(image))
         .route("/shares/{id}/dashboard", get(dashboard))
+        .route("/shares/{id}/sessions.csv", get(sessions_csv))
         .route("/shares/{id}/preview", post(preview))
         .route("/shares/{id}/extend", post(extend))
         .route("/shares/{id}/trace", post(trace))
+        .route("/shares/{id}/events", get(events::events))
+        .route("/shares/{id}/reports", post(report))
 }
 
 pub(crate) async fn ready(State(chatpic): State<ChatPic>) -> Answer<&'static str> {
-    // Any id will do: the question is whether the share store answers.
-    match chatpic.cover(&ShareId::from_bytes([0; 12])).await {
-        Err(Error::NotFound) | Ok(_) => Ok("ready\n"),
+    match chatpic.check_ready().await {
+        Ok(()) => Ok("ready\n"),
+        Err(Error::Store(failed)) => {
+            let detail = format!("the store does not answer: {}", failed.store);
+            Err(Problem { detail, ..Error::Store(failed).into() })
+        }
         Err(error) => Err(error.into()),
     }
 }
 
-async fn create(
+/// What an upload's form may hold.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form for the OpenAPI document; the form is read as a stream")]
+pub(crate) struct ShareForm {
+    /// 1 to 10 images: JPEG, PNG, GIF or WebP.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    images: Vec<Vec<u8>>,
+    /// Whole seconds, or ISO 8601 with weeks, days, hours, minutes, seconds; seven days when absent.
+    expires_in: Option<String>,
+    /// 1 to 10000; no limit when absent.
+    max_views: Option<u32>,
+    /// 1 to 128 characters.
+    password: Option<String>,
+    /// How long a leak can be traced after the end; as `expires_in`, 0 to 90 days.
+    keep_ledger: Option<String>,
+    /// Where the site asks uploaders for a password; before the images.
+    upload_password: Option<String>,
+}
+
+/// Makes a share of one to ten images.
+#[utoipa::path(
+    post, path = "/shares",
+    params(("Idempotency-Key" = Option<String>, Header, description = "16 to 255 characters; a retry with the same key and form makes no second share")),
+    request_body(content = ShareForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 201, description = "The share was made", body = CreatedShare),
+        (status = 200, description = "An earlier try with the same idempotency key had made it", body = CreatedShare),
+        (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn create(
     State(app): State<App>,
     origin: Origin,
     request: Request,
-) -> Answer<(StatusCode, Json<Value>)> {
+) -> Answer<(StatusCode, Json<CreatedShare>)> {
     let created = upload::create(&app, request).await?;
-    let (link_key, dashboard_key) = (created.link_key.reveal(), created.dashboard_key.reveal());
     let status = if created.repeated { StatusCode::OK } else { StatusCode::CREATED };
-    let images: Vec<Value> = created.images.iter().map(with_frames).collect();
-    let answer = json!({
-        "share_id": created.share_id.to_string(),
-        "link": app.link(&origin, 's', &created.share_id, &link_key),
-        "dashboard": app.link(&origin, 'd', &created.share_id, &dashboard_key),
-        "link_key": link_key,
-        "dashboard_key": dashboard_key,
-        "expires_at": rfc3339(created.expires_at),
-        "max_views": created.max_views,
-        "password_required": created.password_required,
-        "images": images,
-    });
-    Ok((status, Json(answer)))
+    Ok((status, Json(CreatedShare::new(&app, &origin, &created))))
 }
 
-fn with_frames(info: &ImageInfo) -> Value {
-    json!({
-        "index": info.index,
-        "width": info.width,
-        "height": info.height,
-        "media_type": info.media_type,
-        "frames": info.frames,
-        "traceable": info.traceable,
-    })
+/// What anybody may know of an active share; spends nothing.
+#[utoipa::path(
+    get, path = "/shares/{id}", params(("id" = String, Path, description = "The share's id")),
+    responses(
+        (status = 200, description = "The share is active", body = CoverAnswer),
+        (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn cover(
+    State(chatpic): State<ChatPic>,
+    Path(id): Path<String>,
+) -> Answer<Json<CoverAnswer>> {
+    Ok(Json(chatpic.cover(&share_id(&id)?).await?.into()))
 }
 
-async fn cover(State(chatpic): State<ChatPic>, Path(id): Path<String>) -> Answer<Json<Value>> {
-    let cover = chatpic.cover(&share_id(&id)?).await?;
-    Ok(Json(json!({
-        "status": "active",
-        "password_required": cover.password_required,
-        "image_count": cover.image_count,
-        "expires_at": rfc3339(cover.expires_at),
-        "seconds_left": cover.seconds_left,
-        "views_left": cover.views_left,
-    })))
-}
-
-#[derive(Deserialize)]
-struct OpenRequest {
+/// Opens a share.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct OpenRequest {
+    /// The link key.
     key: String,
     password: Option<String>,
+    /// 16 to 64 bytes in base64url; the same nonce within a minute finds the same session.
     nonce: Option<String>,
 }
 
-async fn open(
+/// Opens a viewing session, which spends a view.
+#[utoipa::path(
+    post, path = "/shares/{id}/sessions", params(("id" = String, Path, description = "The share's id")),
+    request_body = OpenRequest,
+    responses(
+        (status = 201, description = "A view was spent", body = OpenedSession),
+        (status = 200, description = "The same nonce had opened it before", body = OpenedSession),
+        (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn open(
     State(chatpic): State<ChatPic>,
     Path(id): Path<String>,
     client: Client,
     body: Result<Json<OpenRequest>, JsonRejection>,
-) -> Answer<(StatusCode, Json<Value>)> {
+) -> Answer<(StatusCode, Json<OpenedSession>)> {
     let Json(body) = body?;
     let id = share_id(&id)?;
     let key = body.key.parse().map_err(|_| Problem::unauthorized());
@@ -123,45 +160,45 @@ async fn open(
     };
     let opened = chatpic.open(&id, &access, opening).await?;
     let status = if opened.repeated { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(session(&id, &opened))))
+    Ok((status, Json(OpenedSession::new(&id, &opened))))
 }
 
-fn session(id: &ShareId, opened: &Opened) -> Value {
-    let image = |info: &ImageInfo| {
-        json!({
-            "index": info.index,
-            "url": format!("/api/v1/shares/{id}/images/{}", info.index),
-            "width": info.width,
-            "height": info.height,
-            "media_type": info.media_type,
-        })
-    };
-    json!({
-        "session": opened.session.to_string(),
-        "token": opened.token.reveal(),
-        "ends_at": rfc3339(opened.ends_at),
-        "seconds_left": opened.seconds_left,
-        "views_before": opened.views_before,
-        "views_left": opened.views_left,
-        "images": opened.images.iter().map(image).collect::<Vec<_>>(),
-    })
-}
-
-async fn current(
+/// How a viewing session stands; asking is no activity.
+#[utoipa::path(
+    get, path = "/shares/{id}/sessions/current", params(("id" = String, Path, description = "The share's id")),
+    responses(
+        (status = 200, description = "It goes on", body = CurrentSession),
+        (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("session_token" = []))
+)]
+pub(crate) async fn current(
     State(chatpic): State<ChatPic>,
     Path(id): Path<String>,
     bearer: Bearer,
-) -> Answer<Json<Value>> {
-    let current = chatpic.current(&share_id(&id)?, &bearer.parse()?).await?;
-    Ok(Json(json!({ "session": current.session.to_string(), "seconds_left": current.seconds_left })))
+) -> Answer<Json<CurrentSession>> {
+    Ok(Json(chatpic.current(&share_id(&id)?, &bearer.parse()?).await?.into()))
 }
 
-#[derive(Deserialize)]
+/// How wide an image is wanted.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Width {
+    /// Pixels, rounded up to 640, 1280 or the full width.
     width: Option<u32>,
 }
 
-async fn image(
+/// The session's own copy of an image, with its marks.
+#[utoipa::path(
+    get, path = "/shares/{id}/images/{index}",
+    params(("id" = String, Path, description = "The share's id"), ("index" = u32, Path, description = "Which image, from 0"), Width),
+    responses(
+        (status = 200, description = "The marked image", content((String = "image/jpeg"), (String = "image/png"))),
+        (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("session_token" = []))
+)]
+pub(crate) async fn image(
     State(chatpic): State<ChatPic>,
     Path((id, index)): Path<(String, String)>,
     width: Result<Query<Width>, QueryRejection>,
@@ -183,7 +220,7 @@ pub(crate) async fn serve_image(
     let index = index.parse().map_err(|_| Problem::not_found())?;
     let ImageCopy { bytes, media_type } = chatpic.image(&id, &token, index, width?.width).await?;
     let length = bytes.len();
-    let chunks = futures::stream::unfold(bytes, move |mut rest: Bytes| {
+    let chunks = stream::unfold(bytes, move |mut rest: Bytes| {
         let (chatpic, token) = (chatpic.clone(), token.clone());
         async move {
             if rest.is_empty() {
@@ -205,18 +242,30 @@ pub(crate) async fn serve_image(
     Ok(response)
 }
 
-#[derive(Deserialize)]
-struct Page {
+/// Which page of sessions is wanted.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Page {
+    /// The `next` of the page before.
     after: Option<String>,
 }
 
-async fn dashboard(
+/// Everything that the uploader may know.
+#[utoipa::path(
+    get, path = "/shares/{id}/dashboard", params(("id" = String, Path, description = "The share's id"), Page),
+    responses(
+        (status = 200, description = "The dashboard", body = DashboardAnswer),
+        (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("dashboard_key" = []))
+)]
+pub(crate) async fn dashboard(
     State(app): State<App>,
     Path(id): Path<String>,
     origin: Origin,
     page: Result<Query<Page>, QueryRejection>,
     bearer: Bearer,
-) -> Answer<Json<Value>> {
+) -> Answer<Json<DashboardAnswer>> {
     let id = share_id(&id)?;
     let access = app.chatpic.dashboard_access(&id, &bearer.parse()?);
     let after: Option<Cursor> = page?
@@ -228,120 +277,211 @@ async fn dashboard(
     Ok(Json(dashboard_json(&app, &origin, &id, &dashboard)))
 }
 
-pub(crate) fn dashboard_json(app: &App, origin: &Origin, id: &ShareId, dashboard: &Dashboard) -> Value {
-    let link = dashboard.link_key.as_ref().map(|key| app.link(origin, 's', id, &key.reveal()));
-    let countries: Vec<Value> = dashboard
-        .countries
-        .iter()
-        .map(|(country, views)| json!({ "country": country.map(|c| c.to_string()), "views": views }))
-        .collect();
-    let timeline: Vec<Value> =
-        dashboard.timeline.iter().map(|(at, views)| json!({ "at": rfc3339(*at), "views": views })).collect();
-    let sessions: Vec<Value> = dashboard
-        .sessions
-        .iter()
-        .map(|s| {
-            json!({
-                "session": s.session.to_string(),
-                "opened_at": rfc3339(s.opened_at),
-                "country": s.country.map(|c| c.to_string()),
-                "device": s.device.as_str(),
-                "images_seen": s.images_seen,
-            })
-        })
-        .collect();
-    json!({
-        "status": dashboard.status.as_str(),
-        "created_at": rfc3339(dashboard.created_at),
-        "expires_at": rfc3339(dashboard.expires_at),
-        "seconds_left": dashboard.seconds_left,
-        "max_views": dashboard.max_views,
-        "views": dashboard.views,
-        "views_left": dashboard.views_left,
-        "image_count": dashboard.image_count,
-        "countries": countries,
-        "timeline": timeline,
-        "sessions": sessions,
-        "next": dashboard.next.map(|next| next.to_string()),
-        "blocked": dashboard.blocked,
-        "link": link,
-        "ledger_until": rfc3339(dashboard.ledger_until),
-        "receipt": dashboard.receipt.as_ref().map(receipt_json),
-    })
+pub(crate) fn dashboard_json(
+    app: &App,
+    origin: &Origin,
+    id: &ShareId,
+    dashboard: &Dashboard,
+) -> DashboardAnswer {
+    DashboardAnswer::new(app, origin, id, dashboard)
 }
 
-pub(crate) fn receipt_json(receipt: &Receipt) -> Value {
-    let instant = |at: Option<Timestamp>| at.map(rfc3339);
-    json!({
-        "burned_at": instant(receipt.burned_at),
-        "objects_deleted": receipt.objects_deleted,
-        "objects_pending": receipt.objects_pending,
-        "purged_at": instant(receipt.purged_at),
-    })
-}
-
-async fn preview(
+/// All sessions, newest first, as comma-separated values.
+#[utoipa::path(
+    get, path = "/shares/{id}/sessions.csv", params(("id" = String, Path, description = "The share's id")),
+    responses(
+        (status = 200, description = "One line a session", content_type = "text/csv", body = String),
+        (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("dashboard_key" = []))
+)]
+pub(crate) async fn sessions_csv(
     State(chatpic): State<ChatPic>,
     Path(id): Path<String>,
     bearer: Bearer,
-) -> Answer<(StatusCode, Json<Value>)> {
+) -> Answer<Response> {
     let id = share_id(&id)?;
-    let opened = chatpic.preview(&id, &chatpic.dashboard_access(&id, &bearer.parse()?)).await?;
-    Ok((StatusCode::CREATED, Json(session(&id, &opened))))
+    let access = chatpic.dashboard_access(&id, &bearer.parse()?);
+    serve_csv(chatpic, id, access).await
 }
 
-/// A duration in JSON: whole seconds as a number, or text.
-fn json_duration(name: &'static str, value: &Value) -> Answer<std::time::Duration> {
-    match value {
-        Value::Number(number) => duration(name, &number.to_string()),
-        Value::String(text) => duration(name, text),
-        _ => Err(Problem::malformed(format!("{name} is missing"))),
+/// The sessions' CSV, read from the store a page at a time while it is sent.
+pub(crate) async fn serve_csv(chatpic: ChatPic, id: ShareId, access: DashboardAccess) -> Answer<Response> {
+    let (first, next) = chatpic.sessions(&id, &access, None).await?;
+    let lines = |header: &str, page: &[chatpic_core::SessionInfo]| {
+        Bytes::from(std::iter::once(header.to_owned()).chain(page.iter().map(csv_line)).collect::<String>())
+    };
+    let begin = lines(CSV_HEADER, &first);
+    let rest = stream::unfold(next, move |next| {
+        let (chatpic, access) = (chatpic.clone(), access.clone());
+        async move {
+            let page = chatpic.sessions(&id, &access, Some(next?)).await;
+            Some(match page {
+                Ok((page, next)) => (Ok(lines("", &page)), next),
+                // The answer breaks off, so that nobody takes a part for the whole.
+                Err(error) => (Err(std::io::Error::other(error)), None),
+            })
+        }
+    });
+    let all = futures::StreamExt::chain(stream::iter([Ok(begin)]), rest);
+    let mut response = Response::new(Body::from_stream(all));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
+    let name = HeaderValue::from_static("attachment; filename=\"sessions.csv\"");
+    headers.insert(header::CONTENT_DISPOSITION, name);
+    Ok(response)
+}
+
+/// The uploader's own look: marked `UPLOADER`, spends nothing.
+#[utoipa::path(
+    post, path = "/shares/{id}/preview", params(("id" = String, Path, description = "The share's id")),
+    responses(
+        (status = 201, description = "A session that counts nothing", body = OpenedSession),
+        (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("dashboard_key" = []))
+)]
+pub(crate) async fn preview(
+    State(chatpic): State<ChatPic>,
+    Path(id): Path<String>,
+    bearer: Bearer,
+) -> Answer<(StatusCode, Json<OpenedSession>)> {
+    let id = share_id(&id)?;
+    let opened = chatpic.preview(&id, &chatpic.dashboard_access(&id, &bearer.parse()?)).await?;
+    Ok((StatusCode::CREATED, Json(OpenedSession::new(&id, &opened))))
+}
+
+/// Whole seconds, or ISO 8601 with weeks, days, hours, minutes, seconds.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum DurationValue {
+    /// Whole seconds.
+    Seconds(Number),
+    /// ISO 8601.
+    Text(String),
+}
+
+impl PartialSchema for DurationValue {
+    fn schema() -> RefOr<Schema> {
+        let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+        let text = ObjectBuilder::new().schema_type(Type::String).examples(["PT1H"]);
+        OneOfBuilder::new().item(seconds).item(text).into()
     }
 }
 
-#[derive(Deserialize)]
-struct ExtendRequest {
-    extend_by: Value,
+impl ToSchema for DurationValue {}
+
+impl DurationValue {
+    fn parse(&self, name: &'static str) -> Answer<Duration> {
+        match self {
+            DurationValue::Seconds(number) => duration(name, &number.to_string()),
+            DurationValue::Text(text) => duration(name, text),
+        }
+    }
 }
 
-async fn extend(
+/// Moves a share's end away.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct ExtendRequest {
+    /// Whole seconds, or ISO 8601 with weeks, days, hours, minutes, seconds.
+    extend_by: DurationValue,
+}
+
+/// Moves the end of an active share away; never revives one.
+#[utoipa::path(
+    post, path = "/shares/{id}/extend", params(("id" = String, Path, description = "The share's id")),
+    request_body = ExtendRequest,
+    responses(
+        (status = 200, description = "The new end", body = Extended),
+        (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("dashboard_key" = []))
+)]
+pub(crate) async fn extend(
     State(chatpic): State<ChatPic>,
     Path(id): Path<String>,
     bearer: Bearer,
     body: Result<Json<ExtendRequest>, JsonRejection>,
-) -> Answer<Json<Value>> {
+) -> Answer<Json<Extended>> {
     let id = share_id(&id)?;
     let access = chatpic.dashboard_access(&id, &bearer.parse()?);
-    let by = json_duration("extend_by", &body?.0.extend_by)?;
+    let by = body?.0.extend_by.parse("extend_by")?;
     let expires_at = chatpic.extend(&id, &access, by).await?;
-    Ok(Json(json!({ "expires_at": rfc3339(expires_at) })))
+    Ok(Json(Extended { expires_at: rfc3339(expires_at) }))
 }
 
-#[derive(Deserialize)]
-struct LedgerRequest {
-    keep_ledger: Value,
+/// Sets how long the ledger is kept.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct LedgerRequest {
+    /// 0 to 90 days: whole seconds, or ISO 8601.
+    keep_ledger: DurationValue,
 }
 
-async fn keep_ledger(
+/// Sets how long a leak can be traced after the end.
+#[utoipa::path(
+    patch, path = "/shares/{id}", params(("id" = String, Path, description = "The share's id")),
+    request_body = LedgerRequest,
+    responses(
+        (status = 200, description = "Until when", body = LedgerKept),
+        (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("dashboard_key" = []))
+)]
+pub(crate) async fn keep_ledger(
     State(chatpic): State<ChatPic>,
     Path(id): Path<String>,
     bearer: Bearer,
     body: Result<Json<LedgerRequest>, JsonRejection>,
-) -> Answer<Json<Value>> {
+) -> Answer<Json<LedgerKept>> {
     let id = share_id(&id)?;
     let access = chatpic.dashboard_access(&id, &bearer.parse()?);
-    let keep = json_duration("keep_ledger", &body?.0.keep_ledger)?;
+    let keep = body?.0.keep_ledger.parse("keep_ledger")?;
     let until = chatpic.keep_ledger(&id, &access, keep).await?;
-    Ok(Json(json!({ "ledger_until": rfc3339(until) })))
+    Ok(Json(LedgerKept { ledger_until: rfc3339(until) }))
 }
 
-async fn burn(State(chatpic): State<ChatPic>, Path(id): Path<String>, bearer: Bearer) -> Answer<Json<Value>> {
+/// Ends a share now; again gives the same receipt.
+#[utoipa::path(
+    delete, path = "/shares/{id}", params(("id" = String, Path, description = "The share's id")),
+    responses(
+        (status = 200, description = "What became of the data", body = ReceiptAnswer),
+        (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("dashboard_key" = []))
+)]
+pub(crate) async fn burn(
+    State(chatpic): State<ChatPic>,
+    Path(id): Path<String>,
+    bearer: Bearer,
+) -> Answer<Json<ReceiptAnswer>> {
     let id = share_id(&id)?;
     let receipt = chatpic.burn(&id, &chatpic.dashboard_access(&id, &bearer.parse()?)).await?;
-    Ok(Json(receipt_json(&receipt)))
+    Ok(Json(ReceiptAnswer::from(&receipt)))
 }
 
-async fn trace(
+/// What a trace's form holds.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form for the OpenAPI document; the form is read as a stream")]
+pub(crate) struct TraceForm {
+    /// The leaked picture.
+    #[schema(value_type = String, format = Binary)]
+    image: Vec<u8>,
+    /// The picture that was uploaded, which makes the search surer.
+    #[schema(value_type = Option<String>, format = Binary)]
+    original: Option<Vec<u8>>,
+}
+
+/// Names the viewing session that a leaked picture was served to.
+#[utoipa::path(
+    post, path = "/shares/{id}/trace", params(("id" = String, Path, description = "The share's id")),
+    request_body(content = TraceForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 200, description = "What was found", body = TraceAnswer),
+        (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("dashboard_key" = []))
+)]
+pub(crate) async fn trace(
     State(app): State<App>,
     Path(id): Path<String>,
     bearer: Bearer,
@@ -349,28 +489,43 @@ async fn trace(
 ) -> Answer<Response> {
     let id = share_id(&id)?;
     let access = app.chatpic.dashboard_access(&id, &bearer.parse()?);
-    app.chatpic.check_dashboard(&id, &access).await?;
+    if let Err(error) = app.chatpic.check_dashboard(&id, &access).await {
+        upload::drain(&app, request.into_body()).await;
+        return Err(error.into());
+    }
     let ([leak, original], _) = upload::files(&app, request, ["image", "original"]).await?;
     let leak = leak.ok_or_else(|| Problem::malformed("the field image is missing"))?;
     let report = app.chatpic.trace(&id, &access, leak, original).await?;
-    Ok(Json(trace_json(&report)).into_response())
+    Ok(Json(TraceAnswer::from(&report)).into_response())
 }
 
-pub(crate) fn trace_json(report: &TraceReport) -> Value {
-    let matches: Vec<Value> = report
-        .matches
-        .iter()
-        .map(|found| {
-            json!({
-                "session": found.session.to_string(),
-                "image": found.image,
-                "score": (f64::from(found.score) * 10.0).round() / 10.0,
-                "false_alarm": found.false_alarm,
-                "opened_at": found.opened_at.map(rfc3339),
-                "country": found.country.map(|country| country.to_string()),
-            })
-        })
-        .collect();
-    let verdict = if matches.is_empty() { "no_match" } else { "match" };
-    json!({ "verdict": verdict, "matches": matches, "candidates": report.candidates })
+/// Tells the operator of a share.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct ReportRequest {
+    /// Why, in 1 to 2000 characters.
+    reason: String,
+    /// The link key, sealed to the operator, who can then look at the share.
+    key: Option<String>,
+}
+
+/// Takes a report for the operator; the answer tells nothing of the share.
+#[utoipa::path(
+    post, path = "/shares/{id}/reports", params(("id" = String, Path, description = "The share's id")),
+    request_body = ReportRequest,
+    responses(
+        (status = 202, description = "Taken"),
+        (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn report(
+    State(chatpic): State<ChatPic>,
+    Path(id): Path<String>,
+    body: Result<Json<ReportRequest>, JsonRejection>,
+) -> Answer<StatusCode> {
+    let Json(body) = body?;
+    let key = body.key.and_then(|key| key.parse().ok());
+    // An id that does not parse is an unknown one, and unknown ones are not told from others.
+    let id = id.parse().unwrap_or(ShareId::from_bytes([0; 12]));
+    chatpic.report(&id, &body.reason, key.as_ref()).await?;
+    Ok(StatusCode::ACCEPTED)
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::extract::connect_info::{ConnectInfo, MockConnectInfo};
@@ -33,9 +34,12 @@ impl FromRequestParts<App> for Client {
         let address = peer.map(|peer| if trusted { forwarded(peer, &parts.headers, options) } else { peer });
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let country = options.country_header.as_deref().filter(|_| trusted).and_then(header);
+        // The proxy's word first, then the table or the operator's database, then unknown.
+        let country = country.and_then(|code| code.parse().ok());
+        let country = country.or_else(|| options.countries.find(address?));
         Ok(Self {
             address: address.map(network).unwrap_or_default(),
-            country: country.and_then(|code| code.parse().ok()),
+            country,
             device: header("user-agent").map(Device::from_user_agent).unwrap_or_default(),
         })
     }
@@ -78,12 +82,14 @@ pub(crate) struct Origin {
     pub(crate) url: String,
     /// The path that the router is nested under, such as `/pics`; empty at the root.
     pub(crate) prefix: String,
+    /// How the site presents itself there.
+    pub(crate) options: Arc<Options>,
 }
 
 impl FromRequestParts<App> for Origin {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
         let inner = parts.uri.path();
         let outer = parts.extensions.get::<axum::extract::OriginalUri>().map(|uri| uri.0.path().to_owned());
@@ -93,7 +99,7 @@ impl FromRequestParts<App> for Origin {
             .iter()
             .find_map(|own| outer.trim_end_matches('/').strip_suffix(&format!("{own}{inner}")));
         let prefix = prefix.unwrap_or_default().to_owned();
-        Ok(Self { url: format!("http://{host}{prefix}"), prefix })
+        Ok(Self { url: format!("http://{host}{prefix}"), prefix, options: app.options.clone() })
     }
 }
 

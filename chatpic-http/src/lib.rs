@@ -2,12 +2,18 @@
 //!
 //! It takes a built [`ChatPic`], so a host mounts it on stores of its own.
 
+mod answers;
 mod api;
 mod assets;
 mod client;
+mod country;
+mod events;
+mod metrics;
+mod openapi;
 mod pages;
 mod problem;
 mod security;
+mod throttle;
 mod time;
 mod upload;
 
@@ -19,9 +25,22 @@ use axum::{Router, middleware};
 use chatpic_core::{ChatPic, ShareId};
 use ipnet::IpNet;
 
+pub use country::Countries;
+pub use upload::UploadPassword;
+
+use crate::events::Hub;
+use crate::metrics::Metrics;
+use crate::throttle::Throttle;
+
 /// How the site is reached.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// What the site calls itself.
+    pub name: String,
+    /// How the operator is reached: a `mailto:` or `https:` address that pages link to.
+    pub contact: Option<String>,
+    /// Where the operator's terms stand, which pages link to.
+    pub terms: Option<String>,
     /// The site's public address, such as `https://pics.example`, with the path that the router is nested under;
     /// without it, links are made from the request's `Host`.
     pub base_url: Option<String>,
@@ -31,15 +50,36 @@ pub struct Options {
     pub client_header: String,
     /// The header in which a trusted proxy gives the client's country.
     pub country_header: Option<String>,
+    /// Where countries are looked up that no trusted proxy tells.
+    pub countries: Countries,
+    /// Uploads of one address within an hour; 0 is no cap.
+    pub uploads_per_hour: u32,
+    /// Openings of one address within an hour; 0 is no cap.
+    pub opens_per_hour: u32,
+    /// What uploaders must know, if not everybody may upload.
+    pub upload_password: Option<UploadPassword>,
+    /// Event streams at the same time.
+    pub listeners: usize,
+    /// Whether `/metrics` is shown.
+    pub metrics: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
+            name: "ChatPic".to_owned(),
+            contact: None,
+            terms: None,
             base_url: None,
             trusted_proxies: Vec::new(),
             client_header: "X-Forwarded-For".to_owned(),
             country_header: None,
+            countries: Countries::default(),
+            uploads_per_hour: 60,
+            opens_per_hour: 600,
+            upload_password: None,
+            listeners: 1000,
+            metrics: true,
         }
     }
 }
@@ -49,6 +89,10 @@ impl Default for Options {
 struct App {
     chatpic: ChatPic,
     options: Arc<Options>,
+    uploads: Arc<Throttle>,
+    opens: Arc<Throttle>,
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
 }
 
 impl FromRef<App> for ChatPic {
@@ -69,19 +113,32 @@ impl App {
     }
 }
 
-/// The JSON API under `/api/v1`, the pages, and `/healthz` and `/readyz`.
+/// The JSON API under `/api/v1`, the pages, `/healthz`, `/readyz` and `/metrics`.
 pub fn router(chatpic: ChatPic, options: Options) -> Router {
-    let app = App { chatpic, options: Arc::new(options) };
+    let app = App {
+        chatpic,
+        uploads: Arc::new(Throttle::new(options.uploads_per_hour)),
+        opens: Arc::new(Throttle::new(options.opens_per_hour)),
+        hub: Arc::new(Hub::new(options.listeners)),
+        metrics: Arc::new(Metrics::new()),
+        options: Arc::new(options),
+    };
+    let metrics =
+        if app.options.metrics { Router::new().route("/metrics", get(metrics::show)) } else { Router::new() };
     Router::new()
         .merge(pages::router())
+        .merge(events::router())
         .nest("/api/v1", api::router())
         .merge(assets::router())
+        .merge(metrics)
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(api::ready))
         .fallback(pages::not_found)
         // Handlers that take uploads bound their bodies themselves; nothing else needs more than this.
         .layer(DefaultBodyLimit::max(64 * 1024))
+        .layer(middleware::from_fn_with_state(app.clone(), throttle::guard))
         .layer(middleware::from_fn(security::headers))
+        .layer(middleware::from_fn_with_state(app.clone(), metrics::count))
         .layer(middleware::from_fn(security::log))
         .with_state(app)
 }

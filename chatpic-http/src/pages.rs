@@ -1,6 +1,9 @@
 //! The reference site's pages; one file a page. Every GET shows, every change is a POST.
 
+pub(crate) mod chart;
 mod dashboard;
+mod privacy;
+mod report;
 mod upload;
 mod viewing;
 
@@ -11,24 +14,49 @@ use axum::response::{Html, IntoResponse, Response};
 use chatpic_core::ShareId;
 use serde::Deserialize;
 
+pub(crate) use dashboard::dashboard_cookie;
+pub(crate) use viewing::session_cookie;
+
 use crate::App;
 use crate::client::Origin;
 use crate::problem::Problem;
 
 pub(crate) fn router() -> Router<App> {
-    Router::new().merge(upload::router()).merge(viewing::router()).merge(dashboard::router())
+    Router::new()
+        .merge(upload::router())
+        .merge(privacy::router())
+        .merge(report::router())
+        .merge(viewing::router())
+        .merge(dashboard::router())
 }
 
 /// What every page shows around its own content.
 struct Frame {
     prefix: String,
+    /// The front page: a nested router's root has no slash at its end.
+    home: String,
     title: &'static str,
+    name: String,
+    contact: Option<String>,
+    terms: Option<String>,
 }
 
 impl Frame {
     fn new(origin: &Origin, title: &'static str) -> Self {
-        Self { prefix: origin.prefix.clone(), title }
+        let options = &origin.options;
+        Self {
+            prefix: origin.prefix.clone(),
+            home: home(origin),
+            title,
+            name: options.name.clone(),
+            contact: options.contact.clone(),
+            terms: options.terms.clone(),
+        }
     }
+}
+
+fn home(origin: &Origin) -> String {
+    if origin.prefix.is_empty() { "/".to_owned() } else { origin.prefix.clone() }
 }
 
 fn show(page: &impl Template) -> Response {
@@ -46,30 +74,29 @@ fn show(page: &impl Template) -> Response {
 #[template(path = "message.html")]
 struct Message {
     frame: Frame,
+    status: u16,
     detail: String,
-    advice: &'static str,
+    wait: Option<String>,
     back: Option<String>,
 }
 
 /// Shows a problem as a page, with its status and headers.
-fn problem_page(origin: &Origin, problem: Problem, back: Option<String>) -> Response {
-    let advice = match problem.status {
-        StatusCode::NOT_FOUND => {
-            "Shares end when their time is up, when their views are used, or when they are burned. \
-             Ask whoever sent you the link for a new one."
-        }
-        StatusCode::UNAUTHORIZED => "Check that you have the whole link, and the right password.",
-        StatusCode::TOO_MANY_REQUESTS => "Wait a few minutes, then try again.",
-        StatusCode::SERVICE_UNAVAILABLE => "Try again in a moment.",
-        StatusCode::PAYLOAD_TOO_LARGE => "Make the picture smaller and try again. Nothing was kept.",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            "JPEG, PNG, GIF and WebP stills can be shared. Save the picture as one of these and try again. \
-             Nothing was kept."
-        }
-        _ => "Go back, change it, and try again.",
+pub(crate) fn problem_page(origin: &Origin, problem: Problem, back: Option<String>) -> Response {
+    let title = match problem.status {
+        StatusCode::NOT_FOUND => "Nothing to see here",
+        StatusCode::UNAUTHORIZED => "This needs its key",
+        StatusCode::TOO_MANY_REQUESTS => "A little too fast",
+        StatusCode::SERVICE_UNAVAILABLE => "Busy right now",
+        StatusCode::INTERNAL_SERVER_ERROR => "Something went wrong here",
+        _ => problem.title,
     };
-    let page =
-        Message { frame: Frame::new(origin, problem.title), detail: problem.detail.clone(), advice, back };
+    let page = Message {
+        frame: Frame::new(origin, title),
+        status: problem.status.as_u16(),
+        detail: problem.detail.clone(),
+        wait: problem.retry_after.map(in_words),
+        back,
+    };
     let html = show(&page);
     let mut response = problem.into_response();
     *response.body_mut() = html.into_body();
@@ -97,7 +124,7 @@ struct Shell {
 }
 
 fn shell(origin: &Origin, what: &'static str, wrong: bool) -> Response {
-    let mut response = show(&Shell { frame: Frame::new(origin, "One moment"), what, wrong });
+    let mut response = show(&Shell { frame: Frame::new(origin, "Open the link"), what, wrong });
     if wrong {
         *response.status_mut() = StatusCode::UNAUTHORIZED;
     }

@@ -5,9 +5,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chatpic_core::{Conflict, Error, Invalid, Unauthorized};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Seconds after which a busy server is worth another try.
 const BUSY_RETRY: u64 = 5;
+
+/// Seconds after which shares may have ended and made room.
+const FULL_RETRY: u64 = 10 * 60;
 
 /// What went wrong, for a program or a page.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,6 +48,12 @@ impl Problem {
 
     pub(crate) fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail.into())
+    }
+
+    pub(crate) fn upload_password() -> Self {
+        let detail =
+            "this site asks uploaders for a password; the field upload_password must come before the images";
+        Self::new(StatusCode::UNAUTHORIZED, "upload-password", "Not allowed", detail.to_owned())
     }
 
     pub(crate) fn forbidden() -> Self {
@@ -100,6 +110,10 @@ impl From<Error> for Problem {
                 retry_after: Some(BUSY_RETRY),
                 ..problem(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server is busy")
             },
+            Error::Full => Self {
+                retry_after: Some(FULL_RETRY),
+                ..problem(StatusCode::SERVICE_UNAVAILABLE, "full", "There is no room at the moment")
+            },
             Error::Store(_) => {
                 tracing::error!(%error, "a store failed");
                 let detail = "a store does not answer".to_owned();
@@ -142,8 +156,10 @@ impl From<BytesRejection> for Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// A problem document (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProblemDocument<'a> {
+    /// What kind of problem it is, stable for programs.
     r#type: String,
     title: &'a str,
     status: u16,
@@ -152,7 +168,7 @@ struct Document<'a> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let document = Document {
+        let document = ProblemDocument {
             r#type: format!("urn:chatpic:problem:{}", self.kind),
             title: self.title,
             status: self.status.as_u16(),

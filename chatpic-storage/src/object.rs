@@ -1,5 +1,6 @@
 //! Sealed images in a folder of this computer or in an object store.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,12 +12,22 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
+/// Free space of a disk, in percent, under which it takes no more.
+const FREE_PERCENT: u128 = 5;
+
 /// A blob store over any object store; an object's key is `{folder}/{name}`, below a prefix if one is set.
 #[derive(Clone, Debug)]
 pub struct ObjectBlobs {
     objects: Arc<dyn ObjectStore>,
     prefix: Path,
-    local: Option<Arc<LocalFileSystem>>,
+    local: Option<Local>,
+}
+
+/// A folder of this computer.
+#[derive(Clone, Debug)]
+struct Local {
+    files: Arc<LocalFileSystem>,
+    folder: PathBuf,
 }
 
 impl ObjectBlobs {
@@ -32,7 +43,27 @@ impl ObjectBlobs {
         let files =
             LocalFileSystem::new_with_prefix(folder).map_err(|error| failed("open the folder", error))?;
         let files = Arc::new(files.with_fsync(true).with_automatic_cleanup(true));
-        Ok(Self { local: Some(files.clone()), ..Self::new(files) })
+        let local = Local { files: files.clone(), folder: folder.to_owned() };
+        Ok(Self { local: Some(local), ..Self::new(files) })
+    }
+
+    /// Objects in this bucket of S3, or of a server that speaks its protocol and keeps `If-None-Match: *`; what
+    /// else is needed comes from the `AWS_*` variables.
+    ///
+    /// A request is tried again when S3 asks for it, for ten seconds at most.
+    #[cfg(feature = "s3")]
+    pub fn s3(bucket: &str) -> Result<Self, StoreError> {
+        use std::time::Duration;
+
+        use object_store::RetryConfig;
+        use object_store::aws::AmazonS3Builder;
+
+        // Somebody else may have chosen already; any choice will do.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let retry =
+            RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(10), ..RetryConfig::default() };
+        let bucket = AmazonS3Builder::from_env().with_retry(retry).with_bucket_name(bucket).build();
+        Ok(Self::new(Arc::new(bucket.map_err(|error| failed("open the bucket", error))?)))
     }
 
     /// The same store, below this path.
@@ -50,8 +81,8 @@ impl ObjectBlobs {
 
     /// Removes what a crash in the middle of a write may have left in a folder of files; no listing shows it.
     async fn clear_leftovers(&self, folder: &Folder) -> Result<(), BoxError> {
-        let Some(files) = &self.local else { return Ok(()) };
-        let place = files.path_to_filesystem(&self.place(folder))?;
+        let Some(local) = &self.local else { return Ok(()) };
+        let place = local.files.path_to_filesystem(&self.place(folder))?;
         match tokio::task::spawn_blocking(move || std::fs::remove_dir_all(place)).await? {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
@@ -96,6 +127,15 @@ impl BlobStore for ObjectBlobs {
         }
         self.clear_leftovers(folder).await.map_err(|error| failed("delete a folder", error))?;
         Ok(count)
+    }
+
+    async fn has_room(&self) -> StoreResult<bool> {
+        let Some(local) = &self.local else { return Ok(true) };
+        let folder = local.folder.clone();
+        let measured = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&folder)).await;
+        let disk = measured.map_err(|error| failed("measure the disk", error))?;
+        let disk = disk.map_err(|error| failed("measure the disk", error))?;
+        Ok(u128::from(disk.f_bavail) * 100 >= u128::from(disk.f_blocks) * FREE_PERCENT)
     }
 
     fn folders(&self) -> BoxStream<'_, StoreResult<Folder>> {

@@ -1,6 +1,7 @@
 //! What ends is deleted by itself; the ledger follows when its own time is up.
 
 use axum::http::Method;
+use chatpic_core::{AccessPolicy, Error, Invalid};
 use serde_json::json;
 
 use crate::site::{DAY, MINUTE, Site, photograph};
@@ -49,6 +50,18 @@ async fn an_upload_given_up_leaves_nothing_past_the_sweep() {
     assert!(!site.objects().is_empty(), "an upload may still be under way");
     site.clock.advance(61 * MINUTE);
     assert!(site.chatpic.sweep().await.unwrap().orphans > 0);
+    assert_eq!(site.objects().len(), 0);
+}
+
+#[tokio::test]
+async fn an_upload_that_the_sweep_may_take_makes_no_share() {
+    let site = Site::new().await;
+    let mut upload = site.chatpic.upload(None).unwrap();
+    upload.add(photograph()).await.unwrap();
+    site.clock.advance(61 * MINUTE);
+    site.chatpic.sweep().await.unwrap();
+    let late = upload.commit(AccessPolicy::default()).await;
+    assert!(matches!(late, Err(Error::Invalid(Invalid::TooSlow))), "a share without its images was made");
     assert_eq!(site.objects().len(), 0);
 }
 

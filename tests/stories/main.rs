@@ -2,12 +2,18 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod abuse;
 mod auto_delete;
 mod burn_now;
 mod burned_means_unreadable;
+mod countries;
 mod expiring_links;
 mod leak_tracing;
+mod life;
+mod live;
 mod looking_spends_nothing;
+mod openapi;
+mod operating;
 mod passwords;
 mod private_dashboard;
 mod site;

@@ -60,31 +60,48 @@ pub(crate) struct Shared {
 
 impl Site {
     pub(crate) async fn new() -> Self {
+        Self::with(Options::default(), limits()).await
+    }
+
+    /// A site with other options and limits.
+    pub(crate) async fn with(options: Options, limits: Limits) -> Self {
         let folder = TempDir::new().unwrap();
         let now = chatpic_core::Clock::now(&SystemClock);
-        Self::open(folder, Arc::new(ManualClock::new(Timestamp(now.0 / 1000 * 1000))), 1).await
+        let clock = Arc::new(ManualClock::new(Timestamp(now.0 / 1000 * 1000)));
+        Self::open(folder, clock, 1, options, limits).await
     }
 
     /// The same site after a restart: the same folder and clock, nothing else.
     pub(crate) async fn restart(self) -> Self {
         let Self { folder, clock, .. } = self;
-        Self::open(folder, clock, 2).await
+        Self::open(folder, clock, 2, Options::default(), limits()).await
     }
 
-    async fn open(folder: TempDir, clock: Arc<ManualClock>, seed: u64) -> Self {
+    async fn open(
+        folder: TempDir,
+        clock: Arc<ManualClock>,
+        seed: u64,
+        options: Options,
+        limits: Limits,
+    ) -> Self {
         let shares = SqliteShares::open(&folder.path().join("chatpic.sqlite")).await.unwrap();
         let blobs = ObjectBlobs::local(&folder.path().join("blobs")).unwrap();
         let chatpic = ChatPic::builder(InstallationSecret::from_bytes([42; 32]))
             .stores(Arc::new(shares), Arc::new(blobs))
             .clock(clock.clone())
             .entropy(Arc::new(SeededEntropy::new(seed)))
-            .limits(Limits { workers: 2, queue: 200, ..Limits::default() })
+            .limits(limits)
             .build()
             .await
             .unwrap();
-        let router = chatpic_http::router(chatpic.clone(), Options::default())
+        let router = chatpic_http::router(chatpic.clone(), options)
             .layer(MockConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711))));
         Self { chatpic, clock, folder, router }
+    }
+
+    /// The answer as it comes, its body unread.
+    pub(crate) async fn begin(&self, request: Request<Body>) -> axum::response::Response {
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -214,6 +231,11 @@ impl From<Value> for Shared {
             answer,
         }
     }
+}
+
+/// The contract's limits, with a queue that no test fills by accident.
+pub(crate) fn limits() -> Limits {
+    Limits { workers: 2, queue: 200, ..Limits::default() }
 }
 
 /// A small photograph with texture enough for the forensic mark.

@@ -14,8 +14,6 @@ use crate::share::{Blocked, Country, Device, Receipt, Session, Share, Status, ch
 
 /// Sessions on one page of the dashboard.
 const SESSIONS_PER_PAGE: usize = 1000;
-/// Points of the timeline, at most.
-const TIMELINE_POINTS: i64 = 200;
 
 /// Where the next page of sessions begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +65,13 @@ impl From<&Session> for SessionInfo {
     }
 }
 
+impl SessionInfo {
+    /// Where the sessions begin that were opened before this one, for pages shorter than the core's.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { opened_at: self.opened_at, session: self.session }
+    }
+}
+
 /// Everything that an uploader may know; never a viewer's address.
 #[derive(Debug)]
 pub struct Dashboard {
@@ -108,7 +113,78 @@ pub struct Dashboard {
     pub receipt: Option<Receipt>,
 }
 
+/// What changes on a dashboard while it is looked at; cheap to find out for many shares at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pulse {
+    /// The share.
+    pub share_id: ShareId,
+    /// How it stands.
+    pub status: Status,
+    /// When it ends, or would have ended.
+    pub expires_at: Timestamp,
+    /// Views so far.
+    pub views: u32,
+    /// Views still to be had; `None` without a limit.
+    pub views_left: Option<u32>,
+    /// Tries that were no views.
+    pub blocked: Blocked,
+    /// Whether no session goes on: it has expired, or was burned, perhaps after its last view was spent.
+    pub sessions_over: bool,
+    /// How far a trace that runs on this node has come, in percent.
+    pub trace: Option<u8>,
+}
+
 impl ChatPic {
+    /// How shares stand, in one look at the store; unknown ones are left out. For live pages: whoever asks has shown
+    /// a key or token for each before.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn pulses(&self, ids: &[ShareId]) -> Result<Vec<Pulse>, Error> {
+        let now = self.now();
+        let pulse = |share: &Share| Pulse {
+            share_id: share.id,
+            status: share.status(now),
+            sessions_over: now >= share.expires_at
+                || share.receipt.burned_at.is_some()
+                || share.receipt.purged_at.is_some(),
+            expires_at: share.expires_at,
+            views: share.views,
+            views_left: share.views_left(),
+            blocked: share.blocked,
+            trace: self.trace_progress(&share.id),
+        };
+        Ok(self.0.shares.find_all(ids).await?.iter().map(pulse).collect())
+    }
+
+    /// All sessions of a share, a page at a time: the page after `after`, newest first, and where the next begins.
+    ///
+    /// # Errors
+    /// [`Unauthorized::Key`](crate::Unauthorized::Key), also when the share is unknown; [`Error::Store`].
+    pub async fn sessions(
+        &self,
+        id: &ShareId,
+        access: &DashboardAccess,
+        after: Option<Cursor>,
+    ) -> Result<(Vec<SessionInfo>, Option<Cursor>), Error> {
+        self.owned(id, access).await?;
+        self.page_of_sessions(id, after).await
+    }
+
+    async fn page_of_sessions(
+        &self,
+        id: &ShareId,
+        after: Option<Cursor>,
+    ) -> Result<(Vec<SessionInfo>, Option<Cursor>), Error> {
+        let after = after.map(|cursor| (cursor.opened_at, cursor.session));
+        let mut sessions = self.0.shares.sessions(id, after, SESSIONS_PER_PAGE + 1).await?;
+        let more = sessions.len() > SESSIONS_PER_PAGE;
+        sessions.truncate(SESSIONS_PER_PAGE);
+        let next = sessions.last().filter(|_| more);
+        let next = next.map(|last| Cursor { opened_at: last.opened_at, session: last.id });
+        Ok((sessions.iter().map(SessionInfo::from).collect(), next))
+    }
+
     /// The dashboard of a share, active or ended, with the page of sessions after `after`.
     ///
     /// # Errors
@@ -122,17 +198,7 @@ impl ChatPic {
         let share = self.owned(id, access).await?;
         let now = self.now();
         let status = share.status(now);
-        let shown_until = if status == Status::Active { now } else { share.end() };
-        let span = shown_until.0.saturating_sub(share.created_at.0);
-        let step_ms = (span / (TIMELINE_POINTS - 1) + 1).max(60_000);
-        let tally = self.0.shares.tally(id, share.created_at, step_ms).await?;
-
-        let after = after.map(|cursor| (cursor.opened_at, cursor.session));
-        let mut sessions = self.0.shares.sessions(id, after, SESSIONS_PER_PAGE + 1).await?;
-        let more = sessions.len() > SESSIONS_PER_PAGE;
-        sessions.truncate(SESSIONS_PER_PAGE);
-        let next = sessions.last().filter(|_| more);
-        let next = next.map(|last| Cursor { opened_at: last.opened_at, session: last.id });
+        let (sessions, next) = self.page_of_sessions(id, after).await?;
 
         let sealed_link = share.sealed_link.as_ref().filter(|_| status == Status::Active);
         let link_key = sealed_link
@@ -149,9 +215,9 @@ impl ChatPic {
             image_count: share.images.len(),
             images: image_infos(&share),
             password_required: share.password_salt.is_some(),
-            countries: tally.countries,
-            timeline: tally.timeline,
-            sessions: sessions.iter().map(SessionInfo::from).collect(),
+            countries: share.tally.countries(),
+            timeline: share.tally.timeline(share.created_at),
+            sessions,
             next,
             blocked: share.blocked,
             link_key,

@@ -6,7 +6,8 @@ use futures::StreamExt;
 
 use super::ChatPic;
 use crate::error::Error;
-use crate::share::{Receipt, Share, Status};
+use crate::share::{Share, Status};
+use crate::store::Purge;
 
 /// Shares taken up at a time.
 const BATCH: usize = 100;
@@ -110,19 +111,14 @@ impl ChatPic {
     pub(super) async fn purge(&self, share: &Share) -> Result<Share, Error> {
         let now = self.now();
         let deleted = self.0.blobs.delete_folder(&share.folder).await;
-        let receipt = match &deleted {
-            Ok(_) => Receipt {
-                objects_deleted: share.objects,
-                objects_pending: 0,
-                purged_at: Some(now),
-                ..share.receipt
-            },
-            Err(_) => Receipt { objects_pending: share.objects, ..share.receipt },
+        let purge = match &deleted {
+            Ok(_) => Purge { objects_deleted: share.objects, objects_pending: 0, purged_at: Some(now) },
+            Err(_) => Purge { objects_deleted: 0, objects_pending: share.objects, purged_at: None },
         };
-        let share = Share { receipt, ..share.clone() };
         let due = if deleted.is_ok() { share.ledger_until() } else { now + RETRY };
-        self.0.shares.note_purge(&share.id, &receipt, due).await?;
-        Ok(share)
+        self.0.shares.note_purge(&share.id, &purge, due).await?;
+        // The receipt is what the store says: somebody may have burned or purged the share in between.
+        self.0.shares.find(&share.id).await?.ok_or(Error::NotFound)
     }
 
     async fn delete_orphans(&self, swept: &mut Swept) {

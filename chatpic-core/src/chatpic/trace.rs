@@ -1,8 +1,9 @@
 //! From a leaked picture to the viewing session it was served to.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::ChatPic;
 use super::upload::image_name;
@@ -52,6 +53,41 @@ pub struct TraceReport {
     pub candidates: usize,
 }
 
+/// What an operator's trace looks at; everything by default.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TraceScope {
+    /// This share only.
+    pub share: Option<ShareId>,
+    /// Sessions of this ID only.
+    pub session: Option<SessionId>,
+    /// Sessions opened at this instant or later only.
+    pub from: Option<Timestamp>,
+    /// Sessions opened before this instant only.
+    pub until: Option<Timestamp>,
+}
+
+impl TraceScope {
+    fn includes(&self, session: SessionId, opened_at: Timestamp) -> bool {
+        self.session.is_none_or(|only| only == session)
+            && self.from.is_none_or(|from| opened_at >= from)
+            && self.until.is_none_or(|until| opened_at < until)
+    }
+
+    /// The uploader's preview has no opening that is kept, so dates leave it out.
+    fn includes_preview(&self) -> bool {
+        self.from.is_none() && self.until.is_none() && self.session.is_none_or(|s| s == SessionId::UPLOADER)
+    }
+}
+
+/// How much an operator's trace has to look at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TraceWork {
+    /// Images to search the picture for; this decides how long it takes.
+    pub images: usize,
+    /// Sessions to compare with.
+    pub sessions: usize,
+}
+
 impl ChatPic {
     /// Traces a leaked picture among the sessions of one share, active or ended. The uploader's original, if
     /// given, makes the search surer.
@@ -66,7 +102,7 @@ impl ChatPic {
         leak: Vec<u8>,
         original: Option<Vec<u8>>,
     ) -> Result<TraceReport, Error> {
-        let share = self.owned(id, access).await?;
+        self.owned(id, access).await?;
         let running = Tracing::begin(self, *id)?;
         let now = self.now();
         let limits = &self.0.limits;
@@ -82,16 +118,30 @@ impl ChatPic {
         if let Attempted::Refused(oldest) = self.0.shares.attempt(&attempt).await? {
             return Err(Error::Throttled { retry_after: now.until(oldest + DAY) });
         }
-        self.trace_shares(vec![share], None, leak, original, &running.state).await
+        let sought = self.suspects(&TraceScope { share: Some(*id), ..Default::default() }).await?;
+        self.trace_among(sought, leak, original, &running.waiting).await
     }
 
-    /// How far the running trace of a share is, 0 to 1; `None` while none runs.
-    pub fn trace_progress(&self, id: &ShareId) -> Option<f32> {
+    /// How far the trace of a share that runs on this node has come, in percent.
+    pub(super) fn trace_progress(&self, id: &ShareId) -> Option<u8> {
         let tracing = self.0.tracing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        tracing.get(id).map(|state| state.thousandths.load(Ordering::Relaxed) as f32 / 1000.0)
+        tracing.get(id).map(|progress| progress.percent.load(Ordering::Relaxed))
     }
 
-    /// Traces a leaked picture in one share or in all, among all sessions or those of one session ID.
+    /// How much a trace as the operator would look at.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for an unknown share; [`Error::Store`].
+    pub async fn trace_work(&self, scope: &TraceScope) -> Result<TraceWork, Error> {
+        let Sought { subjects, .. } = self.suspects(scope).await?;
+        let mut shares = std::collections::BTreeMap::new();
+        for subject in &subjects {
+            shares.insert(subject.share, subject.sessions.len());
+        }
+        Ok(TraceWork { images: subjects.len(), sessions: shares.values().sum() })
+    }
+
+    /// Traces a leaked picture in one share or in all, among all sessions or those of one session ID or of some days.
     ///
     /// # Errors
     /// [`Error::NotFound`] for an unknown share; [`Error::Rejected`]; [`Error::Busy`]; [`Error::Store`].
@@ -99,68 +149,83 @@ impl ChatPic {
         &self,
         leak: Vec<u8>,
         original: Option<Vec<u8>>,
-        share: Option<ShareId>,
-        session: Option<SessionId>,
+        scope: &TraceScope,
     ) -> Result<TraceReport, Error> {
-        let mut shares = Vec::new();
-        if let Some(id) = share {
-            shares.push(self.0.shares.find(&id).await?.ok_or(Error::NotFound)?);
-        } else {
-            let mut after = None;
-            loop {
-                let page = self.0.shares.ledger(after, PAGE).await?;
-                after = page.last().map(|share| share.id);
-                let done = page.len() < PAGE;
-                shares.extend(page);
-                if done {
-                    break;
-                }
-            }
-        }
-        let running = Stopping(Arc::default());
-        self.trace_shares(shares, session, leak, original, &running.0).await
+        let sought = self.suspects(scope).await?;
+        self.trace_among(sought, leak, original, &Waiting::default()).await
     }
 
-    async fn trace_shares(
-        &self,
-        shares: Vec<Share>,
-        only: Option<SessionId>,
-        leak: Vec<u8>,
-        original: Option<Vec<u8>>,
-        state: &Arc<TraceState>,
-    ) -> Result<TraceReport, Error> {
-        let mut subjects = Vec::new();
-        let mut known = Vec::new();
-        for share in shares {
-            let first = known.len();
-            let mut after = None;
-            loop {
-                let page = self.0.shares.sessions(&share.id, after, PAGE).await?;
-                after = page.last().map(|session| (session.opened_at, session.id));
-                let done = page.len() < PAGE;
-                known.extend(page.iter().map(|s| (share.id, s.id, s.opened_at, s.country)));
-                if done {
-                    break;
-                }
+    /// The images and sessions of a scope, from the ledger.
+    async fn suspects(&self, scope: &TraceScope) -> Result<Sought, Error> {
+        let mut sought = Sought::default();
+        if let Some(id) = scope.share {
+            let share = self.0.shares.find(&id).await?.ok_or(Error::NotFound)?;
+            self.suspects_of(&share, scope, &mut sought).await?;
+            return Ok(sought);
+        }
+        let mut after = None;
+        loop {
+            let page = self.0.shares.ledger(after, PAGE).await?;
+            after = page.last().map(|share| share.id);
+            for share in &page {
+                self.suspects_of(share, scope, &mut sought).await?;
             }
-            let mut sessions: Vec<SessionId> = known[first..].iter().map(|(_, id, ..)| *id).collect();
-            sessions.push(SessionId::UPLOADER);
-            sessions.retain(|id| only.is_none_or(|only| only == *id));
-            let mark_key = self.mark_key(&share)?;
-            for (index, image) in share.images.iter().enumerate() {
-                if let (Some(record), false) = (&image.mark, sessions.is_empty()) {
-                    subjects.push(Subject {
-                        share: share.id,
-                        image: index,
-                        key: mark_key.image(&image_name(index)),
-                        record: record.clone(),
-                        sessions: sessions.clone(),
-                    });
-                }
+            if page.len() < PAGE {
+                return Ok(sought);
             }
         }
+    }
 
-        let state = Arc::clone(state);
+    async fn suspects_of(&self, share: &Share, scope: &TraceScope, sought: &mut Sought) -> Result<(), Error> {
+        // No session is opened before its share is made or after its end.
+        if scope.until.is_some_and(|until| share.created_at >= until)
+            || scope.from.is_some_and(|from| share.end() < from)
+        {
+            return Ok(());
+        }
+        let mut sessions = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.0.shares.sessions(&share.id, after, PAGE).await?;
+            after = page.last().map(|session| (session.opened_at, session.id));
+            for session in page.iter().filter(|s| scope.includes(s.id, s.opened_at)) {
+                sessions.push(session.id);
+                sought.opened.insert((share.id, session.id), (session.opened_at, session.country));
+            }
+            if page.len() < PAGE {
+                break;
+            }
+        }
+        if scope.includes_preview() {
+            sessions.push(SessionId::UPLOADER);
+        }
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        let mark_key = self.mark_key(share)?;
+        for (index, image) in share.images.iter().enumerate() {
+            if let Some(record) = &image.mark {
+                sought.subjects.push(Subject {
+                    share: share.id,
+                    image: index,
+                    key: mark_key.image(&image_name(index)),
+                    record: record.clone(),
+                    sessions: sessions.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    async fn trace_among(
+        &self,
+        sought: Sought,
+        leak: Vec<u8>,
+        original: Option<Vec<u8>>,
+        waiting: &Waiting,
+    ) -> Result<TraceReport, Error> {
+        let Sought { subjects, opened } = sought;
+        let progress = Arc::clone(&waiting.0);
         let (limits, visible) = (self.0.limits.clone(), self.0.visible_mark.clone());
         let job = move || {
             let rejected = |rejection| Error::Rejected { index: 0, rejection };
@@ -180,7 +245,7 @@ impl ChatPic {
                     sessions: &subject.sessions,
                 })
                 .collect();
-            let trace = mark::trace(&leak, &suspects, FALSE_ALARM, &|share| state.tell(share))?;
+            let trace = mark::trace(&leak, &suspects, FALSE_ALARM, &|done| progress.tell(done))?;
             let found: Vec<_> = trace
                 .matches
                 .into_iter()
@@ -195,21 +260,28 @@ impl ChatPic {
         let matches = found
             .into_iter()
             .map(|(share_id, image, found)| {
-                let session = known.iter().find(|(share, id, ..)| *share == share_id && *id == found.session);
+                let session = opened.get(&(share_id, found.session)).copied();
                 TraceMatch {
                     share_id,
                     session: found.session,
                     image,
                     score: (found.score * 10.0).round() / 10.0,
                     false_alarm: found.false_alarm,
-                    opened_at: session.map(|(_, _, opened_at, _)| *opened_at),
-                    country: session.and_then(|(.., country)| *country),
+                    opened_at: session.map(|(opened_at, _)| opened_at),
+                    country: session.and_then(|(_, country)| country),
                     evidence: found.evidence,
                 }
             })
             .collect();
         Ok(TraceReport { matches, candidates })
     }
+}
+
+/// What a trace looks at, and when and where its sessions were opened.
+#[derive(Default)]
+struct Sought {
+    subjects: Vec<Subject>,
+    opened: HashMap<(ShareId, SessionId), (Timestamp, Option<Country>)>,
 }
 
 /// One image and the sessions that it may have been served to.
@@ -221,24 +293,26 @@ struct Subject {
     sessions: Vec<SessionId>,
 }
 
-/// How far a trace is, and whether anybody still waits for it.
+/// A trace under way.
 #[derive(Debug, Default)]
-pub(crate) struct TraceState {
-    thousandths: AtomicU32,
+pub(super) struct Progress {
+    percent: AtomicU8,
     stop: AtomicBool,
 }
 
-impl TraceState {
-    fn tell(&self, share: f32) -> ControlFlow<()> {
-        self.thousandths.store((share * 1000.0) as u32, Ordering::Relaxed);
+impl Progress {
+    /// Notes how far the trace is, 0 to 1; answers whether it is to go on.
+    fn tell(&self, done: f32) -> ControlFlow<()> {
+        self.percent.store((done * 100.0).clamp(0.0, 100.0) as u8, Ordering::Relaxed);
         if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
-/// Stops a trace when the caller no longer waits for it.
-struct Stopping(Arc<TraceState>);
+/// Who waits for a trace; when nobody does any more, it stops.
+#[derive(Default)]
+struct Waiting(Arc<Progress>);
 
-impl Drop for Stopping {
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.stop.store(true, Ordering::Relaxed);
     }
@@ -248,7 +322,7 @@ impl Drop for Stopping {
 struct Tracing<'a> {
     chatpic: &'a ChatPic,
     id: ShareId,
-    state: Arc<TraceState>,
+    waiting: Waiting,
 }
 
 impl<'a> Tracing<'a> {
@@ -257,15 +331,14 @@ impl<'a> Tracing<'a> {
         if tracing.contains_key(&id) {
             return Err(Conflict::Tracing.into());
         }
-        let state: Arc<TraceState> = Arc::default();
-        tracing.insert(id, Arc::clone(&state));
-        Ok(Self { chatpic, id, state })
+        let waiting = Waiting::default();
+        tracing.insert(id, Arc::clone(&waiting.0));
+        Ok(Self { chatpic, id, waiting })
     }
 }
 
 impl Drop for Tracing<'_> {
     fn drop(&mut self) {
-        self.state.stop.store(true, Ordering::Relaxed);
         let mut tracing = self.chatpic.0.tracing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         tracing.remove(&self.id);
     }

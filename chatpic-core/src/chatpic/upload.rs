@@ -13,14 +13,14 @@ use crate::mark::visible::VisibleMark;
 use crate::mark::{self, ImageKey, MarkKey, Size};
 use crate::seal::{self, ObjectName};
 use crate::secret::{DashboardKey, DataKey, LinkKey};
-use crate::share::{AccessPolicy, Blocked, ImageForm, ImageRecord, Receipt, Share, Status};
+use crate::share::{AccessPolicy, Blocked, ImageForm, ImageRecord, Receipt, Share, Status, Tally};
 use crate::store::Inserted;
 
 /// Widths in pixels that a page may ask for besides the full one.
 pub(crate) const SMALLER_WIDTHS: [u32; 2] = [1280, 640];
 
 /// What an uploader or viewer is told of an image.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct ImageInfo {
     /// Its place in the share, from 0.
     pub index: usize,
@@ -34,6 +34,9 @@ pub struct ImageInfo {
     pub frames: u32,
     /// Whether it bears the forensic mark.
     pub traceable: bool,
+    /// How clearly a poor leak (half the size, JPEG quality 50) could be read when the image was marked, in units of
+    /// what a trace needs; `None` where it was not measured.
+    pub trace_margin: Option<f32>,
 }
 
 /// Tells uploader and viewers of a share's images.
@@ -47,6 +50,7 @@ pub(crate) fn image_infos(share: &Share) -> Vec<ImageInfo> {
             media_type: record.form.media_type(),
             frames: 1,
             traceable: record.mark.is_some(),
+            trace_margin: record.mark.as_ref().and_then(|mark| mark.margin),
         }
     };
     share.images.iter().enumerate().map(info).collect()
@@ -86,6 +90,7 @@ pub struct Upload {
     folder: Folder,
     images: Vec<ImageRecord>,
     objects: u64,
+    bytes: u64,
     digest: UploadDigest,
     idempotent: bool,
 }
@@ -106,6 +111,19 @@ impl UploadDigest {
 }
 
 impl ChatPic {
+    /// Whether there is room for another upload.
+    ///
+    /// # Errors
+    /// [`Error::Full`] when [`Limits::max_stored`](crate::Limits::max_stored) is reached or the blob store says so;
+    /// [`Error::Store`].
+    pub async fn check_room(&self) -> Result<(), Error> {
+        let within = match self.0.limits.max_stored {
+            Some(max) => self.0.shares.stored_bytes().await? < max,
+            None => true,
+        };
+        if within && self.0.blobs.has_room().await? { Ok(()) } else { Err(Error::Full) }
+    }
+
     /// Begins an upload. Two uploads with the same idempotency key make one share: its id and keys are
     /// derived from that key and the installation's secret.
     ///
@@ -130,6 +148,7 @@ impl ChatPic {
             folder: Folder::new(self.now(), entropy),
             images: Vec::new(),
             objects: 0,
+            bytes: 0,
             digest: UploadDigest(self.0.derivation.upload_digest()),
             idempotent: idempotency_key.is_some(),
         })
@@ -146,14 +165,15 @@ impl Upload {
     /// Takes in one image: decodes, marks, seals and stores it. After an error, [`Upload::abort`].
     ///
     /// # Errors
-    /// [`Error::Rejected`] with what is wrong with the image; [`Invalid::TooManyImages`]; [`Error::Busy`];
-    /// [`Error::Store`].
+    /// [`Error::Rejected`] with what is wrong with the image; [`Invalid::TooManyImages`]; [`Error::Full`];
+    /// [`Error::Busy`]; [`Error::Store`].
     pub async fn add(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
         let limits = &self.chatpic.0.limits;
         let index = self.images.len();
         if index >= limits.images {
             return Err(Invalid::TooManyImages { limit: limits.images }.into());
         }
+        self.chatpic.check_room().await?;
         self.digest.update(&bytes);
         let job = {
             let (limits, visible) = (limits.clone(), self.chatpic.0.visible_mark.clone());
@@ -169,6 +189,7 @@ impl Upload {
         let (record, objects) = self.chatpic.0.images.run(job).await?;
         for (name, sealed) in objects {
             self.objects += 1;
+            self.bytes += sealed.len() as u64;
             self.chatpic.0.blobs.put(&self.folder, &name.to_string(), sealed).await?;
         }
         self.images.push(record);
@@ -201,6 +222,10 @@ impl Upload {
         policy.check(limits)?;
         if self.images.is_empty() {
             return Err(Invalid::NoImages.into());
+        }
+        // The last tenth of the timeout is left to the insertion, so that no sweep takes the objects of a share.
+        if self.folder.begun() + limits.upload_timeout.mul_f64(0.9) < chatpic.now() {
+            return Err(Invalid::TooSlow.into());
         }
         let expires_in = policy.expires_in.unwrap_or(limits.default_expiry);
         let keep_ledger = policy.keep_ledger.unwrap_or(limits.default_ledger);
@@ -244,6 +269,8 @@ impl Upload {
             ended_at: None,
             folder: self.folder.clone(),
             objects: self.objects,
+            bytes: self.bytes,
+            tally: Tally::default(),
             images: self.images.clone(),
             upload_digest,
             link_digest: derivation.link_digest(&self.id, &link),
@@ -330,7 +357,7 @@ fn prepare(pixels: Pixels, visible: Option<&VisibleMark>, key: &ImageKey) -> Res
         Pixels::Opaque(full) => {
             let prepared = mark::prepare(&full, &widths, key)?;
             let sizes = prepared.renditions.iter().map(|rendition| rendition.size()).collect();
-            let objects = prepared.renditions.iter().map(|rendition| rendition.to_bytes()).collect();
+            let objects = prepared.renditions.iter().map(|rendition| rendition.as_bytes().to_vec()).collect();
             let record = ImageRecord { sizes, framed, form: ImageForm::Jpeg, mark: prepared.record };
             Ok(PreparedImage { record, objects })
         }

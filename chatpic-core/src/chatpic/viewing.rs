@@ -13,7 +13,6 @@ use crate::seal::{self, ObjectName};
 use crate::secret::{DashboardAccess, DataKey, LinkAccess, PasswordKey, SessionToken};
 use crate::share::{BlockedTry, Country, Device, ImageForm, Session, Share, Status};
 use crate::store::{Attempt, Attempted, Claim, Claimed};
-use crate::workers::run_blocking;
 
 /// What a cover page shows; looking at it spends nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,7 +68,7 @@ pub struct Opened {
 }
 
 /// A viewing session that goes on.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Current {
     /// Its name.
     pub session: SessionId,
@@ -221,12 +220,10 @@ impl ChatPic {
         };
 
         // The attempt is counted before the password is hashed and taken back when it was right, so that
-        // tries made at the same time can't get past the cap. The permit keeps the number of such tries low.
-        let permit = self.0.passwords.take().await?;
+        // tries made at the same time can't get past the cap. The worker keeps the number of such tries low.
+        let worker = self.0.passwords.take().await?;
         let attempt = self.count_password_attempt(share, address).await?;
-        let key = run_blocking(move || password.key(&salt)).await;
-        drop(permit);
-        let key = key?;
+        let key = worker.run(move || password.key(&salt)).await?;
         match data_key(Some(&key)) {
             Ok(data_key) => {
                 self.0.shares.forgive(attempt).await?;
@@ -329,7 +326,7 @@ impl ChatPic {
                 visible.map(|v| v.labels(&session.id.label(), size, record.framed)).unwrap_or_default();
             match record.form {
                 ImageForm::Jpeg => {
-                    let prepared = PreparedRendition::from_bytes(&plain)?;
+                    let prepared = PreparedRendition::from_bytes(plain)?;
                     Ok(prepared.copy(&key, session.id, &labels)?)
                 }
                 ImageForm::Png => {
@@ -375,7 +372,10 @@ impl ChatPic {
             device: Device::Unknown,
             images_seen: 0,
         };
-        self.0.shares.preview(id, &session).await?;
+        // The share may have ended since it was read.
+        if !self.0.shares.preview(id, &session).await? {
+            return Err(Conflict::Ended.into());
+        }
         let opened = self.opened(&share, session, token, false);
         Ok(Opened { views_left: share.views_left(), ..opened })
     }

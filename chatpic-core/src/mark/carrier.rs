@@ -2,6 +2,7 @@
 
 use std::f64::consts::{PI, TAU};
 
+use realfft::RealFftPlanner;
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex32;
 
@@ -69,21 +70,26 @@ impl Pilot {
         Self { size, waves: self.waves.iter().map(scale).collect() }
     }
 
-    /// The sum of the waves on the pilot's canvas, with an expected rms of 1.
-    pub fn draw(&self) -> Plane {
-        let (width, height) = (self.size.width as usize, self.size.height as usize);
+    /// The sum of the waves on the pilot's canvas, with an expected rms of 1, in the middles of squares of
+    /// `step` x `step` pixels.
+    pub fn draw_every(&self, step: usize) -> Plane {
+        let (width, height) =
+            ((self.size.width as usize).div_ceil(step), (self.size.height as usize).div_ceil(step));
+        let place = |i: usize| (i * step) as f64 + (step - 1) as f64 / 2.0;
         let gain = (2.0 / self.waves.len().max(1) as f64).sqrt();
         let circle = |turns: f64, phase: f64| {
             let (sin, cos) = (TAU * turns.fract() + phase).sin_cos();
             ((gain.sqrt() * cos) as f32, (gain.sqrt() * sin) as f32)
         };
-        let columns: Vec<Vec<(f32, f32)>> =
-            self.waves.iter().map(|w| (0..width).map(|x| circle(w.fx * x as f64, 0.0)).collect()).collect();
+        let across = |wave: &Wave| -> (Vec<f32>, Vec<f32>) {
+            (0..width).map(|x| circle(wave.fx * place(x), 0.0)).unzip()
+        };
+        let columns: Vec<(Vec<f32>, Vec<f32>)> = self.waves.iter().map(across).collect();
         let mut plane = Plane::new(width, height);
         for (y, line) in plane.data.chunks_exact_mut(width.max(1)).enumerate() {
-            for (wave, column) in self.waves.iter().zip(&columns) {
-                let (cos, sin) = circle(wave.fy * y as f64, wave.phase);
-                for (out, &(cx, sx)) in line.iter_mut().zip(column) {
+            for (wave, (cosines, sines)) in self.waves.iter().zip(&columns) {
+                let (cos, sin) = circle(wave.fy * place(y), wave.phase);
+                for ((out, cx), sx) in line.iter_mut().zip(cosines).zip(sines) {
                     *out += cos * cx - sin * sx;
                 }
             }
@@ -106,7 +112,8 @@ impl Carrier {
     /// The carrier of rendition `size_index` of an image.
     pub fn new(key: &ImageKey, size_index: usize, size: Size, chroma: Chroma) -> Self {
         let layout = Layout::new(size, chroma);
-        let mut w = noise(key, size_index, size);
+        let noise = Noise::new(key, size_index, size);
+        let mut w = noise.full(noise.plane.clone(), size);
         taper(&mut w, &layout);
         let rms = w.rms().max(1e-9);
         w.data.iter_mut().for_each(|v| *v /= rms);
@@ -115,69 +122,145 @@ impl Carrier {
     }
 }
 
+/// The carrier before it is faded out at the segments' edges. It holds no fine detail, so that on large canvases every
+/// second sample is enough.
+pub(crate) struct Noise {
+    /// Pixels per sample, 1 or 2, both ways; samples lie in the middle of their pixels.
+    pub step: usize,
+    /// The samples; rms 1.
+    pub plane: Plane,
+}
+
+impl Noise {
+    /// The noise of rendition `size_index` of an image.
+    pub fn new(key: &ImageKey, size_index: usize, size: Size) -> Self {
+        let (_, end) = band(size);
+        // Two pixels a sample, where that leaves room between the band's end and half a cycle per sample.
+        let step = if 2.0 * end < 0.42 { 2 } else { 1 };
+        let mut plane = noise(key, size_index, size, step);
+        let rms = plane.rms().max(1e-9);
+        plane.data.iter_mut().for_each(|v| *v /= rms);
+        Self { step, plane }
+    }
+
+    /// A plane of this sampling at every pixel.
+    pub fn full(&self, plane: Plane, size: Size) -> Plane {
+        match self.step {
+            2 => plane.doubled(size.width as usize, size.height as usize),
+            _ => plane,
+        }
+    }
+}
+
 /// The factor on both bands: small canvases use higher frequencies, since they are scaled down less.
 fn band_scale(size: Size) -> f64 {
     (1400.0 / f64::from(size.width.max(size.height).max(1))).sqrt().clamp(0.8, 1.6)
 }
 
-/// Gaussian noise in the band 0.03-0.125 cycles per pixel times [`band_scale`], with eighth-order edges.
+/// Middle of the upper edge of the carrier's band, in cycles per pixel, and where it ends: there the filter passes less
+/// than 2.5 %.
+fn band(size: Size) -> (f64, f64) {
+    let high = 0.125 * band_scale(size);
+    (high, 1.6 * high)
+}
+
+/// Gaussian noise in the band 0.03-0.125 cycles per pixel times [`band_scale`], with eighth-order edges, at every
+/// `step`-th pixel.
 ///
-/// It is drawn as a spectrum: independent complex normal numbers on the half plane of frequencies, times the filter.
-/// The real part of its inverse transform is a real field of just that spectrum. Only columns inside the band are
-/// transformed, so this costs little more than one pass over the rows.
-fn noise(key: &ImageKey, size_index: usize, size: Size) -> Plane {
-    let (width, height) = (size.width as usize, size.height as usize);
-    let scale = band_scale(size);
-    let (low, high) = (0.03 * scale, 0.125 * scale);
-    // Beyond 1.6 times the upper edge the filter passes less than 2.5 %.
-    let end = 1.6 * high;
-    let columns = ((end * width as f64) as usize + 1).min(width / 2 + 1);
+/// It is drawn as a spectrum: independent random numbers on the half plane of frequencies, times the filter. They are
+/// uniform; their sums over thousands of frequencies are normal all the same. The real part of the inverse transform is
+/// a real field of just that spectrum. Only columns inside the band are transformed.
+fn noise(key: &ImageKey, size_index: usize, size: Size, step: usize) -> Plane {
+    let (width, height) = ((size.width as usize).div_ceil(step), (size.height as usize).div_ceil(step));
+    let (high, end) = band(size);
+    let low = 0.03 / 0.125 * high;
+    let per_pixel = 1.0 / step as f64;
+    let columns = ((end * step as f64 * width as f64) as usize + 1).min(width / 2 + 1);
     let mut stream = key.stream(&format!("carrier {size_index}"));
-    let mut planner = FftPlanner::<f32>::new();
-    let down = planner.plan_fft_inverse(height.max(1));
-    let across = planner.plan_fft_inverse(width.max(1));
+    let down = FftPlanner::<f32>::new().plan_fft_inverse(height.max(1));
+    let across = RealFftPlanner::<f32>::new().plan_fft_inverse(width.max(1));
+    let mut scratch = vec![Complex32::default(); down.get_inplace_scratch_len()];
     let mut spectrum = vec![Complex32::default(); columns * height];
     for (kx, column) in spectrum.chunks_exact_mut(height.max(1)).enumerate() {
-        let fx = kx as f64 / width as f64;
+        let fx = kx as f64 / width as f64 * per_pixel;
         for (ky, value) in column.iter_mut().enumerate() {
-            let fy = ky.min(height - ky) as f64 / height as f64;
-            let f = fx.hypot(fy);
-            if f > 0.3 * low && f < end {
-                let gain = 1.0 / (1.0 + (low / f).powi(8)) / (1.0 + (f / high).powi(8));
-                let (re, im) = stream.gaussian_pair();
-                *value = Complex32::new(re, im) * gain as f32;
+            let fy = ky.min(height - ky) as f64 / height as f64 * per_pixel;
+            let square = fx * fx + fy * fy;
+            if square > (0.3 * low).powi(2) && square < end * end {
+                let gain =
+                    1.0 / (1.0 + (low * low / square).powi(4)) / (1.0 + (square / (high * high)).powi(4));
+                let bits = stream.next_u32();
+                let part = |half: u32| f32::from(half as u16 as i16) + 0.5;
+                *value = Complex32::new(part(bits), part(bits >> 16)) * gain as f32;
             }
         }
-        down.process(column);
+        down.process_with_scratch(column, &mut scratch);
     }
     let mut plane = Plane::new(width, height);
-    let mut row = vec![Complex32::default(); width];
-    let mut scratch = vec![Complex32::default(); across.get_inplace_scratch_len()];
+    let mut row = across.make_input_vec();
+    let mut scratch = across.make_scratch_vec();
     for (y, line) in plane.data.chunks_exact_mut(width.max(1)).enumerate() {
         row.fill(Complex32::default());
         for (kx, value) in row.iter_mut().take(columns).enumerate() {
             *value = spectrum[kx * height + y];
         }
-        across.process_with_scratch(&mut row, &mut scratch);
-        line.iter_mut().zip(&row).for_each(|(out, v)| *out = v.re);
+        // The mean of a real signal is real, and so is its fastest alternation.
+        row[0].im = 0.0;
+        if let (0, Some(last)) = (width % 2, row.last_mut()) {
+            last.im = 0.0;
+        }
+        // Fails only for buffers of another length or such a mean.
+        drop(across.process_with_scratch(&mut row, line, &mut scratch));
     }
     plane
 }
 
-/// Fades the two outermost pixels of each segment, so that neighbours of opposite sign do not meet in a step.
-fn taper(plane: &mut Plane, layout: &Layout) {
-    let edge = |distance: usize| match distance {
+/// What is left of the carrier in the outermost two pixels of a segment, and in all others.
+fn edge(distance: usize) -> f32 {
+    match distance {
         0 => (0.25f32 * std::f32::consts::FRAC_PI_2).sin(),
         1 => (0.75f32 * std::f32::consts::FRAC_PI_2).sin(),
         _ => 1.0,
-    };
+    }
+}
+
+/// The root of the mean square of what [`taper`] multiplies pixels with.
+pub(crate) fn faded_rms(layout: &Layout) -> f32 {
+    let mut line = Plane::new(layout.size.width as usize, 1);
+    let mut sum = 0.0;
+    // Rows of units differ where runs go on from one to the next; rows within a unit only by their own factor.
+    for unit in 0..layout.rows {
+        let rows = layout.mcu.min(layout.size.height as usize - unit * layout.mcu);
+        let down: f32 = (0..rows).map(|y| edge(y.min(layout.mcu - 1 - y)).powi(2)).sum();
+        line.data.fill(1.0);
+        taper_line(&mut line.data, unit * layout.mcu, layout);
+        sum += f64::from(down) * line.data.iter().map(|v| f64::from(v * v)).sum::<f64>();
+    }
+    (sum / layout.size.pixels().max(1) as f64).sqrt() as f32
+}
+
+/// Fades the two outermost pixels of each segment, so that neighbours of opposite sign do not meet in a step.
+pub(crate) fn taper(plane: &mut Plane, layout: &Layout) {
     let width = plane.width;
     for (y, line) in plane.data.chunks_exact_mut(width.max(1)).enumerate() {
         let inside = y % layout.mcu;
         let down = edge(inside.min(layout.mcu - 1 - inside));
-        for (_, start, end) in layout.spans(y) {
-            for (x, v) in line.iter_mut().enumerate().take(end).skip(start) {
-                *v *= down * edge((x - start).min(end - 1 - x));
+        if down < 1.0 {
+            line.iter_mut().for_each(|v| *v *= down);
+        }
+        taper_line(line, y, layout);
+    }
+}
+
+/// Fades the left and right ends of the segments in row `y`; a pixel at both ends is faded once.
+fn taper_line(line: &mut [f32], y: usize, layout: &Layout) {
+    for (_, start, end) in layout.spans(y) {
+        let span = &mut line[start..end];
+        let length = span.len();
+        for distance in 0..2.min(length.div_ceil(2)) {
+            span[distance] *= edge(distance);
+            if length - 1 - distance != distance {
+                span[length - 1 - distance] *= edge(distance);
             }
         }
     }
@@ -196,10 +279,27 @@ mod tests {
     fn both_patterns_have_unit_power_and_no_mean() {
         let size = Size { width: 500, height: 333 };
         let carrier = Carrier::new(&key(), 0, size, Chroma::Half);
-        for plane in [&carrier.w, &Pilot::new(&key(), &[size]).draw()] {
+        for plane in [&carrier.w, &Pilot::new(&key(), &[size]).draw_every(1)] {
             let mean = plane.data.iter().sum::<f32>() / plane.data.len() as f32;
             assert!((plane.rms() - 1.0).abs() < 0.05 && mean.abs() < 0.02, "{} {mean}", plane.rms());
         }
+    }
+
+    #[test]
+    fn noise_drawn_at_every_second_pixel_is_the_noise_of_the_full_size() {
+        let size = Size { width: 1440, height: 900 };
+        let fast = Noise::new(&key(), 0, size);
+        assert_eq!(fast.step, 2);
+        // The same spectrum on a grid twice as fine: every second sample is the same.
+        let slow = noise(&key(), 0, size, 1);
+        let rms = slow.rms();
+        for (x, y) in (0..720).flat_map(|x| (0..450).map(move |y| (x, y))) {
+            let (a, b) = (fast.plane.row(y)[x], slow.row(2 * y)[2 * x] / rms);
+            assert!((a - b).abs() < 0.01, "{x} {y}: {a} {b}");
+        }
+        // Interpolated, it keeps its power.
+        let between = fast.full(fast.plane.clone(), size);
+        assert!((between.rms() - 1.0).abs() < 0.02, "{}", between.rms());
     }
 
     #[test]
@@ -213,7 +313,7 @@ mod tests {
     fn a_scaled_wave_has_the_same_value_at_the_same_place_of_the_picture() {
         let sizes = [Size { width: 1200, height: 800 }, Size { width: 600, height: 400 }];
         let full = Pilot::new(&key(), &sizes);
-        let half = full.scaled(sizes[1]).draw();
+        let half = full.scaled(sizes[1]).draw_every(1);
         // Pixel (100, 50) of the half size lies at (200.5, 100.5) of the full size.
         let value: f64 =
             full.waves.iter().map(|w| (TAU * (w.fx * 200.5 + w.fy * 100.5) + w.phase).cos()).sum();

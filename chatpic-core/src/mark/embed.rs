@@ -2,19 +2,23 @@
 
 use image::{Rgb, RgbImage, RgbaImage};
 
-use super::carrier::{Carrier, Pilot};
+use super::carrier::{Noise, Pilot, faded_rms, taper};
 use super::chips;
 use super::code::codeword;
+use super::correlate::Correlator;
 use super::key::ImageKey;
 use super::label::Label;
+use super::layout::Layout;
 use super::plane::Plane;
 use super::record::{Chroma, MarkError, MarkRecord, Size};
-use super::shape::{Floor, alpha, flat_fraction};
+use super::selftest;
+use super::shape::{Floor, coarse_alpha, flat_fraction};
 use crate::id::SessionId;
 
-/// The pilot's share of the mark's rms amplitude; the carrier's is `sqrt(1 - PILOT^2)`.
-const PILOT: f32 = 0.6;
-const DATA: f32 = 0.8;
+/// The pilot's share of the mark's rms amplitude; the carrier's is `sqrt(1 - PILOT^2)`. Where a leak is placed, its
+/// codeword is read with plenty to spare: the pilot is what a poor leak loses first.
+const PILOT: f32 = 0.7;
+const DATA: f32 = 0.714;
 /// The share of the host's own correlation that is cancelled.
 const CANCEL: f32 = 0.8;
 /// Images with a shorter side, in pixels, carry no forensic mark.
@@ -28,40 +32,94 @@ const FLATTEST: f32 = 0.98;
 /// own correlation with it (informed embedding: Malvar and Florencio, "Improved spread spectrum", 2003). It says
 /// nothing about the recipient.
 pub(crate) struct Variants {
+    pub layout: Layout,
     pub base: Plane,
     pub step: Plane,
 }
 
-impl Variants {
-    /// The variants of an image with the given luma; `pilot` and `carrier` are drawn for its size.
-    pub fn new(luma: &Plane, pilot: &Pilot, carrier: &Carrier, strength: f32) -> Self {
-        let alpha = alpha(luma, Floor::Adaptive).map(|a| a * strength);
+/// What the variants of an image are made of, whatever their strength.
+pub(crate) struct Host {
+    layout: Layout,
+    /// The image with room for white and black grounds to swing both ways.
+    luma: Plane,
+    /// The pilot and, before it is faded out at the segments' edges, the step, on the grid of `noise`.
+    pilot: Plane,
+    step: Plane,
+    noise: Noise,
+    correlator: Correlator,
+    /// The most that is cancelled, in steps.
+    bound: f32,
+}
+
+impl Host {
+    /// Prepares the variants of rendition `index` of `record`; `luma` has its size.
+    pub fn new(luma: &Plane, key: &ImageKey, record: &MarkRecord, index: usize) -> Result<Self, MarkError> {
+        let size = *record.sizes.get(index).ok_or(MarkError::Record)?;
+        if (size.width as usize, size.height as usize) != (luma.width, luma.height) {
+            return Err(MarkError::Record);
+        }
+        let layout = Layout::new(size, record.chroma);
+        let noise = Noise::new(key, index, size);
+        let pilot = Pilot::new(key, &record.sizes).scaled(size).draw_every(noise.step);
+        let alpha = coarse_alpha(luma, Floor::Adaptive);
+        let alpha = if noise.step == 2 { alpha } else { alpha.doubled(luma.width, luma.height) };
+        // Faded edges take power away, which the rest makes up for.
+        let gain = DATA / faded_rms(&layout);
+        let pilot = alpha.zip_map(&pilot, |a, p| PILOT * a * p);
+        let step = alpha.zip_map(&noise.plane, |a, w| gain * a * w);
+        let luma = luma.map(|v| v.clamp(2.0, 253.0));
         // Flat images take less cancellation, since their segments' own correlation is small and its remedy is seen.
-        let bound = 1.5 - 0.7 * (flat_fraction(luma) / 0.3).min(1.0);
-        // White and black grounds get room to swing both ways.
-        let room = luma.map(|v| v.clamp(2.0, 253.0));
-        let mut base = room.zip_map(&alpha.zip_map(&pilot.draw(), |a, p| PILOT * a * p), |v, p| v + p);
-        let step = alpha.zip_map(&carrier.w, |a, w| DATA * a * w);
-        let (y, d) = chips::statistic(&base, carrier, &alpha, None);
-        let cancel = |(&y, &d): (&f32, &f32)| (-CANCEL * y / (d * DATA).max(1e-6)).clamp(-bound, bound);
-        let host: Vec<f32> = y.iter().zip(&d).map(cancel).collect();
-        add_signed(&mut base, &step, carrier, |segment| host[segment]);
-        Self { base, step }
+        let bound = 1.5 - 0.7 * (flat_fraction(&luma) / 0.3).min(1.0);
+        let correlator = Correlator::new(&noise, &alpha, gain, &layout);
+        Ok(Self { layout, luma, pilot, step, noise, correlator, bound })
     }
 
+    /// The variants at a strength.
+    pub fn variants(&self, strength: f32) -> Variants {
+        let size = self.layout.size;
+        let pilot = self.pilot.map(|p| strength * p);
+        let coarse = if self.noise.step == 2 { &self.luma.halved() } else { &self.luma };
+        let (y, d) = self.correlator.read(&coarse.zip_map(&pilot, |v, p| v + p));
+        let cancel = |(y, d): (&f32, &f32)| -CANCEL * y / (d * strength).max(1e-6);
+        let host: Vec<f32> = y.iter().zip(&d).map(cancel).map(|h| h.clamp(-self.bound, self.bound)).collect();
+
+        let mut step = self.noise.full(self.step.map(|s| strength * s), size);
+        taper(&mut step, &self.layout);
+        let mut base = self.luma.zip_map(&self.noise.full(pilot, size), |v, p| v + p);
+        add_signed(&mut base, &step, &self.layout, |segment| host[segment]);
+        Variants { layout: self.layout.clone(), base, step }
+    }
+}
+
+impl Host {
+    /// The segments' readings, weighed for comparison with a codeword, of a leak scaled to the size of the image or to
+    /// half of it.
+    pub fn chips(&self, leak: &Plane) -> Vec<f32> {
+        let size = self.layout.size;
+        let is_half = leak.width < size.width as usize;
+        let (y, d) = match (self.noise.step, is_half) {
+            (2, true) | (1, false) => self.correlator.read(leak),
+            (2, false) => self.correlator.read(&leak.halved()),
+            _ => self.correlator.read(&leak.doubled(size.width as usize, size.height as usize)),
+        };
+        chips::weigh(&y, &d)
+    }
+}
+
+impl Variants {
     /// The luma with segment `j` taken at `sign(j)` times the step.
-    pub fn with_signs(&self, carrier: &Carrier, sign: impl Fn(usize) -> f32) -> Plane {
+    pub fn with_signs(&self, sign: impl Fn(usize) -> f32) -> Plane {
         let mut luma = self.base.clone();
-        add_signed(&mut luma, &self.step, carrier, sign);
+        add_signed(&mut luma, &self.step, &self.layout, sign);
         luma
     }
 }
 
 /// Adds `step` times a factor per segment to `plane`.
-fn add_signed(plane: &mut Plane, step: &Plane, carrier: &Carrier, factor: impl Fn(usize) -> f32) {
+fn add_signed(plane: &mut Plane, step: &Plane, layout: &Layout, factor: impl Fn(usize) -> f32) {
     let width = plane.width;
     for (y, line) in plane.data.chunks_exact_mut(width.max(1)).enumerate() {
-        for (segment, start, end) in carrier.layout.spans(y) {
+        for (segment, start, end) in layout.spans(y) {
             let factor = factor(segment);
             for (out, step) in line[start..end].iter_mut().zip(&step.row(y)[start..end]) {
                 *out += factor * step;
@@ -72,52 +130,52 @@ fn add_signed(plane: &mut Plane, step: &Plane, carrier: &Carrier, factor: impl F
 
 /// The image with its luma moved from `old` to `new`: the same whole number of grey levels on red, green and blue, so
 /// that colour differences stay.
-pub(crate) fn move_luma(image: &RgbImage, old: &Plane, new: &Plane) -> RgbImage {
+pub(crate) fn move_luma(image: &RgbImage, old: &Plane, new: impl Iterator<Item = f32>) -> RgbImage {
     let mut out = image.clone();
-    for (pixel, (old, new)) in out.pixels_mut().zip(old.data.iter().zip(&new.data)) {
-        let delta = (new - old).round() as i16;
-        *pixel = Rgb(pixel.0.map(|v| (i16::from(v) + delta).clamp(0, 255) as u8));
+    for (pixel, (old, new)) in out.chunks_exact_mut(3).zip(old.data.iter().zip(new)) {
+        // Rounded by way of a positive number, which needs no call.
+        let delta = (new - old + 1024.5) as i32 - 1024;
+        pixel.iter_mut().for_each(|v| *v = (i32::from(*v) + delta).clamp(0, 255) as u8);
     }
     out
 }
 
 /// The record of an image that is to be served in its own size and scaled down to `widths`, without marking it yet.
-/// Widths not below the image's own are left out, and so are those too small for a mark.
+/// Widths not below the image's own are left out, and so are those too small for a mark. The strength and its margin
+/// come from marking the image on trial and reading a poor leak of it.
 ///
 /// # Errors
 /// [`MarkError::TooSmall`] below 96 pixels on the short side, [`MarkError::TooFlat`] for a single-coloured image.
-pub fn record(image: &RgbImage, widths: &[u32]) -> Result<MarkRecord, MarkError> {
+pub fn record(image: &RgbImage, widths: &[u32], key: &ImageKey) -> Result<MarkRecord, MarkError> {
     let full = Size { width: image.width(), height: image.height() };
     if !carries(full) {
         return Err(MarkError::TooSmall);
     }
-    let flat = flat_fraction(&Plane::from_luma(image));
+    let luma = Plane::from_luma(image);
+    let flat = flat_fraction(&luma);
     if flat > FLATTEST {
         return Err(MarkError::TooFlat);
     }
     let mut sizes = vec![full];
     sizes.extend(smaller_sizes(full, widths).into_iter().filter(|&size| carries(size)));
-    Ok(MarkRecord {
-        version: MarkRecord::VERSION,
-        sizes,
-        strength: 1.0,
-        chroma: chroma(full, flat),
-        margin: None,
-    })
+    measured(&luma, key, unmeasured(sizes, chroma(full, flat)))
+}
+
+/// A record of the strength that suits the image.
+fn measured(luma: &Plane, key: &ImageKey, record: MarkRecord) -> Result<MarkRecord, MarkError> {
+    let (strength, margin) = selftest::strength(luma, key, &record)?;
+    Ok(MarkRecord { strength, margin: Some(margin), ..record })
+}
+
+fn unmeasured(sizes: Vec<Size>, chroma: Chroma) -> MarkRecord {
+    MarkRecord { version: MarkRecord::VERSION, sizes, strength: 1.0, chroma, margin: None }
 }
 
 /// The record of an image that is marked pixel by pixel for each session, in the sizes it is served in, the full one
-/// first; `None` when it is too small to carry a mark.
+/// first; `None` when it is too small to carry a mark. A trace without the original needs no more.
 pub fn record_of(sizes: &[Size]) -> Option<MarkRecord> {
     let full = *sizes.first()?;
-    let carries = carries(full);
-    carries.then(|| MarkRecord {
-        version: MarkRecord::VERSION,
-        sizes: sizes.to_vec(),
-        strength: 1.0,
-        chroma: chroma(full, 0.0),
-        margin: None,
-    })
+    carries(full).then(|| unmeasured(sizes.to_vec(), chroma(full, 0.0)))
 }
 
 /// The chroma resolution for an image: full for drawings, screens and small images.
@@ -139,30 +197,20 @@ pub(crate) fn smaller_sizes(full: Size, widths: &[u32]) -> Vec<Size> {
     widths.into_iter().map(|width| Size { width, height: height(width) }).collect()
 }
 
-/// The carrier and the scaled pilot of rendition `index` of a record.
-fn patterns(key: &ImageKey, record: &MarkRecord, index: usize) -> Result<(Pilot, Carrier), MarkError> {
-    let size = *record.sizes.get(index).ok_or(MarkError::Record)?;
-    let pilot = Pilot::new(key, &record.sizes).scaled(size);
-    Ok((pilot, Carrier::new(key, index, size, record.chroma)))
-}
-
-/// The pixels of variants A and B of rendition `index`, and the cut into segments.
+/// The pixels of variants A and B of rendition `index`.
 pub(crate) fn pair(
     image: &RgbImage,
     key: &ImageKey,
     record: &MarkRecord,
     index: usize,
-) -> Result<([RgbImage; 2], Carrier), MarkError> {
-    let (pilot, carrier) = patterns(key, record, index)?;
-    if (pilot.size.width, pilot.size.height) != image.dimensions() {
-        return Err(MarkError::Record);
-    }
+) -> Result<[RgbImage; 2], MarkError> {
     let luma = Plane::from_luma(image);
-    let variants = Variants::new(&luma, &pilot, &carrier, record.strength);
+    let variants = Host::new(&luma, key, record, index)?.variants(record.strength);
     let draw = |sign: f32| {
-        move_luma(image, &luma, &variants.base.zip_map(&variants.step, |base, step| base + sign * step))
+        let steps = variants.base.data.iter().zip(&variants.step.data);
+        move_luma(image, &luma, steps.map(|(base, step)| base + sign * step))
     };
-    Ok(([draw(1.0), draw(-1.0)], carrier))
+    Ok([draw(1.0), draw(-1.0)])
 }
 
 /// Marks rendition `index` of `record` directly, pixel by pixel: what a spliced copy shows before JPEG.
@@ -176,34 +224,47 @@ pub fn embed_with(
     record: &MarkRecord,
     index: usize,
 ) -> Result<RgbImage, MarkError> {
-    let (pilot, carrier) = patterns(key, record, index)?;
-    if (pilot.size.width, pilot.size.height) != image.dimensions() {
-        return Err(MarkError::Record);
-    }
     let luma = Plane::from_luma(image);
-    let variants = Variants::new(&luma, &pilot, &carrier, record.strength);
-    let code = codeword(key, index, session, carrier.layout.segments);
-    Ok(move_luma(image, &luma, &variants.with_signs(&carrier, |j| code.sign(j))))
+    let variants = Host::new(&luma, key, record, index)?.variants(record.strength);
+    let code = codeword(key, index, session, variants.layout.segments);
+    let marked = variants.with_signs(|j| code.sign(j));
+    Ok(move_luma(image, &luma, marked.data.into_iter()))
 }
 
-/// Marks an image that is served in one size only; the ledger keeps `record(image, &[])`.
+/// The record of an image that is marked pixel by pixel and served in its own size only, with the strength and margin
+/// that a trial found. But for these two it follows from the size.
 ///
 /// # Errors
-/// As [`record`].
-pub fn embed_rgb(image: &RgbImage, key: &ImageKey, session: SessionId) -> Result<RgbImage, MarkError> {
-    let size = Size { width: image.width(), height: image.height() };
-    embed_with(image, key, session, &record_of(&[size]).ok_or(MarkError::TooSmall)?, 0)
-}
-
-/// Marks the colours of an image with transparency as [`embed_rgb`] does and keeps its alpha plane. The record is that
-/// of the colours alone.
-///
-/// # Errors
-/// As [`record`].
-pub fn embed_rgba(image: &RgbaImage, key: &ImageKey, session: SessionId) -> Result<RgbaImage, MarkError> {
+/// [`MarkError::TooSmall`] below 96 pixels on the short side, [`MarkError::Unreadable`].
+pub fn record_of_pixels(image: &RgbImage, key: &ImageKey) -> Result<MarkRecord, MarkError> {
     let size = Size { width: image.width(), height: image.height() };
     let record = record_of(&[size]).ok_or(MarkError::TooSmall)?;
+    measured(&Plane::from_luma(image), key, record)
+}
+
+/// Marks an image that is served in its own size only.
+///
+/// # Errors
+/// As [`record_of_pixels`].
+pub fn embed_rgb(image: &RgbImage, key: &ImageKey, session: SessionId) -> Result<RgbImage, MarkError> {
+    embed_with(image, key, session, &record_of_pixels(image, key)?, 0)
+}
+
+/// Marks the colours of an image with transparency as [`embed_rgb`] does and keeps its alpha plane.
+///
+/// # Errors
+/// As [`record_of_pixels`].
+pub fn embed_rgba(image: &RgbaImage, key: &ImageKey, session: SessionId) -> Result<RgbaImage, MarkError> {
+    let record = record_of_pixels(&colours(image), key)?;
     copy_rgba(image.clone(), Some(&record), 0, key, session, &[])
+}
+
+/// An image's colours without its transparency.
+fn colours(image: &RgbaImage) -> RgbImage {
+    RgbImage::from_fn(image.width(), image.height(), |x, y| {
+        let [r, g, b, _] = image.get_pixel(x, y).0;
+        Rgb([r, g, b])
+    })
 }
 
 /// A session's copy of an image with transparency: rendition `index` of `record`, if there is one, marked; labels
@@ -220,11 +281,7 @@ pub fn copy_rgba(
     labels: &[Label],
 ) -> Result<RgbaImage, MarkError> {
     if let Some(record) = record {
-        let colours = RgbImage::from_fn(image.width(), image.height(), |x, y| {
-            let [r, g, b, _] = image.get_pixel(x, y).0;
-            Rgb([r, g, b])
-        });
-        let marked = embed_with(&colours, key, session, record, index)?;
+        let marked = embed_with(&colours(&image), key, session, record, index)?;
         for (pixel, colour) in image.pixels_mut().zip(marked.pixels()) {
             pixel.0[..3].copy_from_slice(&colour.0);
         }
@@ -236,25 +293,6 @@ pub fn copy_rgba(
         }
     }
     Ok(image)
-}
-
-/// Exact-geometry score of `session` on an image of the size of rendition `index`: a standard normal number where the
-/// session is innocent.
-#[cfg(test)]
-pub(crate) fn aligned_score(
-    image: &RgbImage,
-    key: &ImageKey,
-    session: SessionId,
-    record: &MarkRecord,
-    index: usize,
-) -> f32 {
-    let carrier = Carrier::new(key, index, record.sizes[index], record.chroma);
-    let luma = Plane::from_luma(image);
-    let (y, d) = chips::statistic(&luma, &carrier, &alpha(&luma, Floor::Photo), None);
-    let chips = chips::weigh(&y, &d);
-    let code = codeword(key, index, session, chips.len());
-    let power: f32 = chips.iter().map(|v| v * v).sum();
-    chips.iter().enumerate().map(|(j, v)| v * code.sign(j)).sum::<f32>() / power.sqrt().max(1e-9)
 }
 
 #[cfg(test)]
@@ -289,11 +327,11 @@ pub(crate) mod tests {
     #[test]
     fn the_recipient_is_read_after_a_strong_jpeg_and_others_are_not() {
         let image = picture(768, 512);
-        let record = record(&image, &[]).unwrap();
+        let record = record(&image, &[], &key()).unwrap();
         let marked = embed_rgb(&image, &key(), SessionId(42)).unwrap();
         let jpeg = crate::mark::jpeg::encode_at(&marked, record.chroma, 0, 70).unwrap();
         let leak = crate::mark::jpeg::decode(&jpeg).unwrap();
-        let score = |session| aligned_score(&leak, &key(), SessionId(session), &record, 0);
+        let score = |session| selftest::aligned_score(&leak, &key(), SessionId(session), &record);
         assert!(score(42) > 12.0, "{}", score(42));
         assert!((0..40).all(|other| score(other).abs() < 5.0));
     }
@@ -321,7 +359,7 @@ pub(crate) mod tests {
 
     #[test]
     fn images_that_cannot_carry_a_mark_are_refused() {
-        assert_eq!(record(&picture(400, 95), &[]), Err(MarkError::TooSmall));
-        assert_eq!(record(&RgbImage::new(200, 200), &[]), Err(MarkError::TooFlat));
+        assert_eq!(record(&picture(400, 95), &[], &key()), Err(MarkError::TooSmall));
+        assert_eq!(record(&RgbImage::new(200, 200), &[], &key()), Err(MarkError::TooFlat));
     }
 }

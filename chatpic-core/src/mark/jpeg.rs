@@ -1,11 +1,12 @@
 //! JPEG files with one restart interval per segment (ITU-T T.81), and taking them apart.
 //!
-//! All files use the standard Huffman tables and are encoded from pixels padded to whole units. A segment's bytes then
-//! depend on its own pixels only, and segments of files with equal settings can be exchanged.
+//! All files are encoded from pixels padded to whole units. A segment's bytes then depend on its own pixels and the
+//! Huffman tables only, and segments of files with equal settings can be exchanged.
 
 use image::RgbImage;
 use libjpeg_turbo_rs::{Decoder, Encoder, JpegError, PixelFormat, Subsampling};
 
+use super::huffman::Tables;
 use super::record::{Chroma, MarkError, Size};
 
 /// The quality of served files on libjpeg's scale of 1-100.
@@ -13,16 +14,16 @@ const QUALITY: u8 = 88;
 
 /// A JPEG file cut at its restart markers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Parts {
+pub(crate) struct Parts<'a> {
     /// Everything up to the entropy-coded data.
-    pub header: Vec<u8>,
+    pub header: &'a [u8],
     /// The entropy-coded segments, without restart markers.
-    pub segments: Vec<Vec<u8>>,
+    pub segments: Vec<&'a [u8]>,
 }
 
-impl Parts {
+impl<'a> Parts<'a> {
     /// Cuts a baseline JPEG file with one scan.
-    pub fn cut(jpeg: &[u8]) -> Result<Self, MarkError> {
+    pub fn cut(jpeg: &'a [u8]) -> Result<Self, MarkError> {
         let start = scan_start(jpeg).ok_or_else(|| MarkError::Jpeg("no scan".into()))?;
         let (header, data) = jpeg.split_at(start);
         let mut segments = Vec::new();
@@ -31,7 +32,7 @@ impl Parts {
         while i + 1 < data.len() {
             match (data[i], data[i + 1]) {
                 (0xff, 0xd0..=0xd7) => {
-                    segments.push(data[segment..i].to_vec());
+                    segments.push(&data[segment..i]);
                     i += 2;
                     segment = i;
                 }
@@ -40,26 +41,42 @@ impl Parts {
                 _ => i += 1,
             }
         }
-        segments.push(data[segment..i.min(data.len())].to_vec());
-        Ok(Self { header: header.to_vec(), segments })
+        segments.push(&data[segment..i.min(data.len())]);
+        Ok(Self { header, segments })
     }
 }
+
+/// The two bytes between segments `j - 1` and `j` (RSTn); nothing before the first.
+pub(crate) fn restart(j: usize) -> &'static [u8] {
+    const MARKERS: [[u8; 2]; 8] = [
+        [0xff, 0xd0],
+        [0xff, 0xd1],
+        [0xff, 0xd2],
+        [0xff, 0xd3],
+        [0xff, 0xd4],
+        [0xff, 0xd5],
+        [0xff, 0xd6],
+        [0xff, 0xd7],
+    ];
+    j.checked_sub(1).map_or(&[], |before| &MARKERS[before % 8])
+}
+
+/// The bytes behind the last segment (EOI).
+pub(crate) const END: [u8; 2] = [0xff, 0xd9];
 
 /// A whole file from its header and segments.
 pub(crate) fn join<'a>(header: &[u8], segments: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut out = header.to_vec();
     for (j, segment) in segments.enumerate() {
-        if j > 0 {
-            out.extend([0xff, 0xd0 + ((j - 1) % 8) as u8]);
-        }
-        out.extend(segment);
+        out.extend_from_slice(restart(j));
+        out.extend_from_slice(segment);
     }
-    out.extend([0xff, 0xd9]);
+    out.extend(END);
     out
 }
 
 /// Calls `visit(marker, offset of its payload)` for each marker segment up to the scan; gives the offset behind SOS.
-fn walk(jpeg: &[u8], mut visit: impl FnMut(u8, usize)) -> Option<usize> {
+pub(crate) fn walk(jpeg: &[u8], mut visit: impl FnMut(u8, usize)) -> Option<usize> {
     let mut at = 2;
     loop {
         let (&fill, &marker) = (jpeg.get(at)?, jpeg.get(at + 1)?);
@@ -96,16 +113,32 @@ pub(crate) fn set_size(jpeg: &mut [u8], size: Size) -> Result<(), MarkError> {
     Ok(())
 }
 
-/// Encodes an image with restart intervals of `run` units, or none for 0.
-pub(crate) fn encode(image: &RgbImage, chroma: Chroma, run: usize) -> Result<Vec<u8>, MarkError> {
-    encode_at(image, chroma, run, QUALITY)
+/// Encodes an image with restart intervals of `run` units, or none for 0, by the given Huffman tables or else the
+/// standard ones.
+pub(crate) fn encode(
+    image: &RgbImage,
+    chroma: Chroma,
+    run: usize,
+    tables: Option<&Tables>,
+) -> Result<Vec<u8>, MarkError> {
+    encode_with(image, chroma, run, tables, QUALITY)
 }
 
-/// [`encode`] at another quality.
+/// [`encode`] at another quality, by the standard tables.
 pub(crate) fn encode_at(
     image: &RgbImage,
     chroma: Chroma,
     run: usize,
+    quality: u8,
+) -> Result<Vec<u8>, MarkError> {
+    encode_with(image, chroma, run, None, quality)
+}
+
+fn encode_with(
+    image: &RgbImage,
+    chroma: Chroma,
+    run: usize,
+    tables: Option<&Tables>,
     quality: u8,
 ) -> Result<Vec<u8>, MarkError> {
     let mcu = chroma.mcu() as u32;
@@ -133,6 +166,9 @@ pub(crate) fn encode_at(
     if run > 0 {
         encoder = encoder
             .restart_blocks(u16::try_from(run).map_err(|_| MarkError::Jpeg("restart interval".into()))?);
+    }
+    if let Some(tables) = tables {
+        encoder = tables.set(encoder);
     }
     let mut jpeg = encoder.encode().map_err(error)?;
     set_size(&mut jpeg, size)?;
@@ -165,9 +201,9 @@ mod tests {
             [(133, 97, Chroma::Half, 4), (64, 64, Chroma::Full, 1), (50, 41, Chroma::Half, 3)]
         {
             let image = picture(width, height);
-            let jpeg = encode(&image, chroma, run).unwrap();
+            let jpeg = encode(&image, chroma, run, None).unwrap();
             let parts = Parts::cut(&jpeg).unwrap();
-            assert_eq!(join(&parts.header, parts.segments.iter().map(Vec::as_slice)), jpeg);
+            assert_eq!(join(parts.header, parts.segments.iter().copied()), jpeg);
             let units = width.div_ceil(chroma.mcu() as u32) * height.div_ceil(chroma.mcu() as u32);
             assert_eq!(parts.segments.len(), (units as usize).div_ceil(run));
             assert_eq!(decode(&jpeg).unwrap().dimensions(), (width, height));

@@ -104,13 +104,6 @@ impl Stream {
         (f64::from(self.next_u32()) + 0.5) / 4_294_967_296.0
     }
 
-    /// Two independent standard normal numbers (Box and Muller 1958).
-    pub fn gaussian_pair(&mut self) -> (f32, f32) {
-        let radius = (-2.0 * self.uniform().ln()).sqrt() as f32;
-        let (sin, cos) = ((self.uniform() * std::f64::consts::TAU) as f32).sin_cos();
-        (radius * cos, radius * sin)
-    }
-
     /// The numbers `0..n` in random order (Fisher-Yates).
     pub fn permutation(&mut self, n: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n).collect();
@@ -139,14 +132,5 @@ mod tests {
     fn debug_output_shows_no_key_byte() {
         let key = MarkKey::new([123; 32]);
         assert!(!format!("{key:?} {:?}", key.image(b"a")).contains("123"));
-    }
-
-    #[test]
-    fn normal_numbers_have_mean_zero_and_variance_one() {
-        let mut stream = MarkKey::new([1; 32]).image(b"").stream("test");
-        let draws: Vec<f32> = (0..10_000).flat_map(|_| <[f32; 2]>::from(stream.gaussian_pair())).collect();
-        let mean = draws.iter().sum::<f32>() / draws.len() as f32;
-        let square = draws.iter().map(|v| v * v).sum::<f32>() / draws.len() as f32;
-        assert!(mean.abs() < 0.03 && (square - 1.0).abs() < 0.05, "{mean} {square}");
     }
 }

@@ -1,12 +1,13 @@
 //! An image made ready at intake: both variants of every segment encoded once, so that a session's copy is spliced
 //! from them at the speed of copying memory.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 use image::RgbImage;
 
 use super::code::codeword;
 use super::embed::{chroma, pair, record, smaller_sizes};
+use super::huffman::{Counts, Tables};
 use super::jpeg::{self, Parts};
 use super::key::ImageKey;
 use super::label::{Label, LabelPixel};
@@ -27,77 +28,106 @@ pub struct Prepared {
 }
 
 /// One size of an image: a JPEG header and the variants of each segment.
+///
+/// It is kept as the bytes that are sealed, so that reading one back copies nothing:
+/// format, chroma, whether there are two variants (a byte each); width, height, place in the record, number of
+/// segments, length of the header, length of each segment of variant A, then of B (four bytes each, big-endian);
+/// the header; the segments in the same order, each behind its restart marker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PreparedRendition {
     size: Size,
     chroma: Chroma,
     /// The size's place in the record.
     index: u32,
-    header: Vec<u8>,
-    /// Variant A of every segment.
-    plus: Vec<Vec<u8>>,
-    /// Variant B of every segment; empty when the image carries no mark.
-    minus: Vec<Vec<u8>>,
+    header: Range<usize>,
+    /// Where segments begin in `bytes`, A's before B's; and the end.
+    starts: Vec<usize>,
+    bytes: Vec<u8>,
 }
 
 /// Marks and encodes both variants of an image in its full size and, scaled down, in the given widths; widths that
-/// are not below its own are left out.
+/// are not below its own are left out. The mark's strength is chosen by [`record`].
 ///
 /// An image too small or too flat for the forensic mark is encoded once, and has no record.
 ///
 /// # Errors
 /// [`MarkError::Jpeg`] when a side exceeds 65 535 pixels or there are no pixels.
 pub fn prepare(full: &RgbImage, widths: &[u32], key: &ImageKey) -> Result<Prepared, MarkError> {
-    let size = Size { width: full.width(), height: full.height() };
-    let sizes: Vec<Size> = std::iter::once(size).chain(smaller_sizes(size, widths)).collect();
-    let record = match record(full, widths) {
-        // No width may be served unmarked, so one that can't carry the mark leaves the whole image without.
-        Ok(record) if record.sizes == sizes => Some(record),
-        Ok(_) | Err(MarkError::TooSmall | MarkError::TooFlat) => None,
+    let record = match record(full, widths, key) {
+        Ok(record) => Some(record),
+        Err(MarkError::TooSmall | MarkError::TooFlat | MarkError::Unreadable) => None,
         Err(error) => return Err(error),
     };
-    let unmarked_chroma = chroma(size, flat_fraction(&Plane::from_luma(full)));
+    prepare_as(full, widths, key, record)
+}
+
+/// [`prepare`] with the mark as an earlier [`record`] of the same image and widths has it.
+///
+/// # Errors
+/// As [`prepare`]; [`MarkError::Record`] when the record is another image's.
+pub fn prepare_as(
+    full: &RgbImage,
+    widths: &[u32],
+    key: &ImageKey,
+    record: Option<MarkRecord>,
+) -> Result<Prepared, MarkError> {
+    let size = Size { width: full.width(), height: full.height() };
+    let sizes: Vec<Size> = std::iter::once(size).chain(smaller_sizes(size, widths)).collect();
+    // No width may be served unmarked, so one that can't carry the mark leaves the whole image without.
+    let record = record.filter(|record| record.sizes == sizes);
+    let unmarked = || chroma(size, flat_fraction(&Plane::from_luma(full)));
+    let chroma = record.as_ref().map_or_else(unmarked, |record| record.chroma);
     let rendition = |(index, size): (usize, &Size)| {
         let scaled = scale::rgb(full, *size);
-        let (chroma, variants) = match &record {
-            Some(record) => {
-                let ([plus, minus], carrier) = pair(&scaled, key, record, index)?;
-                let encode = |image: &RgbImage| jpeg::encode(image, record.chroma, carrier.layout.run);
-                (record.chroma, (encode(&plus)?, Some(encode(&minus)?)))
-            }
-            None => {
-                let run = Layout::new(*size, unmarked_chroma).run;
-                (unmarked_chroma, (jpeg::encode(&scaled, unmarked_chroma, run)?, None))
-            }
+        let variants = match &record {
+            Some(record) => Vec::from(pair(&scaled, key, record, index)?),
+            None => vec![scaled],
         };
-        let plus = Parts::cut(&variants.0)?;
-        let minus = variants.1.map(|minus| Parts::cut(&minus)).transpose()?.unwrap_or_default();
-        let index = u32::try_from(index).map_err(|_| MarkError::Record)?;
-        let PartsPair { header, plus, minus } = PartsPair::new(plus, minus)?;
-        Ok(PreparedRendition { size: *size, chroma, index, header, plus, minus })
+        PreparedRendition::encode(&variants, *size, chroma, index)
     };
     let renditions: Result<Vec<_>, MarkError> = sizes.iter().enumerate().map(rendition).collect();
     Ok(Prepared { record, renditions: renditions? })
 }
 
-/// Two files whose segments can be exchanged.
-struct PartsPair {
-    header: Vec<u8>,
-    plus: Vec<Vec<u8>>,
-    minus: Vec<Vec<u8>>,
-}
-
-impl PartsPair {
-    fn new(plus: Parts, minus: Parts) -> Result<Self, MarkError> {
-        let alike = plus.header == minus.header && plus.segments.len() == minus.segments.len();
-        if !minus.segments.is_empty() && !alike {
+impl PreparedRendition {
+    /// Encodes one variant, or both A and B, by Huffman tables fitted to all of them together.
+    fn encode(variants: &[RgbImage], size: Size, chroma: Chroma, index: usize) -> Result<Self, MarkError> {
+        let layout = Layout::new(size, chroma);
+        let mut counts = Counts::new();
+        for variant in variants {
+            let file = jpeg::encode(variant, chroma, layout.run, None)?;
+            counts.add(&Parts::cut(&file)?, chroma, layout.run, layout.columns * layout.rows)?;
+        }
+        let tables = counts.tables();
+        let encode = |variant| jpeg::encode(variant, chroma, layout.run, Some(&tables));
+        let files = variants.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
+        let parts = files.iter().map(|file| Parts::cut(file)).collect::<Result<Vec<_>, _>>()?;
+        let header = parts.first().map_or(&[][..], |parts| parts.header);
+        if parts.iter().any(|parts| parts.header != header || parts.segments.len() != layout.segments) {
             return Err(MarkError::Jpeg("variants of different shape".into()));
         }
-        Ok(Self { header: plus.header, plus: plus.segments, minus: minus.segments })
-    }
-}
 
-impl PreparedRendition {
+        let mut bytes = vec![FORMAT, u8::from(chroma == Chroma::Full), u8::from(variants.len() > 1)];
+        for number in [size.width, size.height] {
+            bytes.extend(number.to_be_bytes());
+        }
+        let segments = || {
+            let numbered = parts.iter().flat_map(|parts| parts.segments.iter().enumerate());
+            numbered.map(|(j, segment)| (jpeg::restart(j), *segment))
+        };
+        let lengths = segments().map(|(marker, segment)| marker.len() + segment.len());
+        for number in [index, layout.segments, header.len()].into_iter().chain(lengths) {
+            let number = u32::try_from(number).map_err(|_| MarkError::Jpeg("too large".into()))?;
+            bytes.extend(number.to_be_bytes());
+        }
+        bytes.extend_from_slice(header);
+        for (marker, segment) in segments() {
+            bytes.extend_from_slice(marker);
+            bytes.extend_from_slice(segment);
+        }
+        Self::from_bytes(bytes)
+    }
+
     /// The rendition's size in pixels.
     pub fn size(&self) -> Size {
         self.size
@@ -109,27 +139,40 @@ impl PreparedRendition {
     /// anew.
     ///
     /// # Errors
-    /// [`MarkError::NotPrepared`] when the segments do not fit the size; [`MarkError::Jpeg`].
+    /// [`MarkError::NotPrepared`] when the segments are damaged; [`MarkError::Jpeg`].
     pub fn copy(&self, key: &ImageKey, session: SessionId, labels: &[Label]) -> Result<Vec<u8>, MarkError> {
-        let layout = self.layout()?;
-        let code = codeword(key, self.index as usize, session, self.plus.len());
-        let chosen = |j: usize| match self.minus.get(j) {
-            Some(minus) if !code.bit(j) => minus.as_slice(),
-            _ => self.plus[j].as_slice(),
-        };
-        let drawn = self.drawn(&layout, labels, chosen)?;
-        let segment = |j: usize| drawn.get(&j).map_or_else(|| chosen(j), Vec::as_slice);
-        Ok(jpeg::join(&self.header, (0..self.plus.len()).map(segment)))
-    }
-
-    fn layout(&self) -> Result<Layout, MarkError> {
         let layout = Layout::new(self.size, self.chroma);
-        let complete = self.plus.len() == layout.segments
-            && (self.minus.is_empty() || self.minus.len() == layout.segments);
-        if complete { Ok(layout) } else { Err(MarkError::NotPrepared("segments missing")) }
+        let code = codeword(key, self.index as usize, session, layout.segments);
+        let is_marked = self.starts.len() > layout.segments + 1;
+        let chosen = |j: usize| {
+            let place = if is_marked && !code.bit(j) { layout.segments + j } else { j };
+            self.starts[place]..self.starts[place + 1]
+        };
+        let drawn = self.drawn(&layout, labels, |j| &self.bytes[chosen(j)][jpeg::restart(j).len()..])?;
+
+        let mut drawn = drawn.iter().peekable();
+        let mut out = Vec::with_capacity(self.header.len() + self.bytes.len() / 2 + self.bytes.len() / 16);
+        out.extend_from_slice(&self.bytes[self.header.clone()]);
+        // Neighbours of one variant are copied in one piece.
+        let mut piece = 0..0;
+        for j in 0..layout.segments {
+            let segment = chosen(j);
+            if let Some((_, anew)) = drawn.next_if(|(touched, _)| *touched == j) {
+                out.extend_from_slice(&self.bytes[std::mem::take(&mut piece)]);
+                out.extend_from_slice(jpeg::restart(j));
+                out.extend_from_slice(anew);
+            } else if segment.start == piece.end {
+                piece.end = segment.end;
+            } else {
+                out.extend_from_slice(&self.bytes[std::mem::replace(&mut piece, segment)]);
+            }
+        }
+        out.extend_from_slice(&self.bytes[piece]);
+        out.extend_from_slice(&jpeg::END);
+        Ok(out)
     }
 
-    /// The segments that labels touch, drawn and encoded anew.
+    /// The segments that labels touch, in order, drawn and encoded anew.
     ///
     /// Segments of full length are stacked into one small image, a row of units each, so that they are decoded and
     /// encoded in one go; a last, shorter one is an image of its own.
@@ -138,86 +181,128 @@ impl PreparedRendition {
         layout: &Layout,
         labels: &[Label],
         chosen: impl Fn(usize) -> &'a [u8],
-    ) -> Result<BTreeMap<usize, Vec<u8>>, MarkError> {
-        let mut touched: BTreeMap<usize, Vec<(u32, u32, LabelPixel)>> = BTreeMap::new();
-        for place in labels.iter().flat_map(Label::places) {
-            let (x, y) = (place.0 as usize, place.1 as usize);
-            if x < self.size.width as usize && y < self.size.height as usize {
-                touched.entry(layout.segment_of(x, y)).or_default().push(place);
+    ) -> Result<Vec<(usize, Vec<u8>)>, MarkError> {
+        // Where a segment lies in the stack, once it is known to be touched.
+        const UNTOUCHED: usize = usize::MAX;
+        let mut row_of = vec![UNTOUCHED; layout.segments];
+        each_stretch(labels, layout, |segment, _, _, pixels| {
+            if row_of[segment] == UNTOUCHED && pixels.iter().any(|pixel| pixel.weight > 0) {
+                row_of[segment] = 0;
             }
-        }
+        });
         let units = |j: usize| layout.run.min(layout.columns * layout.rows - j * layout.run);
-        let (whole, short): (Vec<usize>, Vec<usize>) =
-            touched.keys().copied().partition(|j| units(*j) == layout.run);
-        let mut drawn = BTreeMap::new();
+        let touched = (0..layout.segments).filter(|j| row_of[*j] != UNTOUCHED);
+        let (whole, short): (Vec<usize>, Vec<usize>) = touched.partition(|j| units(*j) == layout.run);
+        let header = &self.bytes[self.header.clone()];
+        let mut drawn = Vec::with_capacity(whole.len() + short.len());
         for group in [whole, short] {
             let Some(&first) = group.first() else { continue };
             let stack =
                 Size { width: (units(first) * layout.mcu) as u32, height: (group.len() * layout.mcu) as u32 };
-            let mut file = jpeg::join(&self.header, group.iter().map(|j| chosen(*j)));
+            let mut file = jpeg::join(header, group.iter().map(|j| chosen(*j)));
             jpeg::set_size(&mut file, stack)?;
             let mut pixels = jpeg::decode(&file)?;
-            for (row, j) in group.iter().enumerate() {
-                for (x, y, label) in touched.get(j).into_iter().flatten() {
-                    let unit = (*y as usize / layout.mcu) * layout.columns + *x as usize / layout.mcu;
-                    let x = (unit - j * layout.run) * layout.mcu + *x as usize % layout.mcu;
-                    let y = row * layout.mcu + *y as usize % layout.mcu;
-                    draw(pixels.get_pixel_mut(x as u32, y as u32), *label);
+            let samples: &mut [u8] = &mut pixels;
+            row_of.fill(UNTOUCHED);
+            group.iter().enumerate().for_each(|(row, j)| row_of[*j] = row);
+            let width = stack.width as usize;
+            each_stretch(labels, layout, |segment, x, y, drawn| {
+                if row_of[segment] == UNTOUCHED {
+                    return;
                 }
-            }
-            let parts = Parts::cut(&jpeg::encode(&pixels, self.chroma, layout.run)?)?;
-            drawn.extend(group.into_iter().zip(parts.segments));
+                let unit = (y / layout.mcu) * layout.columns + x / layout.mcu - segment * layout.run;
+                let x = unit * layout.mcu + x % layout.mcu;
+                let y = row_of[segment] * layout.mcu + y % layout.mcu;
+                let at = 3 * (y * width + x);
+                for (pixel, label) in samples[at..].chunks_exact_mut(3).zip(drawn) {
+                    draw(pixel, *label);
+                }
+            });
+            let file = jpeg::encode(&pixels, self.chroma, layout.run, Some(&Tables::of(header)?))?;
+            let segments = Parts::cut(&file)?.segments.into_iter().map(<[u8]>::to_vec);
+            drawn.extend(group.into_iter().zip(segments));
         }
         Ok(drawn)
     }
 
     /// The rendition as bytes, for sealing; both variants are secrets.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![FORMAT, u8::from(self.chroma == Chroma::Full), u8::from(!self.minus.is_empty())];
-        for number in [self.size.width, self.size.height, self.index, self.plus.len() as u32] {
-            bytes.extend(number.to_be_bytes());
-        }
-        for part in std::iter::once(&self.header).chain(&self.plus).chain(&self.minus) {
-            bytes.extend((part.len() as u32).to_be_bytes());
-            bytes.extend(part);
-        }
-        bytes
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
-    /// Reads what [`PreparedRendition::to_bytes`] wrote.
+    /// Reads the bytes of [`PreparedRendition::as_bytes`].
     ///
     /// # Errors
     /// [`MarkError::NotPrepared`] for any other bytes.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, MarkError> {
-        let mut reader = Reader(bytes);
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, MarkError> {
+        let mut reader = Reader(&bytes);
         let [format, chroma, variants] = reader.array()?;
         if format != FORMAT || chroma > 1 || variants > 1 {
             return Err(MarkError::NotPrepared("unknown format"));
         }
-        let (width, height) = (reader.number()?, reader.number()?);
-        let (index, segments) = (reader.number()?, reader.number()?);
-        let header = reader.part()?;
-        let plus = (0..segments).map(|_| reader.part()).collect::<Result<_, _>>()?;
-        let minus = (0..segments * u32::from(variants)).map(|_| reader.part()).collect::<Result<_, _>>()?;
-        if !reader.0.is_empty() {
-            return Err(MarkError::NotPrepared("trailing bytes"));
-        }
+        let (width, height, index) = (reader.number()?, reader.number()?, reader.number()?);
+        let size = Size { width, height };
         let chroma = if chroma == 1 { Chroma::Full } else { Chroma::Half };
-        let rendition = Self { size: Size { width, height }, chroma, index, header, plus, minus };
-        rendition.layout()?;
-        Ok(rendition)
+        let segments = Layout::new(size, chroma).segments;
+        if reader.number()? as usize != segments {
+            return Err(MarkError::NotPrepared("segments missing"));
+        }
+        let header = reader.number()? as usize;
+        let count = segments << variants;
+        let (lengths, rest) =
+            reader.0.split_at_checked(4 * count).ok_or(MarkError::NotPrepared("cut short"))?;
+        let header = bytes.len() - rest.len()..bytes.len() - rest.len() + header;
+        let mut starts = Vec::with_capacity(count + 1);
+        let mut at = header.end;
+        for (place, length) in lengths.chunks_exact(4).enumerate() {
+            starts.push(at);
+            let length = length.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
+            if length < jpeg::restart(place % segments).len() {
+                return Err(MarkError::NotPrepared("segment too short"));
+            }
+            at += length;
+        }
+        starts.push(at);
+        if at != bytes.len() {
+            return Err(MarkError::NotPrepared("segments missing"));
+        }
+        Ok(Self { size, chroma, index, header, starts, bytes })
     }
 }
 
 /// The first byte of a prepared rendition.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+
+/// Calls `visit(segment, x, y, pixels)` for every stretch of labels' pixels that lies in one row of one segment of
+/// the image; `x` and `y` are where it begins.
+fn each_stretch(
+    labels: &[Label],
+    layout: &Layout,
+    mut visit: impl FnMut(usize, usize, usize, &[LabelPixel]),
+) {
+    for label in labels {
+        let (left, top, width) = (label.x as usize, label.y as usize, label.width.max(1) as usize);
+        for (y, row) in (top..).zip(label.pixels.chunks(width)).take(label.height as usize) {
+            if y >= layout.size.height as usize {
+                break;
+            }
+            for (segment, start, end) in layout.spans(y) {
+                let (start, end) = (start.max(left), end.min(left + row.len()));
+                if start < end {
+                    visit(segment, start, y, &row[start - left..end - left]);
+                }
+            }
+        }
+    }
+}
 
 /// Draws one pixel of a label: the same step on red, green and blue, which moves luma and leaves colour.
-fn draw(pixel: &mut image::Rgb<u8>, label: LabelPixel) {
-    let [r, g, b] = pixel.0.map(f32::from);
-    let luma = (0.299 * r + 0.587 * g + 0.114 * b).round() as u8;
+fn draw(pixel: &mut [u8], label: LabelPixel) {
+    let &mut [r, g, b] = pixel else { return };
+    // The weights of JFIF in 256ths.
+    let luma = ((77 * u32::from(r) + 150 * u32::from(g) + 29 * u32::from(b) + 128) >> 8) as u8;
     let step = i16::from(label.over(luma)) - i16::from(luma);
-    pixel.0 = pixel.0.map(|v| (i16::from(v) + step).clamp(0, 255) as u8);
+    pixel.iter_mut().for_each(|v| *v = (i16::from(*v) + step).clamp(0, 255) as u8);
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -232,20 +317,16 @@ impl Reader<'_> {
     fn number(&mut self) -> Result<u32, MarkError> {
         self.array().map(u32::from_be_bytes)
     }
-
-    fn part(&mut self) -> Result<Vec<u8>, MarkError> {
-        let len = self.number()? as usize;
-        let (part, rest) = self.0.split_at_checked(len).ok_or(MarkError::NotPrepared("cut short"))?;
-        self.0 = rest;
-        Ok(part.to_vec())
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::embed::embed_with;
     use super::super::embed::tests::{key, picture};
     use super::*;
+    use crate::testing::samples;
 
     const SESSION: SessionId = SessionId(0xE64F_44F6);
 
@@ -254,17 +335,38 @@ mod tests {
         Label { x, y, width: 30, height: 9, pixels }
     }
 
-    #[test]
-    fn a_spliced_copy_is_byte_for_byte_the_direct_one() {
-        for (width, height) in [(640, 480), (331, 207), (97, 211), (700, 501)] {
-            let image = picture(width, height);
-            let prepared = prepare(&image, &[], &key()).unwrap();
-            let record = prepared.record.unwrap();
-            let copy = prepared.renditions[0].copy(&key(), SESSION, &[]).unwrap();
-            let direct = embed_with(&image, &key(), SESSION, &record, 0).unwrap();
-            let run = Layout::new(record.sizes[0], record.chroma).run;
-            assert!(copy == jpeg::encode(&direct, record.chroma, run).unwrap(), "{width} x {height}");
+    /// Every rendition spliced, against the session embedded in its pixels and encoded with the same tables.
+    fn spliced_is_direct(image: &RgbImage, widths: &[u32], session: SessionId) {
+        let Prepared { record, renditions } = prepare(image, widths, &key()).unwrap();
+        // A narrow strip may have no smaller size that could carry the mark.
+        let Some(record) = record else { return assert!(image.height() < image.width()) };
+        for (index, rendition) in renditions.iter().enumerate() {
+            let copy = rendition.copy(&key(), session, &[]).unwrap();
+            let pixels = scale::rgb(image, rendition.size());
+            let direct = embed_with(&pixels, &key(), session, &record, index).unwrap();
+            let run = Layout::new(rendition.size(), record.chroma).run;
+            let tables = Tables::of(Parts::cut(&copy).unwrap().header).unwrap();
+            let direct = jpeg::encode(&direct, record.chroma, run, Some(&tables)).unwrap();
+            assert!(copy == direct, "{:?}", rendition.size());
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+        #[test]
+        fn a_spliced_copy_is_byte_for_byte_the_direct_one(
+            width in 96u32..420,
+            height in 96u32..420,
+            session in any::<u32>(),
+        ) {
+            spliced_is_direct(&picture(width, height), &[120], SessionId(session));
+        }
+    }
+
+    #[test]
+    fn spliced_photographs_and_screens_are_byte_for_byte_the_direct_ones() {
+        spliced_is_direct(&samples::photograph(1400, 901, 4), &[640, 1280], SESSION);
+        spliced_is_direct(&samples::flat_graphic(900, 700), &[640], SESSION);
     }
 
     #[test]
@@ -288,11 +390,12 @@ mod tests {
     fn labels_change_the_segments_they_touch_and_no_other() {
         let prepared = prepare(&picture(500, 300), &[], &key()).unwrap();
         let rendition = &prepared.renditions[0];
-        let layout = rendition.layout().unwrap();
-        let cut = |labels: &[Label]| Parts::cut(&rendition.copy(&key(), SESSION, labels).unwrap()).unwrap();
+        let layout = Layout::new(rendition.size(), rendition.chroma);
         // The second label runs over the lower right corner, into the last segment.
         let labels = [label(101, 49), label(480, 295)];
-        let (clean, drawn) = (cut(&[]), cut(&labels));
+        let copy = |labels: &[Label]| rendition.copy(&key(), SESSION, labels).unwrap();
+        let (clean, drawn) = (copy(&[]), copy(&labels));
+        let (clean, drawn) = (Parts::cut(&clean).unwrap(), Parts::cut(&drawn).unwrap());
         for j in 0..layout.segments {
             let places = labels.iter().flat_map(Label::places);
             let inside = places.filter(|(x, y, _)| *x < 500 && *y < 300);
@@ -317,11 +420,11 @@ mod tests {
     #[test]
     fn prepared_bytes_read_back_and_damaged_ones_are_refused() {
         let prepared = prepare(&picture(200, 150), &[], &key()).unwrap();
-        let bytes = prepared.renditions[0].to_bytes();
-        assert_eq!(PreparedRendition::from_bytes(&bytes).unwrap(), prepared.renditions[0]);
+        let bytes = prepared.renditions[0].as_bytes();
+        assert_eq!(PreparedRendition::from_bytes(bytes.to_vec()).unwrap(), prepared.renditions[0]);
         for cut in (0..bytes.len()).step_by(11) {
-            assert!(PreparedRendition::from_bytes(&bytes[..cut]).is_err(), "cut to {cut}");
+            assert!(PreparedRendition::from_bytes(bytes[..cut].to_vec()).is_err(), "cut to {cut}");
         }
-        assert!(PreparedRendition::from_bytes(&[bytes.as_slice(), b"x"].concat()).is_err());
+        assert!(PreparedRendition::from_bytes([bytes, b"x"].concat()).is_err());
     }
 }

@@ -49,7 +49,8 @@ pub struct MarkRecord {
     pub strength: f32,
     /// The chroma resolution of all renditions, which sets the segments' units.
     pub chroma: Chroma,
-    /// The detection margin measured when the image was marked, if it was measured.
+    /// How clearly a poor leak (half the size, JPEG quality 50) could be read when the image was marked, in units of
+    /// what a trace needs: below 1 such a leak would be lost. `None` if it was not measured.
     pub margin: Option<f32>,
 }
 
@@ -67,6 +68,9 @@ pub enum MarkError {
     /// The image is one flat colour, where a mark would be seen and could be wiped away.
     #[error("the image is too flat to carry a forensic mark")]
     TooFlat,
+    /// A mark that nobody would see could not be read back from the image.
+    #[error("the image does not carry a forensic mark")]
+    Unreadable,
     /// Stored bytes are not a prepared rendition, or are damaged.
     #[error("the prepared rendition is damaged: {0}")]
     NotPrepared(&'static str),

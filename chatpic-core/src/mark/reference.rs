@@ -131,9 +131,13 @@ fn commons(
     record: &MarkRecord,
     index: usize,
 ) -> Result<([Plane; 2], Carrier), MarkError> {
-    let (variants, carrier) = pair(image, key, record, index)?;
+    let variants = pair(image, key, record, index)?;
+    let size = record.sizes.get(index).copied().ok_or(MarkError::Record)?;
+    let carrier = Carrier::new(key, index, size, record.chroma);
+    // Huffman tables change no pixel.
     let decoded = |image: &RgbImage| {
-        jpeg::decode(&jpeg::encode(image, record.chroma, carrier.layout.run)?).map(|i| Plane::from_luma(&i))
+        let file = jpeg::encode(image, record.chroma, carrier.layout.run, None)?;
+        jpeg::decode(&file).map(|i| Plane::from_luma(&i))
     };
     let mean = |a: &Plane, b: &Plane| a.zip_map(b, |a, b| (a + b) / 2.);
     let [plus, minus] = &variants;

@@ -1,6 +1,6 @@
 //! Stores in memory: for tests, for trying ChatPic out, and as the plain statement of what a store does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -38,6 +38,7 @@ struct AttemptRow {
 struct Tables {
     shares: BTreeMap<ShareId, Row>,
     attempts: Vec<AttemptRow>,
+    reports: Vec<Report>,
     last_attempt: i64,
     fingerprint: Option<Digest>,
 }
@@ -73,6 +74,11 @@ impl ShareStore for MemoryShares {
         Ok(self.tables().shares.get(id).map(|row| row.share.clone()))
     }
 
+    async fn find_all(&self, ids: &[ShareId]) -> StoreResult<Vec<Share>> {
+        let tables = self.tables();
+        Ok(ids.iter().filter_map(|id| tables.shares.get(id)).map(|row| row.share.clone()).collect())
+    }
+
     async fn claim(&self, claim: &Claim) -> StoreResult<Claimed> {
         let mut tables = self.tables();
         let Some(row) = tables.shares.get_mut(&claim.share) else { return Ok(Claimed::Refused) };
@@ -92,6 +98,7 @@ impl ShareStore for MemoryShares {
         }
         let session = Session { views_before: share.views, ..new.clone() };
         share.views += 1;
+        share.tally.count(share.created_at, new.opened_at, new.country);
         if share.views >= claim.ceiling {
             share.recorded_status = Status::Exhausted;
             share.ended_at = Some(new.opened_at);
@@ -102,12 +109,16 @@ impl ShareStore for MemoryShares {
         Ok(Claimed::Opened(session))
     }
 
-    async fn preview(&self, id: &ShareId, session: &Session) -> StoreResult<()> {
-        self.with_row(id, |row| {
-            row.sessions.retain(|s| s.id != SessionId::UPLOADER);
-            row.sessions.push(session.clone());
+    async fn preview(&self, id: &ShareId, session: &Session) -> StoreResult<bool> {
+        let stored = self.with_row(id, |row| {
+            let active = row.share.status(session.opened_at) == Status::Active;
+            if active {
+                row.sessions.retain(|s| s.id != SessionId::UPLOADER);
+                row.sessions.push(session.clone());
+            }
+            active
         });
-        Ok(())
+        Ok(stored.unwrap_or(false))
     }
 
     async fn session(&self, id: &ShareId, token: &Digest) -> StoreResult<Option<Session>> {
@@ -150,20 +161,6 @@ impl ShareStore for MemoryShares {
         page.sort_by_key(|s| std::cmp::Reverse((s.opened_at, s.id)));
         page.truncate(limit);
         Ok(page)
-    }
-
-    async fn tally(&self, id: &ShareId, start: Timestamp, step_ms: i64) -> StoreResult<Tally> {
-        let sessions = self.sessions(id, None, usize::MAX).await?;
-        let mut countries: HashMap<Option<Country>, u32> = HashMap::new();
-        let mut timeline: BTreeMap<Timestamp, u32> = BTreeMap::new();
-        for session in &sessions {
-            *countries.entry(session.country).or_default() += 1;
-            let step = (session.opened_at.0 - start.0).div_euclid(step_ms);
-            *timeline.entry(Timestamp(start.0 + step * step_ms)).or_default() += 1;
-        }
-        let mut countries: Vec<_> = countries.into_iter().collect();
-        countries.sort_by_key(|(country, views)| (std::cmp::Reverse(*views), *country));
-        Ok(Tally { countries, timeline: timeline.into_iter().collect() })
     }
 
     async fn extend(
@@ -284,19 +281,47 @@ impl ShareStore for MemoryShares {
         Ok(last.flatten())
     }
 
-    async fn note_purge(&self, id: &ShareId, receipt: &Receipt, due: Timestamp) -> StoreResult<()> {
+    async fn note_purge(&self, id: &ShareId, purge: &Purge, due: Timestamp) -> StoreResult<()> {
         self.with_row(id, |row| {
-            row.share.receipt = *receipt;
+            let receipt = &mut row.share.receipt;
+            if receipt.purged_at.is_none() {
+                receipt.objects_deleted = purge.objects_deleted;
+                receipt.objects_pending = purge.objects_pending;
+                receipt.purged_at = purge.purged_at;
+            }
             row.due = due;
             row.leased_until = None;
         });
         Ok(())
     }
 
+    async fn stored_bytes(&self) -> StoreResult<u64> {
+        let tables = self.tables();
+        let stored = tables.shares.values().filter(|row| row.share.receipt.purged_at.is_none());
+        Ok(stored.map(|row| row.share.bytes).sum())
+    }
+
+    async fn report(&self, report: &Report, per_share: u32) -> StoreResult<()> {
+        let mut tables = self.tables();
+        let earlier = tables.reports.iter().filter(|earlier| earlier.share == report.share).count();
+        if tables.shares.contains_key(&report.share) && earlier < per_share as usize {
+            tables.reports.push(report.clone());
+        }
+        Ok(())
+    }
+
+    async fn reports(&self, limit: usize) -> StoreResult<Vec<Report>> {
+        let mut newest: Vec<Report> = self.tables().reports.iter().rev().cloned().collect();
+        newest.sort_by_key(|report| std::cmp::Reverse(report.at));
+        newest.truncate(limit);
+        Ok(newest)
+    }
+
     async fn forget(&self, id: &ShareId) -> StoreResult<()> {
         let mut tables = self.tables();
         tables.shares.remove(id);
         tables.attempts.retain(|row| row.share != *id);
+        tables.reports.retain(|report| report.share != *id);
         Ok(())
     }
 
@@ -356,6 +381,10 @@ impl BlobStore for MemoryBlobs {
         let before = objects.len();
         objects.retain(|(kept, _), _| kept != folder);
         Ok((before - objects.len()) as u64)
+    }
+
+    async fn has_room(&self) -> StoreResult<bool> {
+        Ok(true)
     }
 
     fn folders(&self) -> BoxStream<'_, StoreResult<Folder>> {

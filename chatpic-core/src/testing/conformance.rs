@@ -34,19 +34,23 @@ use crate::id::{Folder, SessionId, ShareId};
 use crate::mark::Size;
 use crate::secret::{Digest, Sealed};
 use crate::share::{
-    Blocked, BlockedTry, Country, Device, ImageForm, ImageRecord, Receipt, Session, Share, Status,
+    Blocked, BlockedTry, Country, Device, ImageForm, ImageRecord, Receipt, Report, Session, Share, Status,
+    Tally,
 };
-use crate::store::{Attempt, Attempted, BlobStore, Claim, Claimed, Inserted, ShareStore, StoreResult, Tally};
+use crate::store::{Attempt, Attempted, BlobStore, Claim, Claimed, Inserted, Purge, ShareStore, StoreResult};
 
 /// Opens one more handle onto the same substrate; handles that were dropped lose nothing.
 pub type Open<S> = Box<dyn Fn() -> BoxFuture<'static, Arc<S>> + Send + Sync>;
 
 /// Stamps the contract of [`ShareStore`] as tests: one for each clause, each on the fresh substrate of one
 /// call of the given function, which answers an [`Open`].
+///
+/// A store that needs a server which may be missing says so after the function's name: the tests are then ignored,
+/// and counted as such, unless they are asked for.
 #[macro_export]
 macro_rules! share_store_conformance {
-    ($open:path) => {
-        $crate::stamp_conformance! { $open;
+    ($open:path $(, needs = $server:literal)?) => {
+        $crate::stamp_conformance! { $open, [$(#[ignore = $server])?];
             a_share_is_found_as_it_was_inserted
             a_taken_id_changes_nothing
             a_claim_grants_one_view
@@ -58,10 +62,13 @@ macro_rules! share_store_conformance {
             an_expired_or_unknown_share_refuses
             a_claim_goes_by_its_callers_clock
             a_preview_counts_nothing_and_replaces_the_earlier_one
+            an_ended_share_has_no_preview
+            no_preview_outlives_an_end_that_races_with_it
             sessions_are_found_by_token_and_nonce_of_their_share_only
             a_live_session_is_touched_and_a_dead_one_is_not
             sessions_come_in_pages_newest_first_without_the_uploader
-            a_tally_sums_up_views_by_country_and_time
+            views_are_tallied_by_country_and_time
+            several_shares_are_found_at_once
             an_expiry_moves_only_from_where_it_stands_and_before_it
             one_of_many_racing_extensions_is_done
             an_end_destroys_every_wrap
@@ -76,6 +83,10 @@ macro_rules! share_store_conformance {
             racing_leases_are_disjoint
             a_postponed_share_is_due_when_it_was_said
             a_purge_is_noted_and_due_when_it_was_said
+            a_purge_loses_no_burn_noted_in_between
+            the_first_whole_purge_stays_on_the_receipt
+            what_is_stored_is_summed_up_until_it_is_purged
+            reports_come_newest_first_and_not_too_many_of_one_share
             a_kept_ledger_moves_only_a_purged_shares_due
             the_last_session_end_is_that_of_a_live_one
             a_forgotten_share_leaves_nothing
@@ -91,12 +102,13 @@ macro_rules! share_store_conformance {
 /// Stamps the contract of [`BlobStore`] as tests, as [`share_store_conformance!`](crate::share_store_conformance) does.
 #[macro_export]
 macro_rules! blob_store_conformance {
-    ($open:path) => {
-        $crate::stamp_conformance! { $open;
+    ($open:path $(, needs = $server:literal)?) => {
+        $crate::stamp_conformance! { $open, [$(#[ignore = $server])?];
             an_object_is_read_as_it_was_put
             an_object_is_never_changed
             a_folder_is_deleted_with_its_count_and_again_without
             every_folder_with_an_object_is_listed
+            an_empty_store_has_room
             objects_outlive_their_handle
         }
     };
@@ -105,12 +117,16 @@ macro_rules! blob_store_conformance {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! stamp_conformance {
-    ($open:path; $($case:ident)+) => { $(
+    ($open:path, $attributes:tt; $($case:ident)+) => {
+        $( $crate::stamp_conformance! { $open, $attributes, $case } )+
+    };
+    ($open:path, [$($attribute:tt)*], $case:ident) => {
+        $($attribute)*
         #[::tokio::test(flavor = "multi_thread", worker_threads = 4)]
         async fn $case() -> ::std::result::Result<(), $crate::StoreError> {
             $crate::testing::conformance::$case(&$open()).await
         }
-    )+ };
+    };
 }
 
 /// When sample shares are made.
@@ -142,7 +158,9 @@ pub fn sample_share(number: u64) -> Share {
         ended_at: None,
         folder: Folder::new(START, entropy),
         objects: 8,
+        bytes: 1000 * (number + 1),
         images: vec![image(ImageForm::Jpeg), image(ImageForm::Png)],
+        tally: Tally::default(),
         upload_digest: entropy.bytes(),
         link_digest: entropy.bytes(),
         dashboard_digest: entropy.bytes(),
@@ -197,6 +215,17 @@ async fn stored(shares: &dyn ShareStore, number: u64) -> StoreResult<Share> {
     let share = sample_share(number);
     assert_eq!(shares.insert(&share).await?, Inserted::Done);
     Ok(share)
+}
+
+/// The share after this many views by sample sessions with ascending numbers.
+fn viewed(share: &Share, sessions: &[u32]) -> Share {
+    let mut share = share.clone();
+    for number in sessions {
+        let session = sample_session(*number);
+        share.views += 1;
+        share.tally.count(share.created_at, session.opened_at, session.country);
+    }
+    share
 }
 
 async fn found(shares: &dyn ShareStore, share: &Share) -> StoreResult<Share> {
@@ -289,7 +318,7 @@ mod share_cases {
             assert_eq!(session, Session { views_before: views_before as u32, ..sample_session(number) });
             assert_eq!(shares.session(&share.id, &session.token_digest).await?, Some(session));
         }
-        assert_eq!(found(&*shares, &share).await?, Share { views: 3, ..share });
+        assert_eq!(found(&*shares, &share).await?, viewed(&share, &[1, 2, 3]));
         Ok(())
     }
 
@@ -380,13 +409,12 @@ mod share_cases {
         assert_eq!((before.recorded_status, has_share_wraps(&before)), (Status::Active, [true; 3]));
         let last = opened(&*shares, &share, 10).await?;
         let exhausted = Share {
-            views: 10,
             recorded_status: Status::Exhausted,
             ended_at: Some(last.opened_at),
             link_wrap: None,
             dashboard_wrap: None,
             sealed_link: None,
-            ..share.clone()
+            ..viewed(&share, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
         };
         assert_eq!(found(&*shares, &share).await?, exhausted);
         let sessions = shares.sessions(&share.id, None, 100).await?;
@@ -431,12 +459,58 @@ mod share_cases {
         let first = sample_session(0);
         let second = Session { id: SessionId::UPLOADER, ..sample_session(2) };
         for preview in [&first, &second] {
-            shares.preview(&share.id, preview).await?;
+            assert!(shares.preview(&share.id, preview).await?);
             assert_eq!(shares.session(&share.id, &preview.token_digest).await?.as_ref(), Some(preview));
         }
         assert_eq!(shares.session(&share.id, &first.token_digest).await?, None);
         assert_eq!(shares.session(&share.id, &view.token_digest).await?, Some(view));
-        assert_eq!(found(&*shares, &share).await?, Share { views: 1, ..share });
+        assert_eq!(found(&*shares, &share).await?, viewed(&share, &[1]));
+        Ok(())
+    }
+
+    pub async fn an_ended_share_has_no_preview(open: &Shares) -> StoreResult<()> {
+        let shares = open().await;
+        let preview = sample_session(0);
+        let late = Session { opened_at: START + HOUR, ..sample_session(0) };
+        let (burned, expired) = (stored(&*shares, 1).await?, stored(&*shares, 2).await?);
+        shares.end(&burned.id, Status::Burned, START).await?;
+        assert!(!shares.preview(&burned.id, &preview).await?);
+        assert!(!shares.preview(&expired.id, &late).await?, "its time is up, swept or not");
+        assert!(!shares.preview(&sample_share(9).id, &preview).await?, "unknown");
+        for share in [burned, expired] {
+            assert_eq!(shares.session(&share.id, &preview.token_digest).await?, None);
+        }
+        Ok(())
+    }
+
+    pub async fn no_preview_outlives_an_end_that_races_with_it(open: &Shares) -> StoreResult<()> {
+        let shares = open().await;
+        let share = stored(&*shares, 1).await?;
+        let id = share.id;
+        let raced = racing(open, |shares, n| async move {
+            if n == 40 {
+                shares.end(&id, Status::Burned, START).await?;
+                return Ok(false);
+            }
+            let numbered = sample_session(n + 1);
+            shares.preview(&id, &Session { id: SessionId::UPLOADER, ..numbered }).await
+        });
+        let previewed = raced.await?;
+        for n in (0..64).filter(|n| previewed[*n as usize]) {
+            let session = shares.session(&id, &sample_session(n + 1).token_digest).await?;
+            assert!(session.is_none_or(|session| session.wrap.is_none()), "the wrap of preview {n} is left");
+        }
+        Ok(())
+    }
+
+    pub async fn several_shares_are_found_at_once(open: &Shares) -> StoreResult<()> {
+        let shares = open().await;
+        let stored = [stored(&*shares, 1).await?, stored(&*shares, 2).await?, stored(&*shares, 3).await?];
+        let unknown = sample_share(9).id;
+        let mut found = shares.find_all(&[stored[2].id, unknown, stored[0].id]).await?;
+        found.sort_by_key(|share| share.bytes);
+        assert_eq!(found, [stored[0].clone(), stored[2].clone()]);
+        assert_eq!(shares.find_all(&[]).await?, []);
         Ok(())
     }
 
@@ -495,25 +569,22 @@ mod share_cases {
         Ok(())
     }
 
-    pub async fn a_tally_sums_up_views_by_country_and_time(open: &Shares) -> StoreResult<()> {
+    pub async fn views_are_tallied_by_country_and_time(open: &Shares) -> StoreResult<()> {
         let shares = open().await;
         let share = stored(&*shares, 1).await?;
-        let start = START + 10 * SECOND;
-        assert_eq!(shares.tally(&share.id, start, 1000).await?, Tally::default());
         shares.preview(&share.id, &sample_session(0)).await?;
-        let views = [(9_999, "NZ"), (10_000, "FR"), (19_999, "NZ"), (20_000, "XX"), (40_500, "DE")];
-        for (n, (at, country)) in (1..).zip(views) {
-            let opened_at = START + Duration::from_millis(at);
+        let views = [(0, "NZ"), (59, "FR"), (60, "NZ"), (61, "XX"), (3599, "DE")];
+        for (n, (seconds, country)) in (1..).zip(views) {
+            let opened_at = START + seconds * SECOND;
             let session = Session { opened_at, country: country.parse().ok(), ..sample_session(n) };
             shares.claim(&Claim { session, ..claim(&share, n) }).await?;
         }
+        let tally = found(&*shares, &share).await?.tally;
         let country = |code: &str| code.parse::<Country>().ok();
+        let countries = [(country("NZ"), 2), (None, 1), (country("DE"), 1), (country("FR"), 1)];
+        assert_eq!(tally.countries(), countries);
         let at = |seconds: u32| START + seconds * SECOND;
-        let tally = Tally {
-            countries: vec![(country("NZ"), 2), (None, 1), (country("DE"), 1), (country("FR"), 1)],
-            timeline: vec![(at(0), 1), (at(10), 2), (at(20), 1), (at(40), 1)],
-        };
-        assert_eq!(shares.tally(&share.id, start, 10_000).await?, tally);
+        assert_eq!(tally.timeline(START), [(at(0), 2), (at(60), 2), (at(3540), 1)]);
         Ok(())
     }
 
@@ -730,18 +801,87 @@ mod share_cases {
         let share = stored(&*shares, 1).await?;
         shares.end(&share.id, Status::Burned, START).await?;
         let ended = shares.lease_due(START, START + HOUR, 9).await?.remove(0);
+        let purge = Purge { objects_deleted: 7, objects_pending: 1, purged_at: Some(START + SECOND) };
+        let due = START + 60 * SECOND;
+        shares.note_purge(&share.id, &purge, due).await?;
         let receipt = Receipt {
+            burned_at: Some(START),
             objects_deleted: 7,
             objects_pending: 1,
             purged_at: Some(START + SECOND),
-            ..ended.receipt
         };
-        let due = START + 60 * SECOND;
-        shares.note_purge(&share.id, &receipt, due).await?;
         let purged = Share { receipt, ..ended };
         assert_eq!(found(&*shares, &share).await?, purged);
         assert_eq!(shares.lease_due(Timestamp(due.0 - 1), due + HOUR, 9).await?, []);
         assert_eq!(shares.lease_due(due, due + HOUR, 9).await?, [purged], "the lease is over");
+        Ok(())
+    }
+
+    pub async fn a_purge_loses_no_burn_noted_in_between(open: &Shares) -> StoreResult<()> {
+        let shares = open().await;
+        let share = stored(&*shares, 1).await?;
+        shares.end(&share.id, Status::Expired, START).await?;
+        // Whoever purges has read the row by now; then somebody burns.
+        shares.end(&share.id, Status::Burned, START + SECOND).await?;
+        let purge = Purge { objects_deleted: 8, purged_at: Some(START + SECOND), ..Purge::default() };
+        shares.note_purge(&share.id, &purge, START + HOUR).await?;
+        let receipt = found(&*shares, &share).await?.receipt;
+        assert_eq!((receipt.burned_at, receipt.purged_at), (Some(START + SECOND), Some(START + SECOND)));
+        Ok(())
+    }
+
+    pub async fn the_first_whole_purge_stays_on_the_receipt(open: &Shares) -> StoreResult<()> {
+        let shares = open().await;
+        let share = stored(&*shares, 1).await?;
+        shares.end(&share.id, Status::Burned, START).await?;
+        let pending = Purge { objects_pending: 8, ..Purge::default() };
+        let whole = Purge { objects_deleted: 8, purged_at: Some(START + SECOND), ..Purge::default() };
+        let late = Purge { objects_deleted: 0, purged_at: Some(START + HOUR), ..Purge::default() };
+        for purge in [pending, whole, late, pending] {
+            shares.note_purge(&share.id, &purge, START + HOUR).await?;
+        }
+        let receipt = Receipt {
+            burned_at: Some(START),
+            objects_deleted: 8,
+            objects_pending: 0,
+            purged_at: Some(START + SECOND),
+        };
+        assert_eq!(found(&*shares, &share).await?.receipt, receipt);
+        Ok(())
+    }
+
+    pub async fn what_is_stored_is_summed_up_until_it_is_purged(open: &Shares) -> StoreResult<()> {
+        let shares = open().await;
+        assert_eq!(shares.stored_bytes().await?, 0);
+        let (share, other) = (stored(&*shares, 1).await?, stored(&*shares, 2).await?);
+        assert_eq!(shares.stored_bytes().await?, share.bytes + other.bytes);
+        shares.end(&share.id, Status::Burned, START).await?;
+        shares.note_purge(&share.id, &Purge { objects_pending: 8, ..Purge::default() }, START).await?;
+        assert_eq!(shares.stored_bytes().await?, share.bytes + other.bytes, "objects are still there");
+        shares.note_purge(&share.id, &Purge { purged_at: Some(START), ..Purge::default() }, START).await?;
+        assert_eq!(shares.stored_bytes().await?, other.bytes);
+        Ok(())
+    }
+
+    pub async fn reports_come_newest_first_and_not_too_many_of_one_share(open: &Shares) -> StoreResult<()> {
+        let shares = open().await;
+        let (share, other) = (stored(&*shares, 1).await?, stored(&*shares, 2).await?);
+        let report = |share: &Share, seconds: u32| Report {
+            share: share.id,
+            at: START + seconds * SECOND,
+            reason: format!("after {seconds} s, \u{e9}'\"\n"),
+            sealed_key: seconds.is_multiple_of(2).then(|| Sealed(vec![7; 44])),
+        };
+        for seconds in 0..5 {
+            shares.report(&report(&share, seconds), 3).await?;
+        }
+        shares.report(&report(&other, 9), 3).await?;
+        shares.report(&report(&sample_share(9), 1), 3).await?;
+        let all = [report(&other, 9), report(&share, 2), report(&share, 1), report(&share, 0)];
+        assert_eq!(shares.reports(10).await?, all);
+        assert_eq!(shares.reports(2).await?, all[..2]);
+        shares.forget(&share.id).await?;
+        assert_eq!(shares.reports(10).await?, all[..1]);
         Ok(())
     }
 
@@ -753,8 +893,8 @@ mod share_cases {
         shares.keep_ledger(&share.id, keep_ms, until).await?;
         let active = Share { keep_ledger: kept, ..share.clone() };
         assert_eq!(shares.lease_due(share.expires_at, until, 9).await?, [active], "still due at its expiry");
-        let receipt = Receipt { purged_at: Some(share.expires_at), ..Receipt::default() };
-        shares.note_purge(&share.id, &receipt, until).await?;
+        let purge = Purge { purged_at: Some(share.expires_at), ..Purge::default() };
+        shares.note_purge(&share.id, &purge, until).await?;
         let sooner = share.expires_at + SECOND;
         shares.keep_ledger(&share.id, 1000, sooner).await?;
         assert_eq!(ids(&shares.lease_due(sooner, until, 9).await?), [share.id]);
@@ -789,7 +929,6 @@ mod share_cases {
             assert_eq!(shares.session(&share.id, &session.token_digest).await?, None);
             assert_eq!(shares.session_of_nonce(&share.id, &session.nonce_digest).await?, None);
             assert_eq!(shares.sessions(&share.id, None, 9).await?, []);
-            assert_eq!(shares.tally(&share.id, START, 1000).await?, Tally::default());
         }
         let due = shares.lease_due(START + HOUR, START + 2 * HOUR, 9).await?;
         assert_eq!(ids(&due), [other.id]);
@@ -826,10 +965,10 @@ mod share_cases {
         assert!(shares.folder_in_use(&share.folder).await?);
         shares.end(&share.id, Status::Burned, START).await?;
         assert!(shares.folder_in_use(&share.folder).await?);
-        let pending = Receipt { objects_pending: 8, ..Receipt::default() };
+        let pending = Purge { objects_pending: 8, ..Purge::default() };
         shares.note_purge(&share.id, &pending, START).await?;
         assert!(shares.folder_in_use(&share.folder).await?, "objects are still there");
-        let purged = Receipt { purged_at: Some(START), ..Receipt::default() };
+        let purged = Purge { purged_at: Some(START), ..Purge::default() };
         shares.note_purge(&share.id, &purged, START).await?;
         assert!(!shares.folder_in_use(&share.folder).await?);
         Ok(())
@@ -875,7 +1014,7 @@ mod share_cases {
         drop(shares);
 
         let shares = open().await;
-        assert_eq!(found(&*shares, &share).await?, Share { views: 1, ..share.clone() });
+        assert_eq!(found(&*shares, &share).await?, viewed(&share, &[1]));
         assert_eq!(shares.sessions(&share.id, None, 9).await?, [session]);
         assert_eq!(shares.attempt(&attempt(&share, 1, START)).await?, Attempted::Refused(START));
         assert_eq!(shares.fingerprint(&[2; 32]).await?, [1; 32]);
@@ -931,6 +1070,11 @@ mod blob_cases {
         assert_eq!(blobs.delete_folder(&folder(1)).await?, 0);
         assert_eq!(blobs.get(&folder(1), "0").await?, None);
         assert_eq!(blobs.get(&folder(2), "0").await?, Some(Bytes::from_static(b"two")));
+        Ok(())
+    }
+
+    pub async fn an_empty_store_has_room(open: &Blobs) -> StoreResult<()> {
+        assert!(open().await.has_room().await?);
         Ok(())
     }
 

@@ -4,21 +4,25 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, Request, State};
+use axum::extract::{Form, Path, Query, Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use chatpic_core::{Dashboard, DashboardAccess, Error, ShareId, Status, TraceReport};
+use chatpic_core::{
+    Country, Cursor, Dashboard, DashboardAccess, Error, SessionInfo, ShareId, Status, Timestamp, TraceMatch,
+    TraceReport,
+};
 use serde::Deserialize;
 
+use super::chart::{Bar, Reached, bars, country_name, reached};
 use super::viewing::{SESSION, current, image, view_page};
 use super::{
     Frame, KeyForm, in_words, pasted_key, problem_page, secret_cookie, see_other, share_path, shell, show,
     with_cookie,
 };
 use crate::App;
-use crate::api::dashboard_json;
+use crate::api::{dashboard_json, serve_csv};
 use crate::client::{Origin, share_id};
 use crate::problem::Problem;
 use crate::security::{check_form, form_token};
@@ -27,10 +31,15 @@ use crate::upload;
 
 const DASHBOARD: &str = "chatpic_dashboard";
 
+pub(crate) fn dashboard_cookie(headers: &HeaderMap) -> Result<DashboardAccess, Problem> {
+    secret_cookie(headers, DASHBOARD).ok_or_else(Problem::unauthorized)
+}
+
 pub(super) fn router() -> Router<App> {
     Router::new()
         .route("/d/{id}", get(page).post(exchange))
         .route("/d/{id}/state", get(state))
+        .route("/d/{id}/sessions.csv", get(sessions_csv))
         .route("/d/{id}/extend", post(extend))
         .route("/d/{id}/ledger", post(ledger))
         .route("/d/{id}/burn", post(burn))
@@ -45,35 +54,101 @@ pub(super) fn router() -> Router<App> {
 struct SessionRow {
     label: String,
     opened_at: String,
-    country: String,
+    country: Place,
     device: &'static str,
     images_seen: u32,
 }
+
+/// A country as pages show it: the code for scripts that know its name in the reader's language.
+struct Place {
+    code: String,
+    name: String,
+}
+
+impl From<Option<Country>> for Place {
+    fn from(country: Option<Country>) -> Self {
+        match country {
+            Some(country) => Self { code: country.to_string(), name: country_name(country) },
+            None => Self { code: String::new(), name: "unknown".to_owned() },
+        }
+    }
+}
+
+/// How long the ledger can be kept, as the dashboard offers it.
+const LEDGER_DAYS: [u64; 4] = [0, 7, 30, 90];
+
+/// Sessions on one page, so that it stays light; the API's pages and the CSV are longer.
+const SESSIONS: usize = 100;
 
 #[derive(Template)]
 #[template(path = "dashboard.html")]
 struct DashboardPage {
     frame: Frame,
     path: String,
+    id: String,
     token: String,
     d: Dashboard,
     status: &'static str,
     active: bool,
     link: Option<String>,
     time_left: String,
-    countries: Vec<(String, u32)>,
+    created_at: String,
+    expires_at: String,
+    countries: Vec<(Place, u32)>,
     countries_reached: usize,
+    reached: Vec<Reached>,
+    bars: Vec<Bar>,
+    busiest: u32,
     sessions: Vec<SessionRow>,
+    older: Option<String>,
     ledger_until: String,
     keep_days: u64,
+    ledger_days: Vec<u64>,
+    burned_at: Option<String>,
     purged_at: Option<String>,
+    megabytes: usize,
     trace: Option<TraceWords>,
 }
 
 /// A trace's outcome in words.
 struct TraceWords {
-    found: Vec<String>,
+    found: Vec<Found>,
     candidates: usize,
+}
+
+/// One session that a leak was served to.
+struct Found {
+    label: String,
+    image: usize,
+    opened_at: Option<String>,
+    country: Place,
+    odds: String,
+    score: String,
+}
+
+impl From<&TraceMatch> for Found {
+    fn from(found: &TraceMatch) -> Self {
+        Self {
+            label: found.session.label(),
+            image: found.image + 1,
+            opened_at: found.opened_at.map(rfc3339),
+            country: found.country.into(),
+            odds: odds(found.false_alarm),
+            score: format!("{:.1}", found.score),
+        }
+    }
+}
+
+/// A small probability as a chance that people can image.
+fn odds(probability: f64) -> String {
+    // Powers of ten are rounded towards the likelier: no more is claimed than was found.
+    match -probability.max(1e-300).log10() {
+        zeros if zeros >= 15.0 => "less than one in a million billion".to_owned(),
+        zeros if zeros >= 12.0 => "less than one in a million million".to_owned(),
+        zeros if zeros >= 9.0 => "less than one in a thousand million".to_owned(),
+        zeros if zeros >= 6.0 => "at most one in a million".to_owned(),
+        _ => format!("about {probability:.0e}"),
+    }
 }
 
 async fn show_page(
@@ -81,71 +156,88 @@ async fn show_page(
     origin: &Origin,
     id: &ShareId,
     access: &DashboardAccess,
+    after: Option<Cursor>,
     trace: Option<TraceReport>,
 ) -> Response {
-    let d = match app.chatpic.dashboard(id, access, None).await {
+    let d = match app.chatpic.dashboard(id, access, after).await {
         Ok(dashboard) => dashboard,
         Err(Error::Unauthorized(_)) => return shell(origin, "dashboard", true),
         Err(error) => return problem_page(origin, error.into(), None),
     };
-    let country = |country: Option<chatpic_core::Country>| {
-        country.map_or_else(|| "unknown".to_owned(), |country| country.to_string())
-    };
-    let words = |report: TraceReport| {
-        TraceWords {
-        candidates: report.candidates,
-        found: report
-            .matches
-            .iter()
-            .map(|found| {
-                let when = found.opened_at.map_or_else(|| "in your own preview".to_owned(), |at| format!("opened {}", rfc3339(at)));
-                format!(
-                    "{} — image {}, {when}, country {}. Score {:.1}; an innocent session would score so high with a probability of at most {:.0e}.",
-                    found.session.label(), found.image + 1, country(found.country), found.score, found.false_alarm.max(1e-300)
-                )
-            })
-            .collect(),
-    }
-    };
+    let limits = app.chatpic.limits();
     let active = d.status == Status::Active;
+    let now = app.chatpic.now();
+    // Nothing is opened after the end, so the plot ends there.
+    let shown_until = if active { now } else { Timestamp(now.0.min(d.expires_at.0)) };
+    let path = share_path(origin, 'd', id);
+    let older = match d.sessions.get(SESSIONS) {
+        Some(_) => d.sessions.get(SESSIONS - 1).map(SessionInfo::cursor),
+        None => d.next,
+    };
     show(&DashboardPage {
         frame: Frame::new(origin, "Dashboard"),
-        path: share_path(origin, 'd', id),
+        id: id.to_string(),
         token: form_token(&access.reveal()),
         status: if active && d.views == 0 { "not opened yet" } else { d.status.as_str() },
         active,
         link: d.link_key.as_ref().map(|key| app.link(origin, 's', id, &key.reveal())),
         time_left: in_words(d.seconds_left),
-        countries: d.countries.iter().map(|(c, views)| (country(*c), *views)).collect(),
+        created_at: rfc3339(d.created_at),
+        expires_at: rfc3339(d.expires_at),
+        countries: d.countries.iter().map(|(country, views)| ((*country).into(), *views)).collect(),
         countries_reached: d.countries.iter().filter(|(country, _)| country.is_some()).count(),
-        sessions: d
-            .sessions
-            .iter()
-            .map(|s| SessionRow {
-                label: s.session.label(),
-                opened_at: rfc3339(s.opened_at),
-                country: country(s.country),
-                device: s.device.as_str(),
-                images_seen: s.images_seen,
-            })
-            .collect(),
+        reached: reached(&d.countries),
+        busiest: d.timeline.iter().map(|(_, views)| *views).max().unwrap_or(0),
+        bars: bars(&d.timeline, d.created_at, shown_until),
+        sessions: d.sessions.iter().take(SESSIONS).map(SessionRow::from).collect(),
+        older: older.map(|next| format!("{path}?after={next}")),
+        path,
         ledger_until: rfc3339(d.ledger_until),
         keep_days: d.expires_at.until(d.ledger_until).as_secs() / 86_400,
-        purged_at: d.receipt.and_then(|receipt| receipt.purged_at).map(rfc3339),
-        trace: trace.map(words),
+        ledger_days: LEDGER_DAYS
+            .into_iter()
+            .filter(|days| days * 86_400 <= limits.max_ledger.as_secs())
+            .collect(),
+        burned_at: d.receipt.as_ref().and_then(|receipt| receipt.burned_at).map(rfc3339),
+        purged_at: d.receipt.as_ref().and_then(|receipt| receipt.purged_at).map(rfc3339),
+        megabytes: limits.image_bytes / (1024 * 1024),
+        trace: trace.map(|report| TraceWords {
+            candidates: report.candidates,
+            found: report.matches.iter().map(Found::from).collect(),
+        }),
         d,
     })
+}
+
+impl From<&SessionInfo> for SessionRow {
+    fn from(session: &SessionInfo) -> Self {
+        Self {
+            label: session.session.label(),
+            opened_at: rfc3339(session.opened_at),
+            country: session.country.into(),
+            device: session.device.as_str(),
+            images_seen: session.images_seen,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    after: Option<String>,
 }
 
 async fn page(
     State(app): State<App>,
     Path(id): Path<String>,
     origin: Origin,
+    Query(page): Query<Page>,
     headers: HeaderMap,
 ) -> Response {
     let Ok(id) = share_id(&id) else { return shell(&origin, "dashboard", false) };
+    // A cursor that can't be read shows the newest, as none does.
+    let after = page.after.and_then(|after| after.parse().ok());
     match secret_cookie::<DashboardAccess>(&headers, DASHBOARD) {
-        Some(access) => show_page(&app, &origin, &id, &access, None).await,
+        Some(access) => show_page(&app, &origin, &id, &access, after, None).await,
         None => shell(&origin, "dashboard", false),
     }
 }
@@ -177,9 +269,17 @@ async fn state(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = share_id(&id)?;
-    let access = secret_cookie(&headers, DASHBOARD).ok_or_else(Problem::unauthorized)?;
+    let access = dashboard_cookie(&headers)?;
     let dashboard = app.chatpic.dashboard(&id, &access, None).await?;
     Ok(Json(dashboard_json(&app, &origin, &id, &dashboard)).into_response())
+}
+
+async fn sessions_csv(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    serve_csv(app.chatpic, share_id(&id)?, dashboard_cookie(&headers)?).await
 }
 
 /// The fields of the dashboard's forms.
@@ -200,7 +300,7 @@ async fn action<T>(
 ) -> Result<(T, String), Response> {
     let outcome = async {
         let id = share_id(id)?;
-        let access: DashboardAccess = secret_cookie(headers, DASHBOARD).ok_or_else(Problem::unauthorized)?;
+        let access = dashboard_cookie(headers)?;
         let Form(form) = form?;
         check_form(headers, &access.reveal(), form.token.as_deref())?;
         Ok((act(id, access, form).await?, share_path(origin, 'd', &id)))
@@ -273,7 +373,7 @@ async fn view(
 ) -> Response {
     let Ok(id) = share_id(&id) else { return shell(&origin, "dashboard", false) };
     let path = share_path(&origin, 'd', &id);
-    view_page(&app, &origin, &headers, &id, path).await
+    view_page(&app, &origin, &headers, &id, path, true).await
 }
 
 async fn trace(State(app): State<App>, Path(id): Path<String>, origin: Origin, request: Request) -> Response {
@@ -281,16 +381,16 @@ async fn trace(State(app): State<App>, Path(id): Path<String>, origin: Origin, r
     let back = format!("{}/d/{id}", origin.prefix);
     let outcome = async {
         let id = share_id(&id)?;
-        let access: DashboardAccess = secret_cookie(&headers, DASHBOARD).ok_or_else(Problem::unauthorized)?;
+        let access = dashboard_cookie(&headers)?;
         app.chatpic.check_dashboard(&id, &access).await?;
         let ([leak, original], token) = upload::files(&app, request, ["image", "original"]).await?;
         check_form(&headers, &access.reveal(), token.as_deref())?;
-        let leak = leak.ok_or_else(|| Problem::malformed("choose a picture to trace"))?;
+        let leak = leak.ok_or_else(|| Problem::malformed("choose a image to trace"))?;
         let report = app.chatpic.trace(&id, &access, leak, original).await?;
         Ok((id, access, report))
     };
     match outcome.await {
-        Ok((id, access, report)) => show_page(&app, &origin, &id, &access, Some(report)).await,
+        Ok((id, access, report)) => show_page(&app, &origin, &id, &access, None, Some(report)).await,
         Err(problem) => problem_page(&origin, problem, Some(back)),
     }
 }

@@ -8,10 +8,12 @@ use axum::response::Response;
 use axum::routing::get;
 use chatpic_core::Limits;
 
-use super::{Frame, in_words, problem_page, show};
+use super::chart::{Qr, qr};
+use super::{Frame, home, in_words, problem_page, show};
 use crate::App;
 use crate::client::Origin;
 use crate::security::check_form;
+use crate::time::rfc3339;
 use crate::upload;
 
 pub(super) fn router() -> Router<App> {
@@ -25,17 +27,39 @@ struct Front {
     images: usize,
     megabytes: usize,
     max_views: u32,
+    password_chars: usize,
+    upload_password: bool,
+    min_minutes: u64,
+    max_days: u64,
     default_expiry: String,
+    /// The other lengths that are offered, as far as they are allowed: ISO 8601 and words.
+    expiries: Vec<(&'static str, String)>,
 }
+
+/// Lengths of life that the form offers beside the default.
+const EXPIRIES: [(&str, u64); 5] =
+    [("PT10M", 600), ("PT1H", 3600), ("P1D", 86_400), ("P3D", 3 * 86_400), ("P30D", 30 * 86_400)];
 
 async fn front(State(app): State<App>, origin: Origin) -> Response {
     let limits: &Limits = app.chatpic.limits();
     show(&Front {
-        frame: Frame::new(&origin, "ChatPic: private, temporary image sharing"),
+        frame: Frame::new(&origin, "Share images that don’t stay"),
         images: limits.images,
         megabytes: limits.image_bytes / (1024 * 1024),
         max_views: limits.max_views,
+        password_chars: limits.password_chars,
+        upload_password: app.options.upload_password.is_some(),
+        min_minutes: limits.min_expiry.as_secs().div_ceil(60),
+        max_days: limits.max_expiry.as_secs() / 86_400,
         default_expiry: in_words(limits.default_expiry.as_secs()),
+        expiries: EXPIRIES
+            .into_iter()
+            .filter(|(_, seconds)| {
+                (limits.min_expiry.as_secs()..=limits.max_expiry.as_secs()).contains(seconds)
+                    && *seconds != limits.default_expiry.as_secs()
+            })
+            .map(|(iso, seconds)| (iso, in_words(seconds)))
+            .collect(),
     })
 }
 
@@ -43,8 +67,12 @@ async fn front(State(app): State<App>, origin: Origin) -> Response {
 #[template(path = "result.html")]
 struct ResultPage {
     frame: Frame,
+    share_id: String,
     link: String,
+    link_qr: Option<Qr>,
     dashboard: String,
+    dashboard_qr: Option<Qr>,
+    expires_at: String,
     count: usize,
     untraceable: usize,
     expires_in: String,
@@ -61,12 +89,18 @@ async fn create(State(app): State<App>, origin: Origin, request: Request) -> Res
     }
     let now = app.chatpic.now();
     match upload::create(&app, request).await {
-        Err(problem) => problem_page(&origin, problem, Some(format!("{}/", origin.prefix))),
+        Err(problem) => problem_page(&origin, problem, Some(home(&origin))),
         Ok(created) => {
+            let link = app.link(&origin, 's', &created.share_id, &created.link_key.reveal());
+            let dashboard = app.link(&origin, 'd', &created.share_id, &created.dashboard_key.reveal());
             let mut response = show(&ResultPage {
                 frame: Frame::new(&origin, "Your share is ready"),
-                link: app.link(&origin, 's', &created.share_id, &created.link_key.reveal()),
-                dashboard: app.link(&origin, 'd', &created.share_id, &created.dashboard_key.reveal()),
+                share_id: created.share_id.to_string(),
+                link_qr: qr(&link),
+                link,
+                dashboard_qr: qr(&dashboard),
+                dashboard,
+                expires_at: rfc3339(created.expires_at),
                 count: created.images.len(),
                 untraceable: created.images.iter().filter(|image| !image.traceable).count(),
                 expires_in: in_words(now.until(created.expires_at).as_secs()),

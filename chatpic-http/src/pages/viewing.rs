@@ -96,7 +96,7 @@ async fn cover_page(
     OsEntropy.fill(&mut nonce);
     let status = problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
     let mut response = show(&CoverPage {
-        frame: Frame::new(origin, "Pictures were shared with you"),
+        frame: Frame::new(origin, "Images for you"),
         path: share_path(origin, 's', id),
         images: cover.image_count,
         time_left: in_words(cover.seconds_left),
@@ -105,8 +105,8 @@ async fn cover_page(
         views: cover.views,
         password_required: cover.password_required,
         problem: problem.map(|problem| match problem.retry_after {
-            Some(seconds) => format!("Too many wrong passwords. Try again in {}.", in_words(seconds)),
-            None => "That password is not right. Nothing was used up; try again.".to_owned(),
+            Some(seconds) => format!("Too many wrong passwords. Wait {}, then try again.", in_words(seconds)),
+            None => "That is not the password. No view was used; try again.".to_owned(),
         }),
         nonce: BASE64URL_NOPAD.encode(&nonce),
         token: form_token(&access.reveal()),
@@ -190,7 +190,9 @@ struct ViewPage {
     label: String,
     images: Vec<ImageInfo>,
     seconds_left: u64,
+    time_left: String,
     last_view: bool,
+    is_preview: bool,
 }
 
 async fn view(
@@ -201,7 +203,7 @@ async fn view(
 ) -> Response {
     let Ok(id) = share_id(&id) else { return problem_page(&origin, Problem::not_found(), None) };
     let path = share_path(&origin, 's', &id);
-    view_page(&app, &origin, &headers, &id, path).await
+    view_page(&app, &origin, &headers, &id, path, false).await
 }
 
 /// The viewer, for viewers and for the uploader's preview.
@@ -211,16 +213,19 @@ pub(super) async fn view_page(
     headers: &HeaderMap,
     id: &ShareId,
     path: String,
+    is_preview: bool,
 ) -> Response {
     let Some(token) = secret_cookie::<SessionToken>(headers, SESSION) else { return see_other(&path) };
     match app.chatpic.current(id, &token).await {
         Ok(current) => show(&ViewPage {
-            frame: Frame::new(origin, "Viewing"),
+            frame: Frame::new(origin, "Images"),
             path,
             label: current.session.label(),
             images: current.images,
             seconds_left: current.seconds_left,
-            last_view: current.views_left == Some(0),
+            time_left: in_words(current.seconds_left),
+            last_view: current.views_left == Some(0) && !is_preview,
+            is_preview,
         }),
         Err(Error::Unauthorized(_)) => {
             problem_page(origin, Error::from(Unauthorized::Session).into(), Some(path))
@@ -229,19 +234,23 @@ pub(super) async fn view_page(
     }
 }
 
-pub(super) fn session_cookie(headers: &HeaderMap) -> Result<SessionToken, Problem> {
+pub(crate) fn session_cookie(headers: &HeaderMap) -> Result<SessionToken, Problem> {
     let token = cookie(headers, SESSION).and_then(|value| value.parse().ok());
     token.ok_or_else(|| Error::from(Unauthorized::Session).into())
 }
 
+/// How long the page's session still lives; a session that is over has no seconds left.
 pub(super) async fn current(
     State(app): State<App>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let current = app.chatpic.current(&share_id(&id)?, &session_cookie(&headers)?).await?;
-    let answer = json!({ "session": current.session.to_string(), "seconds_left": current.seconds_left });
-    Ok(Json(answer).into_response())
+    let seconds_left = match app.chatpic.current(&share_id(&id)?, &session_cookie(&headers)?).await {
+        Ok(current) => current.seconds_left,
+        Err(Error::Unauthorized(_) | Error::NotFound) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Json(json!({ "seconds_left": seconds_left })).into_response())
 }
 
 pub(super) async fn image(
@@ -250,5 +259,9 @@ pub(super) async fn image(
     width: Result<Query<Width>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    // A copy is shown within its page; opened on its own, in a tab or by a download, it is refused.
+    if headers.get("sec-fetch-dest").is_some_and(|dest| dest != "image") {
+        return Err(Problem::not_found());
+    }
     serve_image(app.chatpic, &id, &index, width, session_cookie(&headers)?).await
 }

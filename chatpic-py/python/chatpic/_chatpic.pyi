@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import final
+from typing import final, overload
 
 import numpy
 import numpy.typing
@@ -32,9 +32,21 @@ class Watermarker:
     """Marks copies of one image; carriers and codes are keyed by the secret and the image's name."""
 
     def __new__(cls, secret: bytes, *, image: str) -> Watermarker: ...
-    def embed(self, pixels: _Pixels, session: str) -> _Pixels:
+    @overload
+    def embed(self, image: _Pixels, session: str) -> _Pixels:
         """The session's copy of an image of shape (height, width, 3) or (height, width, 4), same shape."""
 
-    def trace(self, leaked: _Pixels, sessions: Sequence[str], *, size: tuple[int, int]) -> list[Match]:
+    @overload
+    def embed(self, image: bytes, session: str) -> bytes:
+        """The session's copy of an image file: JPEG of a JPEG, PNG of any other."""
+
+    def trace(
+        self,
+        leaked: _Pixels | bytes,
+        candidates: Sequence[str],
+        *,
+        size: tuple[int, int],
+        original: _Pixels | bytes | None = None,
+    ) -> list[Match]:
         """The sessions that a leaked picture was served to, best first; `size` is the marked image's
-        (width, height)."""
+        (width, height). The image before it was marked, if it is still at hand, makes the search surer."""

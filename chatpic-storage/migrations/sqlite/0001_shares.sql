@@ -1,4 +1,4 @@
--- Instants are milliseconds since 1970, digests and sealed keys are blobs, images are JSON.
+-- Instants are milliseconds since 1970, digests and sealed keys are blobs, images and tallies are JSON.
 
 CREATE TABLE installation (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -15,7 +15,9 @@ CREATE TABLE shares (
     ended_at INTEGER,
     folder TEXT NOT NULL,
     objects INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
     images TEXT NOT NULL,
+    tally TEXT NOT NULL,
     upload_digest BLOB NOT NULL,
     link_digest BLOB NOT NULL,
     dashboard_digest BLOB NOT NULL,
@@ -38,6 +40,8 @@ CREATE TABLE shares (
 
 CREATE INDEX shares_by_due ON shares (due);
 CREATE INDEX shares_by_folder ON shares (folder);
+-- The sum of what is stored is read from this index alone.
+CREATE INDEX shares_stored ON shares (bytes) WHERE purged_at IS NULL;
 
 CREATE TABLE sessions (
     share BLOB NOT NULL REFERENCES shares (id) ON DELETE CASCADE,
@@ -48,6 +52,7 @@ CREATE TABLE sessions (
     views_before INTEGER NOT NULL,
     opened_at INTEGER NOT NULL,
     ends_at INTEGER NOT NULL,
+    live_until INTEGER GENERATED ALWAYS AS (CASE WHEN wrap IS NOT NULL THEN ends_at END) VIRTUAL,
     country TEXT,
     device TEXT NOT NULL,
     images_seen INTEGER NOT NULL,
@@ -57,7 +62,7 @@ CREATE TABLE sessions (
 ) STRICT;
 
 CREATE INDEX sessions_by_opening ON sessions (share, opened_at, id);
-CREATE INDEX sessions_by_end ON sessions (ends_at) WHERE wrap IS NOT NULL;
+CREATE INDEX sessions_by_end ON sessions (live_until) WHERE live_until IS NOT NULL;
 
 -- Never gives an id twice, so that an attempt taken back late can't be another one.
 CREATE TABLE attempts (
@@ -70,3 +75,15 @@ CREATE TABLE attempts (
 
 CREATE INDEX attempts_by_share ON attempts (share, kind, at);
 CREATE INDEX attempts_by_time ON attempts (at);
+
+-- A reason is UTF-8 as somebody typed it, which not every database takes for text.
+CREATE TABLE reports (
+    id INTEGER PRIMARY KEY,
+    share BLOB NOT NULL REFERENCES shares (id) ON DELETE CASCADE,
+    at INTEGER NOT NULL,
+    reason BLOB NOT NULL,
+    sealed_key BLOB
+) STRICT;
+
+CREATE INDEX reports_by_share ON reports (share);
+CREATE INDEX reports_by_time ON reports (at, id);

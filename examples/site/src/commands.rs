@@ -7,15 +7,28 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatpic_core::{ChatPic, Limits, ShareId, Timestamp, TraceReport};
-use chatpic_http::Options;
+use chatpic_core::{
+    BlobStore, ChatPic, Clock, OpenedReport, ShareId, ShareStore, SystemClock, Timestamp, TraceReport,
+    TraceScope,
+};
+use chatpic_http::{Countries, Options, UploadPassword};
 use chatpic_storage::{ObjectBlobs, SqliteShares};
+use clap::CommandFactory;
+use clap_complete::Shell;
 use tokio::net::TcpListener;
 
-use crate::config::{Settings, Trace};
+use crate::config::{Arguments, Settings, Trace};
 use crate::secret;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How long running requests may take after the signal to stop; event streams would go on for ever.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// Reports that are listed.
+const REPORTS: usize = 1000;
+/// Seconds that one core takes to search for one image in a picture of a few megapixels, for the estimate.
+const SECONDS_PER_IMAGE: f64 = 3.0;
+/// No clock of a computer that is set shows an earlier time: 1 November 2026.
+const CLOCK_AT_LEAST: Timestamp = Timestamp(1_793_491_200_000);
 
 /// Why a command failed, in words for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +39,8 @@ pub(crate) enum CommandError {
     ChatPic(#[from] chatpic_core::Error),
     #[error("{0}")]
     Store(#[from] chatpic_core::StoreError),
+    #[error("{0}")]
+    Setting(String),
 }
 
 fn io_error(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> CommandError {
@@ -39,23 +54,60 @@ async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
     let secret_file = settings.secret_file.clone().unwrap_or_else(|| data.join("secret"));
     let secret = secret::load_or_create(&secret_file)
         .map_err(io_error(format!("can't use the secret file {}", secret_file.display())))?;
-    let shares = SqliteShares::open(&data.join("chatpic.sqlite")).await?;
-    let blobs = ObjectBlobs::local(&data.join("blobs"))?;
-    let workers = std::thread::available_parallelism().map_or(2, usize::from);
-    let limits = Limits { workers, ..Limits::default() };
-    let builder = ChatPic::builder(secret).stores(Arc::new(shares), Arc::new(blobs)).limits(limits);
+    let shares: Arc<dyn ShareStore> = match &settings.database {
+        Some(url) => chatpic_storage::share_store(url).await?,
+        None => Arc::new(SqliteShares::open(&data.join("chatpic.sqlite")).await?),
+    };
+    let blobs: Arc<dyn BlobStore> = match &settings.blobs {
+        Some(url) => chatpic_storage::blob_store(url)?,
+        None => Arc::new(ObjectBlobs::local(&data.join("blobs"))?),
+    };
+    let limits = settings.limits.limits();
+    let builder = ChatPic::builder(secret).stores(shares, blobs).limits(limits);
     Ok(builder.build().await?)
+}
+
+fn options(settings: &Settings) -> Result<Options, CommandError> {
+    let countries = match &settings.country_db {
+        None => Countries::default(),
+        Some(file) => Countries::open(file).map_err(|error| {
+            CommandError::Setting(format!("can't use the country database {}: {error}", file.display()))
+        })?,
+    };
+    let upload_password = match &settings.upload_password_file {
+        None => None,
+        Some(file) => {
+            let what = format!("can't read the upload password from {}", file.display());
+            let text = std::fs::read_to_string(file).map_err(io_error(what))?;
+            let text = text.trim_end_matches(['\r', '\n']);
+            if text.is_empty() {
+                let empty = format!("the upload password in {} is empty", file.display());
+                return Err(CommandError::Setting(empty));
+            }
+            Some(UploadPassword::new(text))
+        }
+    };
+    Ok(Options {
+        name: settings.name.clone(),
+        contact: settings.contact.clone(),
+        terms: settings.terms.clone(),
+        base_url: settings.base_url.clone(),
+        trusted_proxies: settings.trusted_proxy.clone(),
+        client_header: settings.client_header.clone(),
+        country_header: settings.country_header.clone(),
+        countries,
+        uploads_per_hour: settings.uploads_per_hour,
+        opens_per_hour: settings.opens_per_hour,
+        upload_password,
+        listeners: settings.listeners,
+        metrics: !settings.no_metrics,
+    })
 }
 
 /// Runs the site until SIGTERM or SIGINT, then lets running requests finish.
 pub(crate) async fn serve(settings: &Settings) -> Result<ExitCode, CommandError> {
     let chatpic = open(settings).await?;
-    let options = Options {
-        base_url: settings.base_url.clone(),
-        trusted_proxies: settings.trusted_proxy.clone(),
-        client_header: settings.client_header.clone(),
-        country_header: settings.country_header.clone(),
-    };
+    let options = options(settings)?;
     let listening = io_error(format!("can't listen on {}", settings.listen));
     let listener = TcpListener::bind(settings.listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(io_error("can't listen"))?;
@@ -63,7 +115,21 @@ pub(crate) async fn serve(settings: &Settings) -> Result<ExitCode, CommandError>
 
     let sweeper = tokio::spawn(sweep_forever(chatpic.clone()));
     let app = chatpic_http::router(chatpic, options).into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, app).with_graceful_shutdown(stop_signal()).await;
+    let stopping = Arc::new(tokio::sync::Notify::new());
+    let stop = stopping.clone();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        stop_signal().await;
+        stop.notify_one();
+    });
+    let patience = async {
+        stopping.notified().await;
+        // Nothing ends this wait early but the server's own end.
+        drop(tokio::time::timeout(STOP_WITHIN, std::future::pending::<()>()).await);
+    };
+    let served = tokio::select! {
+        served = server.into_future() => served,
+        () = patience => Ok(()),
+    };
     sweeper.abort();
     served.map_err(io_error("the server stopped"))?;
     Ok(ExitCode::SUCCESS)
@@ -122,9 +188,68 @@ pub(crate) async fn trace(settings: &Settings, trace: Trace) -> Result<ExitCode,
     let leak = read(&trace.leak)?;
     let original = trace.original.as_deref().map(read).transpose()?;
     let chatpic = open(settings).await?;
-    let report = chatpic.trace_as_operator(leak, original, trace.share, trace.session).await?;
+    let scope =
+        TraceScope { share: trace.share, session: trace.session, from: trace.from, until: trace.until };
+    let work = chatpic.trace_work(&scope).await?;
+    let minutes = (work.images as f64 * SECONDS_PER_IMAGE / 60.0).ceil();
+    tracing::info!(
+        "searching {} images and {} sessions; this takes up to about {minutes} minutes",
+        work.images,
+        work.sessions
+    );
+    let report = chatpic.trace_as_operator(leak, original, &scope).await?;
     say(&if trace.json { json(&report) } else { words(&report) })?;
     Ok(if report.matches.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Lists what people reported.
+pub(crate) async fn reports(settings: &Settings, json: bool) -> Result<ExitCode, CommandError> {
+    let chatpic = open(settings).await?;
+    let base = settings.base_url.as_deref().unwrap_or_default().trim_end_matches('/').to_owned();
+    let link = |report: &OpenedReport| {
+        report.link_key.as_ref().map(|key| format!("{base}/s/{}#{}", report.share_id, key.reveal()))
+    };
+    for report in chatpic.reports(REPORTS).await? {
+        let (share, at, link) = (report.share_id.to_string(), instant(Some(report.at)), link(&report));
+        say(&if json {
+            serde_json::json!({ "share": share, "at": at, "reason": report.reason, "link": link }).to_string()
+        } else {
+            // A reporter's words must not drive the operator's terminal.
+            let reason: String =
+                report.reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            format!(
+                "{} share {share}: {reason}{}",
+                at.unwrap_or_default(),
+                link.map(|link| format!("\n    {link}")).unwrap_or_default()
+            )
+        })?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Checks the settings, the stores and the clock.
+pub(crate) async fn check(settings: &Settings) -> Result<ExitCode, CommandError> {
+    options(settings)?;
+    say("settings: ok")?;
+    let chatpic = open(settings).await?;
+    chatpic.check_stores().await?;
+    say("stores: ok")?;
+    chatpic.check_room().await?;
+    say("room: ok")?;
+    if SystemClock.now() < CLOCK_AT_LEAST {
+        return Err(CommandError::Setting("the computer's clock is not set".to_owned()));
+    }
+    say("clock: ok")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a script that completes commands.
+pub(crate) fn completions(shell: Shell) -> Result<ExitCode, CommandError> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "chatpic", &mut script);
+    let written = std::io::stdout().lock().write_all(&script);
+    written.map_err(io_error("can't write"))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CommandError> {

@@ -1,10 +1,14 @@
-//! What the command line and `CHATPIC_*` variables can set.
+//! What the command line, `CHATPIC_*` variables and a configuration file can set, in this order.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use chatpic_core::{SessionId, ShareId};
-use clap::{Args, Parser, Subcommand};
+use chatpic_core::{Limits, SessionId, ShareId, Timestamp};
+use clap::error::ErrorKind;
+use clap::{Args, Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use ipnet::IpNet;
 
 /// Private, temporary image sharing in which every view can be traced.
@@ -30,22 +34,62 @@ pub(crate) enum Command {
         /// The share's id, as it stands in its link
         id: ShareId,
     },
+    /// List what people reported, newest first
+    Reports {
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the settings, the stores and the clock
+    Check,
+    /// Print a script that completes commands in a shell
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
 }
 
 #[derive(Args)]
 pub(crate) struct Settings {
+    /// TOML file of settings, named like the flags; flags and variables go before it
+    #[arg(long, env = "CHATPIC_CONFIG", value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
     /// Address and port to listen on; port 0 picks a free one
-    #[arg(long, env = "CHATPIC_LISTEN", default_value = "127.0.0.1:8080", global = true)]
+    #[arg(
+        long,
+        env = "CHATPIC_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDR:PORT",
+        global = true
+    )]
     pub(crate) listen: SocketAddr,
     /// Folder of the database, the sealed images and the secret
     #[arg(long, env = "CHATPIC_DATA", default_value = "./chatpic-data", value_name = "DIR", global = true)]
     pub(crate) data: PathBuf,
+    /// Where shares are kept: sqlite://FILE, postgres://.. or mysql://USER:PASSWORD@HOST/DATABASE
+    /// [default: DIR/chatpic.sqlite]
+    // Not shown with its value: a URL may hold a password.
+    #[arg(long, env = "CHATPIC_DATABASE", value_name = "URL", hide_env_values = true, global = true)]
+    pub(crate) database: Option<String>,
+    /// Where sealed images are kept: file://DIR or s3://BUCKET/PREFIX, with keys, region and endpoint from the
+    /// AWS_* variables [default: DIR/blobs]
+    #[arg(long, env = "CHATPIC_BLOBS", value_name = "URL", hide_env_values = true, global = true)]
+    pub(crate) blobs: Option<String>,
     /// File of the installation's secret [default: DIR/secret, made at the first start]
     #[arg(long, env = "CHATPIC_SECRET_FILE", value_name = "FILE", global = true)]
     pub(crate) secret_file: Option<PathBuf>,
     /// The site's public address, for links [default: the request's Host]
     #[arg(long, env = "CHATPIC_BASE_URL", value_name = "URL", global = true)]
     pub(crate) base_url: Option<String>,
+    /// What the site calls itself
+    #[arg(long, env = "CHATPIC_NAME", default_value = "ChatPic", global = true)]
+    pub(crate) name: String,
+    /// How the operator is reached, for a link on every page, such as mailto:me@example.org
+    #[arg(long, env = "CHATPIC_CONTACT", value_name = "URL", global = true)]
+    pub(crate) contact: Option<String>,
+    /// The operator's terms, for a link on every page
+    #[arg(long, env = "CHATPIC_TERMS", value_name = "URL", global = true)]
+    pub(crate) terms: Option<String>,
     /// A proxy whose headers are believed; can be given several times
     #[arg(long, env = "CHATPIC_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',', global = true)]
     pub(crate) trusted_proxy: Vec<IpNet>,
@@ -61,6 +105,152 @@ pub(crate) struct Settings {
     /// The header in which a trusted proxy gives the client's country
     #[arg(long, env = "CHATPIC_COUNTRY_HEADER", value_name = "NAME", global = true)]
     pub(crate) country_header: Option<String>,
+    /// Database of countries by address, in MaxMind's format [default: an embedded table]
+    #[arg(long, env = "CHATPIC_COUNTRY_DB", value_name = "FILE", global = true)]
+    pub(crate) country_db: Option<PathBuf>,
+    /// File of a password that uploaders must know [default: everybody may upload]
+    #[arg(long, env = "CHATPIC_UPLOAD_PASSWORD_FILE", value_name = "FILE", global = true)]
+    pub(crate) upload_password_file: Option<PathBuf>,
+    /// Don't show /metrics
+    #[arg(long, env = "CHATPIC_NO_METRICS", global = true)]
+    pub(crate) no_metrics: bool,
+    /// Uploads of one address within an hour; 0 is no cap
+    #[arg(long, env = "CHATPIC_UPLOADS_PER_HOUR", default_value_t = 60, value_name = "N", global = true)]
+    pub(crate) uploads_per_hour: u32,
+    /// Openings of one address within an hour; 0 is no cap
+    #[arg(long, env = "CHATPIC_OPENS_PER_HOUR", default_value_t = 600, value_name = "N", global = true)]
+    pub(crate) opens_per_hour: u32,
+    /// Event streams at the same time
+    #[arg(long, env = "CHATPIC_LISTENERS", default_value_t = 1000, value_name = "N", global = true)]
+    pub(crate) listeners: usize,
+    #[command(flatten)]
+    pub(crate) limits: LimitSettings,
+}
+
+/// Makes one flag and variable of each limit, all of them optional: what is not set keeps its default.
+macro_rules! limit_settings {
+    ($($name:ident: $kind:ty, $flag:literal, $variable:literal, $value:literal, $parse:expr, $help:literal;)+) => {
+        #[derive(Args)]
+        pub(crate) struct LimitSettings {
+            $(
+                #[doc = $help]
+                #[arg(long = $flag, env = $variable, value_name = $value, value_parser = $parse, global = true,
+                    help_heading = "Limits")]
+                $name: Option<$kind>,
+            )+
+            /// Sealed bytes of all shares above which uploads are refused [default: none]
+            #[arg(long, env = "CHATPIC_MAX_STORED", value_name = "BYTES", global = true, help_heading = "Limits")]
+            max_stored: Option<u64>,
+        }
+
+        impl LimitSettings {
+            /// The defaults, with what was set.
+            pub(crate) fn limits(&self) -> Limits {
+                let workers = std::thread::available_parallelism().map_or(2, usize::from);
+                let mut limits = Limits { workers, max_stored: self.max_stored, ..Limits::default() };
+                $( if let Some(value) = self.$name { limits.$name = value; } )+
+                limits
+            }
+        }
+    };
+}
+
+limit_settings! {
+    images: usize, "images", "CHATPIC_IMAGES", "N", count::<usize>, "Images in one share";
+    image_bytes: usize, "image-bytes", "CHATPIC_IMAGE_BYTES", "BYTES", count::<usize>, "Bytes of one image";
+    image_pixels: u64, "image-pixels", "CHATPIC_IMAGE_PIXELS", "N", count::<u64>, "Pixels of one still";
+    decode_bytes: u64, "decode-bytes", "CHATPIC_DECODE_BYTES", "BYTES", count::<u64>, "Memory that decoding one image may take";
+    long_side: u32, "long-side", "CHATPIC_LONG_SIDE", "PIXELS", count::<u32>, "Long side of what viewers get";
+    short_side: u32, "short-side", "CHATPIC_SHORT_SIDE", "PIXELS", count::<u32>, "Short side under which the long side may grow";
+    longest_side: u32, "longest-side", "CHATPIC_LONGEST_SIDE", "PIXELS", count::<u32>, "Long side of a long and narrow image";
+    rendition_pixels: u64, "rendition-pixels", "CHATPIC_RENDITION_PIXELS", "N", count::<u64>, "Pixels of what viewers get";
+    default_expiry: Duration, "default-expiry", "CHATPIC_DEFAULT_EXPIRY", "TIME", time, "Life of a share when left blank, such as 7d or P7D";
+    min_expiry: Duration, "min-expiry", "CHATPIC_MIN_EXPIRY", "TIME", time, "Shortest life of a share";
+    max_expiry: Duration, "max-expiry", "CHATPIC_MAX_EXPIRY", "TIME", time, "How far ahead a share's end may lie";
+    max_views: u32, "max-views", "CHATPIC_MAX_VIEWS", "N", count::<u32>, "Greatest view limit";
+    unlimited_views: u32, "unlimited-views", "CHATPIC_UNLIMITED_VIEWS", "N", count::<u32>, "Views of a share without a limit";
+    password_chars: usize, "password-chars", "CHATPIC_PASSWORD_CHARS", "N", count::<usize>, "Characters of a password";
+    session_idle: Duration, "session-idle", "CHATPIC_SESSION_IDLE", "TIME", time, "A session ends when nothing was loaded for so long";
+    session_absolute: Duration, "session-absolute", "CHATPIC_SESSION_ABSOLUTE", "TIME", time, "A session ends after so long";
+    nonce_replay: Duration, "nonce-replay", "CHATPIC_NONCE_REPLAY", "TIME", time, "A nonce finds its session again for so long";
+    default_ledger: Duration, "default-ledger", "CHATPIC_DEFAULT_LEDGER", "TIME", time, "How long leaks can be traced when left blank";
+    max_ledger: Duration, "max-ledger", "CHATPIC_MAX_LEDGER", "TIME", time, "How long leaks can be traced at most";
+    wrong_passwords_per_address: u32, "wrong-passwords-per-address", "CHATPIC_WRONG_PASSWORDS_PER_ADDRESS", "N", count::<u32>, "Wrong passwords of one address for a share";
+    wrong_passwords_per_share: u32, "wrong-passwords-per-share", "CHATPIC_WRONG_PASSWORDS_PER_SHARE", "N", count::<u32>, "Wrong passwords for a share";
+    wrong_password_window: Duration, "wrong-password-window", "CHATPIC_WRONG_PASSWORD_WINDOW", "TIME", time, "Time over which wrong passwords are counted";
+    traces_per_day: u32, "traces-per-day", "CHATPIC_TRACES_PER_DAY", "N", count::<u32>, "Traces of a share within a day";
+    reports_per_share: u32, "reports-per-share", "CHATPIC_REPORTS_PER_SHARE", "N", count::<u32>, "Reports of a share that are kept";
+    report_chars: usize, "report-chars", "CHATPIC_REPORT_CHARS", "N", count::<usize>, "Characters of a report";
+    upload_timeout: Duration, "upload-timeout", "CHATPIC_UPLOAD_TIMEOUT", "TIME", time, "When an upload is given up";
+    workers: usize, "workers", "CHATPIC_WORKERS", "N", count::<usize>, "Images worked on at the same time [default: the number of cores]";
+    queue: usize, "queue", "CHATPIC_QUEUE", "N", count::<usize>, "Jobs that may wait for a worker";
+}
+
+fn count<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+/// A length of time: whole seconds, ISO 8601, or such as `7d` and `1h 30m`.
+fn time(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let span: jiff::Span = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    let days = jiff::SpanRelativeTo::days_are_24_hours();
+    let length = span.to_duration(days).map_err(|error| error.to_string())?;
+    Duration::try_from(length).map_err(|_| "a length of time is not negative".to_owned())
+}
+
+/// The beginning of a day, or an instant, in UTC.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let at = match text.parse::<jiff::civil::Date>() {
+        Ok(date) if text.len() <= 10 => date.to_zoned(jiff::tz::TimeZone::UTC).map(|day| day.timestamp()),
+        _ => text.parse::<jiff::Timestamp>(),
+    };
+    at.map(|at| Timestamp(at.as_millisecond())).map_err(|error| error.to_string())
+}
+
+impl Arguments {
+    /// Reads the command line, the variables and the configuration file.
+    ///
+    /// # Errors
+    /// What is wrong, in clap's words; its exit status is 2, or 0 for `--help`.
+    pub(crate) fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let line: Vec<OsString> = line.into_iter().collect();
+        let mut command = Self::command();
+        let first = Self::from_arg_matches(&command.try_get_matches_from_mut(&line)?)?;
+        let Some(file) = first.settings.config else { return Ok(first) };
+        let mut command = with_file(Self::command(), &file)
+            .map_err(|problem| Self::command().error(ErrorKind::ValueValidation, problem))?;
+        Self::from_arg_matches(&command.try_get_matches_from_mut(&line)?)
+    }
+}
+
+/// Makes what the file sets the defaults of the flags.
+fn with_file(mut command: Clap, file: &Path) -> Result<Clap, String> {
+    let problem = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| problem(&error))?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| problem(&error))?;
+    for (name, value) in table {
+        let id = name.replace('-', "_");
+        let known =
+            command.get_arguments().any(|argument| argument.get_id() == id.as_str() && id != "config");
+        if !known {
+            return Err(problem(&format!("there is no setting {name}")));
+        }
+        let one = |value: &toml::Value| match value {
+            toml::Value::String(text) => Ok(text.clone()),
+            toml::Value::Integer(number) => Ok(number.to_string()),
+            toml::Value::Boolean(flag) => Ok(flag.to_string()),
+            _ => Err(problem(&format!("{name} is neither a text nor a whole number"))),
+        };
+        let values = match &value {
+            toml::Value::Array(values) => values.iter().map(one).collect::<Result<Vec<_>, _>>()?,
+            single => vec![one(single)?],
+        };
+        command = command.mut_arg(id, |argument| argument.default_values(values));
+    }
+    Ok(command)
 }
 
 #[derive(Args)]
@@ -73,6 +263,12 @@ pub(crate) struct Trace {
     /// Look at sessions of this ID only, as drawn on the picture
     #[arg(long, value_name = "ID")]
     pub(crate) session: Option<SessionId>,
+    /// Look at sessions opened on this day or later: a date, or an instant in RFC 3339
+    #[arg(long, value_name = "WHEN", value_parser = instant)]
+    pub(crate) from: Option<Timestamp>,
+    /// Look at sessions opened before this day only
+    #[arg(long, value_name = "WHEN", value_parser = instant)]
+    pub(crate) until: Option<Timestamp>,
     /// The picture that was uploaded, which makes the search surer
     #[arg(long, value_name = "FILE")]
     pub(crate) original: Option<PathBuf>,
@@ -83,10 +279,61 @@ pub(crate) struct Trace {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use super::*;
+
+    fn read(line: &[&str]) -> Result<Arguments, clap::Error> {
+        Arguments::read(std::iter::once("chatpic").chain(line.iter().copied()).map(OsString::from))
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Arguments::command().debug_assert();
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_limit_is_the_contracts_unless_it_is_set() {
+        let settings = read(&[]).ok().unwrap().settings;
+        let workers = settings.limits.limits().workers;
+        assert_eq!(settings.limits.limits(), Limits { workers, ..Limits::default() });
+        let set =
+            ["--max-views", "7", "--session-idle", "1h 30m", "--max-stored=1000", "--max-expiry", "P14D"];
+        let limits = read(&set).ok().unwrap().settings.limits.limits();
+        assert_eq!(limits.max_views, 7);
+        assert_eq!(limits.session_idle, Duration::from_secs(5400));
+        assert_eq!(limits.max_stored, Some(1000));
+        assert_eq!(limits.max_expiry, Duration::from_secs(14 * 86_400));
+        for wrong in [["--max-views", "many"], ["--session-idle", "soon"], ["--session-idle", "-5s"]] {
+            assert_eq!(read(&wrong).err().map(|error| error.exit_code()), Some(2), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_sets_what_the_command_line_leaves() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("chatpic.toml");
+        let text = "max-views = 9\nsession_idle = \"PT2M\"\ntrusted-proxy = [\"10.0.0.0/8\", \"::1/128\"]\n\
+                    no-metrics = true\nbase-url = \"https://pics.example\"\n";
+        std::fs::write(&file, text).unwrap();
+        let path = file.to_str().unwrap();
+        let arguments = read(&["serve", "--config", path, "--max-views", "3"]).ok().unwrap();
+        let settings = arguments.settings;
+        assert_eq!(settings.limits.limits().max_views, 3, "the command line goes first");
+        assert_eq!(settings.limits.limits().session_idle, Duration::from_secs(120));
+        assert_eq!(settings.trusted_proxy.len(), 2);
+        assert!(settings.no_metrics);
+        assert_eq!(settings.base_url.as_deref(), Some("https://pics.example"));
+        for wrong in ["unknown = 1", "max-views = 1.5", "max-views = \"x\"", "not toml", "config = \"x\""] {
+            std::fs::write(&file, wrong).unwrap();
+            let code = read(&["--config", path]).err().map(|error| error.exit_code());
+            assert_eq!(code, Some(2), "{wrong}");
+        }
+        assert_eq!(read(&["--config", "no such file"]).err().map(|error| error.exit_code()), Some(2));
+    }
+
+    #[test]
+    fn dates_are_days_in_utc() {
+        assert_eq!(instant("1970-01-02"), Ok(Timestamp(86_400_000)));
+        assert_eq!(instant("1970-01-01T01:00:00+01:00"), Ok(Timestamp(0)));
+        assert!(instant("yesterday").is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! The reference site and its tools: `chatpic serve`, `trace`, `sweep`, `burn`.
+//! The reference site and its tools: `chatpic serve`, `trace`, `sweep`, `burn`, `reports`, `check`.
 
 mod commands;
 mod config;
@@ -6,13 +6,17 @@ mod secret;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::config::{Arguments, Command};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::read(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("CHATPIC_LOG").unwrap_or_else(|_| "info".into()),
@@ -25,6 +29,9 @@ async fn main() -> ExitCode {
         Command::Trace(trace) => commands::trace(settings, trace).await,
         Command::Sweep => commands::sweep(settings).await,
         Command::Burn { id } => commands::burn(settings, &id).await,
+        Command::Reports { json } => commands::reports(settings, json).await,
+        Command::Check => commands::check(settings).await,
+        Command::Completions { shell } => commands::completions(shell),
     };
     outcome.unwrap_or_else(|error| {
         tracing::error!("{error}");

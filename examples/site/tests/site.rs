@@ -2,15 +2,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod crashes;
+#[cfg(all(feature = "postgres", feature = "s3"))]
+mod postgres_and_s3;
 mod support;
+
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use support::{Site, chatpic};
 use tempfile::TempDir;
 
 async fn open(site: &Site, share: &Value) -> reqwest::Response {
+    open_with(site, share, json!({})).await
+}
+
+async fn open_with(site: &Site, share: &Value, mut body: Value) -> reqwest::Response {
+    body["key"] = share["link_key"].clone();
     let url = format!("{}/api/v1/shares/{}/sessions", site.url, share["share_id"].as_str().unwrap());
-    reqwest::Client::new().post(url).json(&json!({ "key": share["link_key"] })).send().await.unwrap()
+    reqwest::Client::new().post(url).json(&body).send().await.unwrap()
 }
 
 async fn image(site: &Site, share: &Value, session: &Value) -> reqwest::Response {
@@ -34,6 +44,65 @@ async fn an_acknowledged_share_survives_a_kill() {
     assert_eq!(second.status(), 201);
     assert_eq!(second.json::<Value>().await.unwrap()["views_before"], 1);
     assert!(site.stop(), "SIGTERM ends it cleanly");
+}
+
+/// The bytes of a key or token as they would stand in a database.
+fn raw(secret: &str) -> Vec<u8> {
+    data_encoding::BASE64URL_NOPAD.decode(secret.as_bytes()).unwrap()
+}
+
+/// Every file under a folder, and the log beside it.
+fn files(data: &Path) -> Vec<PathBuf> {
+    let mut folders = vec![data.to_owned()];
+    let mut files = vec![data.with_extension("log")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files
+}
+
+#[tokio::test]
+async fn a_kill_leaves_no_plaintext_in_any_file_or_log() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let site = Site::start(&data);
+    let share = site.share_with(2, &[("password", "correct horse battery")]).await;
+    let session: Value =
+        open_with(&site, &share, json!({ "password": "correct horse battery" })).await.json().await.unwrap();
+    let copy = image(&site, &share, &session).await.bytes().await.unwrap().to_vec();
+    let original = support::photograph(0);
+    site.kill();
+
+    let mut secrets: Vec<(&str, Vec<u8>)> = vec![
+        ("the password", b"correct horse battery".to_vec()),
+        ("a file's name", b"a secret name".to_vec()),
+    ];
+    for name in ["link_key", "dashboard_key"] {
+        let text = share[name].as_str().unwrap();
+        secrets.extend([(name, text.into()), (name, raw(text))]);
+    }
+    let token = session["token"].as_str().unwrap();
+    secrets.extend([("the session's token", token.into()), ("the session's token", raw(token))]);
+    // Any stretch of a file would show; its beginning is common to all JPEG files and proves nothing.
+    for image in [&original, &copy] {
+        let pieces = image[1024..].chunks_exact(24).step_by(50);
+        secrets.extend(pieces.map(|piece| ("an image", piece.to_vec())));
+    }
+    let files = files(&data);
+    assert!(files.iter().any(|path| path.starts_with(data.join("blobs"))), "there is something to look into");
+    for path in &files {
+        let bytes = std::fs::read(path).unwrap();
+        for (name, secret) in &secrets {
+            let found = memchr::memmem::find(&bytes, secret).is_some();
+            assert!(!found, "{name} stands in {}", path.display());
+        }
+    }
+
+    let site = Site::start(&data);
+    assert_eq!(image(&site, &share, &session).await.bytes().await.unwrap(), copy, "and the session goes on");
 }
 
 #[tokio::test]
@@ -100,4 +169,78 @@ async fn the_secret_file_is_its_owners_alone_and_logs_hold_no_secret() {
         assert!(!log.contains(secret.as_str().unwrap()), "{log}");
     }
     assert!(!log.contains("a secret name"), "{log}");
+}
+
+#[tokio::test]
+async fn an_operator_reads_reports_checks_and_traces_by_date() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let site = Site::start(&data);
+    let share = site.share(1).await;
+    let session: Value = open(&site, &share).await.json().await.unwrap();
+    let leak = folder.path().join("leak.jpg");
+    std::fs::write(&leak, image(&site, &share, &session).await.bytes().await.unwrap()).unwrap();
+    let (id, key) = (share["share_id"].as_str().unwrap(), share["link_key"].as_str().unwrap());
+    let url = format!("{}/api/v1/shares/{id}/reports", site.url);
+    let report = json!({ "reason": "not theirs\u{1b}[2J", "key": key });
+    let answer = reqwest::Client::new().post(url).json(&report).send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+
+    let run = |arguments: &[&str]| {
+        let output = chatpic().args(arguments).arg("--data").arg(&data).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, listed) = run(&["reports"]);
+    assert_eq!(code, Some(0), "{listed}");
+    assert!(listed.contains("not theirs [2J") && !listed.contains('\u{1b}'), "{listed}");
+    assert!(listed.contains(&format!("/s/{id}#{key}")), "{listed}");
+    let (_, listed) = run(&["reports", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&listed).unwrap()["share"], id);
+
+    let (code, checked) = run(&["check"]);
+    assert_eq!((code, checked.as_str()), (Some(0), "settings: ok\nstores: ok\nroom: ok\nclock: ok\n"));
+    let missing = folder.path().join("missing.mmdb");
+    assert_eq!(run(&["check", "--country-db", missing.to_str().unwrap()]).0, Some(1));
+
+    let leak = leak.to_str().unwrap();
+    let (code, answer) = run(&["trace", leak, "--from", "2020-01-01", "--json"]);
+    assert_eq!(code, Some(0), "{answer}");
+    let (code, answer) = run(&["trace", leak, "--until", "2020-01-01", "--json"]);
+    assert_eq!(code, Some(1), "{answer}");
+    assert_eq!(serde_json::from_str::<Value>(&answer).unwrap()["candidates"], 0);
+    assert_eq!(run(&["trace", leak, "--from", "yesterday"]).0, Some(2));
+    assert_eq!(run(&["trace", leak, "--share", "AAAAAAAAAAAAAAAA"]).0, Some(1));
+
+    let (code, script) = run(&["completions", "bash"]);
+    assert!(code == Some(0) && script.contains("_chatpic"), "{script}");
+    assert_eq!(run(&["no-such-command"]).0, Some(2));
+    assert_eq!(run(&["--help"]).0, Some(0));
+}
+
+#[tokio::test]
+async fn a_configuration_file_rules_the_site() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let password = folder.path().join("password");
+    std::fs::write(&password, "let me in\n").unwrap();
+    let config = folder.path().join("chatpic.toml");
+    let text = format!("upload-password-file = {password:?}\nno-metrics = true\nimages = 1\n");
+    std::fs::write(&config, text).unwrap();
+    let site = Site::start_with(&data, &[("CHATPIC_CONFIG", config.to_str().unwrap())]);
+    let client = reqwest::Client::new();
+    let status = async |path: &str| client.get(format!("{}{path}", site.url)).send().await.unwrap().status();
+    assert_eq!(status("/metrics").await, 404);
+    assert_eq!(status("/readyz").await, 200);
+    let upload = async |password: &'static str, images: usize| {
+        let mut form = reqwest::multipart::Form::new().text("upload_password", password);
+        let picture = chatpic_core::testing::samples::photograph(64, 48, 1);
+        for _ in 0..images {
+            let bytes = chatpic_core::testing::samples::jpeg(&picture, 80);
+            form = form.part("images", reqwest::multipart::Part::bytes(bytes).file_name("a.jpg"));
+        }
+        client.post(format!("{}/api/v1/shares", site.url)).multipart(form).send().await.unwrap().status()
+    };
+    assert_eq!(upload("let me out", 1).await, 401);
+    assert_eq!(upload("let me in", 2).await, 422);
+    assert_eq!(upload("let me in", 1).await, 201);
 }

@@ -17,11 +17,19 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// Starts it with these variables as well.
+    pub(crate) fn start_with(data: &Path, variables: &[(&str, &str)]) -> Self {
+        // The client shares a build with S3's, which leaves the choice to whoever runs it.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let log = data.with_extension("log");
         let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut child = chatpic()
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(output)
             .spawn()
@@ -34,6 +42,11 @@ impl Site {
 
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
+        self.kill_in_place();
+    }
+
+    /// The same, while somebody still speaks to it.
+    pub(crate) fn kill_in_place(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -52,10 +65,17 @@ impl Site {
     }
 
     pub(crate) async fn share(&self, images: usize) -> Value {
-        let mut form = Form::new().text("max_views", "5");
+        self.share_with(images, &[("max_views", "5")]).await
+    }
+
+    /// Shares the first so many photographs, with these fields of the form.
+    pub(crate) async fn share_with(&self, images: usize, texts: &[(&'static str, &str)]) -> Value {
+        let mut form = Form::new();
+        for (name, value) in texts {
+            form = form.text(*name, (*value).to_owned());
+        }
         for seed in 0..images {
-            let photograph = samples::jpeg(&samples::photograph(1200, 800, seed as u64), 90);
-            form = form.part("images", Part::bytes(photograph).file_name("a secret name.jpg"));
+            form = form.part("images", Part::bytes(photograph(seed as u64)).file_name("a secret name.jpg"));
         }
         let answer = reqwest::Client::new()
             .post(format!("{}/api/v1/shares", self.url))
@@ -73,6 +93,11 @@ impl Drop for Site {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// One of the photographs that are shared.
+pub(crate) fn photograph(seed: u64) -> Vec<u8> {
+    samples::jpeg(&samples::photograph(1200, 800, seed), 90)
 }
 
 /// The binary under test.

@@ -1,0 +1,129 @@
+//! What marking costs, as ratios to named references measured in the same run: `cargo bench -p chatpic-core`.
+//!
+//! Each figure is the least of a few runs, in processor time as far as an idle machine goes; only the ratios travel.
+#![expect(missing_docs, clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
+
+use std::hint::black_box;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use chatpic_core::mark::{self, MarkKey, Suspect};
+use chatpic_core::{SessionId, VisibleMark, testing::samples};
+use fast_image_resize::images::Image as ResizeImage;
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::RgbImage;
+use libjpeg_turbo_rs::{Decoder, Encoder, PixelFormat, Subsampling};
+use ring::aead;
+
+const WIDTHS: [u32; 2] = [1280, 640];
+const SESSION: SessionId = SessionId(0xE64F_44F6);
+
+/// The least of `runs` times, in milliseconds.
+fn time<T>(runs: usize, mut work: impl FnMut() -> T) -> f64 {
+    let once = |_| {
+        let start = Instant::now();
+        black_box(work());
+        start.elapsed().as_secs_f64() * 1e3
+    };
+    (0..runs).map(once).fold(f64::MAX, f64::min)
+}
+
+fn decode(file: &[u8]) -> RgbImage {
+    let mut decoder = Decoder::new(file).unwrap();
+    decoder.set_output_format(PixelFormat::Rgb);
+    let image = decoder.decode_image().unwrap();
+    RgbImage::from_raw(image.width as u32, image.height as u32, image.data).unwrap()
+}
+
+fn encode(image: &RgbImage) -> Vec<u8> {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let encoder = Encoder::new(image.as_raw(), width, height, PixelFormat::Rgb);
+    encoder.quality(88).subsampling(Subsampling::S420).encode().unwrap()
+}
+
+fn scale(image: &RgbImage, width: u32) -> RgbImage {
+    let height = (image.height() * width).div_ceil(image.width());
+    let source =
+        ResizeImage::from_vec_u8(image.width(), image.height(), image.as_raw().clone(), PixelType::U8x3);
+    let mut target = ResizeImage::new(width, height, PixelType::U8x3);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
+    Resizer::new().resize(&source.unwrap(), &mut target, &options).unwrap();
+    RgbImage::from_raw(width, height, target.into_vec()).unwrap()
+}
+
+fn ratio(what: &str, took: f64, reference: &str, least: f64) {
+    println!("{what:44} {took:9.2} ms = {:7.2} x {reference} ({least:.2} ms)", took / least);
+}
+
+fn costs(width: u32, height: u32) {
+    println!("\n{width} x {height}");
+    let key = MarkKey::new([1; 32]).image(b"bench");
+    let upload = encode(&samples::photograph(width, height, 3));
+    // What the same widths cost without any mark.
+    let plain = time(5, || {
+        let full = decode(&upload);
+        let smaller = WIDTHS.iter().filter(|w| **w < width).map(|w| encode(&scale(&full, *w)).len());
+        encode(&full).len() + smaller.sum::<usize>()
+    });
+    let full = decode(&upload);
+    let record = mark::record(&full, &WIDTHS, &key).unwrap();
+    let prepare = || mark::prepare_as(&full, &WIDTHS, &key, Some(record.clone())).unwrap();
+    ratio("prepare, all widths", time(3, prepare), "decode + scale + encode", plain);
+    ratio("self-test", time(2, || mark::record(&full, &WIDTHS, &key)), "decode + scale + encode", plain);
+
+    let prepared = prepare();
+    let rendition = &prepared.renditions[0];
+    let copy = rendition.copy(&key, SESSION, &[]).unwrap();
+    let copied = time(200, || black_box(&copy).to_vec());
+    ratio("splice", time(200, || rendition.copy(&key, SESSION, &[])), "copying its bytes", copied);
+    println!(
+        "{:44} {:9.2} x a copy's bytes",
+        "stored, full width",
+        rendition.as_bytes().len() as f64 / copy.len() as f64
+    );
+
+    let embedded = time(2, || {
+        let image = decode(&upload);
+        encode(&mark::embed_with(&image, &key, SESSION, &record, 0).unwrap())
+    });
+    let labels = VisibleMark::default().labels(&SESSION.label(), rendition.size(), false);
+    let sealing = aead::LessSafeKey::new(aead::UnboundKey::new(&aead::AES_256_GCM, &[7; 32]).unwrap());
+    let nonce = || aead::Nonce::assume_unique_for_key([0; 12]);
+    let mut sealed = rendition.as_bytes().to_vec();
+    sealing.seal_in_place_append_tag(nonce(), aead::Aad::empty(), &mut sealed).unwrap();
+    let view = time(20, || {
+        let mut bytes = sealed.clone();
+        let plain = sealing.open_in_place(nonce(), aead::Aad::empty(), &mut bytes).unwrap().len();
+        bytes.truncate(plain);
+        mark::PreparedRendition::from_bytes(bytes).unwrap().copy(&key, SESSION, &labels).unwrap()
+    });
+    ratio("decode + embed + encode", embedded, "a served view", view);
+}
+
+fn traces(width: u32, height: u32, candidates: u32) {
+    let key = MarkKey::new([1; 32]).image(b"bench");
+    let image = samples::photograph(width, height, 3);
+    let record = mark::record_of_pixels(&image, &key).unwrap();
+    let marked = mark::embed_rgb(&image, &key, SessionId(candidates / 2)).unwrap();
+    let sessions: Vec<SessionId> = (0..candidates).map(SessionId).collect();
+    let seconds = |leak: &RgbImage| {
+        let suspects = [Suspect { key: &key, record: &record, original: None, sessions: &sessions }];
+        time(1, || mark::trace(leak, &suspects, 1e-6, &|_| ControlFlow::Continue(())).unwrap()) / 1e3
+    };
+    println!(
+        "blind trace, {width} x {height}, {candidates} candidates: {:.2} s when it locks, {:.2} s when nothing is there",
+        seconds(&marked),
+        seconds(&image)
+    );
+}
+
+fn main() {
+    for (width, height) in [(768, 512), (2048, 1152), (2800, 2800)] {
+        costs(width, height);
+    }
+    println!();
+    for (width, height) in [(768, 512), (1920, 1080), (4000, 3000)] {
+        traces(width, height, 1000);
+    }
+    traces(1920, 1080, 1_000_000);
+}

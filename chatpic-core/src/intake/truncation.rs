@@ -1,0 +1,213 @@
+//! Files that break off, or lie about their size, in every format and coding.
+
+use image::codecs::webp::WebPEncoder;
+use image::{ExtendedColorType, GrayImage};
+use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
+
+use super::*;
+use crate::testing::samples;
+
+const SIDE: usize = 61;
+
+fn limits() -> Limits {
+    Limits::default()
+}
+
+fn picture() -> RgbImage {
+    samples::photograph(SIDE as u32, SIDE as u32, 5)
+}
+
+fn jpegs() -> Vec<(&'static str, Vec<u8>)> {
+    let rgb = picture();
+    let encoder =
+        || Encoder::new(&rgb, SIDE, SIDE, PixelFormat::Rgb).quality(90).subsampling(Subsampling::S420);
+    let grey: GrayImage = DynamicImage::ImageRgb8(rgb.clone()).into_luma8();
+    let ink: Vec<u8> =
+        rgb.pixels().flat_map(|p| [255 - p.0[0], 255 - p.0[1], 255 - p.0[2], p.0[0] / 3]).collect();
+    [
+        ("baseline", encoder()),
+        ("baseline 4:4:4", encoder().subsampling(Subsampling::S444)),
+        ("optimised", encoder().optimize_huffman(true)),
+        ("progressive", encoder().progressive(true)),
+        ("progressive with restarts", encoder().progressive(true).restart_blocks(3)),
+        ("restarts by row", encoder().restart_rows(1)),
+        ("restarts by block", encoder().restart_blocks(1)),
+        ("grey", Encoder::new(&grey, SIDE, SIDE, PixelFormat::Grayscale)),
+        ("grey progressive", Encoder::new(&grey, SIDE, SIDE, PixelFormat::Grayscale).progressive(true)),
+        ("CMYK", Encoder::new(&ink, SIDE, SIDE, PixelFormat::Cmyk)),
+    ]
+    .map(|(name, encoder)| (name, encoder.encode().unwrap()))
+    .into()
+}
+
+fn others() -> Vec<(&'static str, Vec<u8>)> {
+    let rgb = picture();
+    let mut clear = DynamicImage::ImageRgb8(rgb.clone()).into_rgba8();
+    clear.pixels_mut().for_each(|pixel| pixel.0[3] = pixel.0[0]);
+    let written = |image: &DynamicImage, format| {
+        let mut bytes = Cursor::new(Vec::new());
+        image.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    };
+    let webp = |pixels: &[u8], color| {
+        let mut bytes = Vec::new();
+        WebPEncoder::new_lossless(&mut bytes).encode(pixels, SIDE as u32, SIDE as u32, color).unwrap();
+        bytes
+    };
+    let grey = DynamicImage::ImageLuma8(DynamicImage::ImageRgb8(rgb.clone()).into_luma8());
+    vec![
+        ("PNG", written(&rgb.clone().into(), ImageFormat::Png)),
+        ("PNG grey", written(&grey, ImageFormat::Png)),
+        ("PNG 16 bit", written(&DynamicImage::ImageRgb16(grey.to_rgb16()), ImageFormat::Png)),
+        ("PNG alpha", written(&clear.clone().into(), ImageFormat::Png)),
+        ("PNG interlaced", include_bytes!("samples/interlaced.png").to_vec()),
+        ("PNG palette", include_bytes!("samples/palette.png").to_vec()),
+        ("GIF", written(&rgb.clone().into(), ImageFormat::Gif)),
+        ("WebP lossless", webp(&rgb, ExtendedColorType::Rgb8)),
+        ("WebP lossless alpha", webp(&clear, ExtendedColorType::Rgba8)),
+        ("WebP lossy", include_bytes!("samples/lossy.webp").to_vec()),
+        ("WebP lossy alpha", include_bytes!("samples/lossy-alpha.webp").to_vec()),
+    ]
+}
+
+/// Decodes what is left: the same pixels as the whole file, or a refusal.
+fn assert_whole_or_refused(name: &str, whole: &Pixels, bytes: &[u8], what: &str) {
+    match decode(bytes, &limits()) {
+        Ok(pixels) => assert!(pixels == *whole, "{name}, {what}: taken with other pixels"),
+        Err(rejection) => assert!(!rejection.is_too_large(), "{name}, {what}: {rejection}"),
+    }
+}
+
+#[test]
+fn a_jpeg_cut_anywhere_is_refused_unless_no_pixel_is_missing() {
+    for (name, bytes) in jpegs() {
+        let whole = decode(&bytes, &limits()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for cut in 0..bytes.len() {
+            let what = format!("cut to {cut} of {}", bytes.len());
+            assert_whole_or_refused(name, &whole, &bytes[..cut], &what);
+            let ended = [&bytes[..cut], &[0xFF, 0xD9]].concat();
+            assert_whole_or_refused(name, &whole, &ended, &format!("{what}, with an end marker"));
+        }
+        let half = [&bytes[..bytes.len() / 2], &[0xFF, 0xD9]].concat();
+        assert_eq!(decode(&half, &limits()), Err(Rejection::Incomplete), "{name}");
+        let trailing = [&bytes[..], b"trailing garbage \xFF\xDA\xFF"].concat();
+        assert_eq!(decode(&trailing, &limits()).as_ref(), Ok(&whole), "{name}");
+    }
+}
+
+#[test]
+fn a_jpeg_with_a_piece_missing_is_refused() {
+    for (name, bytes) in jpegs() {
+        let middle = bytes.len() * 2 / 3;
+        for length in [1, 7, 40, 200] {
+            let pieces = [&bytes[..middle], bytes.get(middle + length..).unwrap_or_default()].concat();
+            // One byte more or less may leave another legal picture; it must only not be called whole and grey.
+            if let Err(rejection) = decode(&pieces, &limits()) {
+                assert!(!rejection.is_too_large(), "{name}: {rejection}");
+            }
+        }
+        let rows =
+            bytes.windows(2).filter(|pair| pair[0] == 0xFF && (0xD0..=0xD7).contains(&pair[1])).count();
+        if name == "restarts by row" {
+            let restart = |n: u8| bytes.windows(2).position(|pair| pair == [0xFF, 0xD0 + n]).unwrap();
+            let pieces = [&bytes[..restart(1)], &bytes[restart(2)..]].concat();
+            assert!(rows >= 3);
+            assert_eq!(
+                decode(&pieces, &limits()),
+                Err(Rejection::Incomplete),
+                "a restart interval is missing"
+            );
+        }
+    }
+}
+
+#[test]
+fn stray_bytes_before_a_marker_cost_no_pixel() {
+    let (_, bytes) = jpegs().swap_remove(5);
+    let whole = decode(&bytes, &limits()).unwrap();
+    let end = bytes.len() - 2;
+    let stray = [&bytes[..end], &[0, 0, 0], &bytes[end..]].concat();
+    assert_eq!(decode(&stray, &limits()), Ok(whole));
+}
+
+#[test]
+fn other_formats_cut_anywhere_are_refused_unless_no_pixel_is_missing() {
+    for (name, bytes) in others() {
+        let whole = decode(&bytes, &limits()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for cut in (0..bytes.len()).step_by(if bytes.len() > 4000 { 5 } else { 1 }) {
+            let what = format!("cut to {cut} of {}", bytes.len());
+            assert_whole_or_refused(name, &whole, &bytes[..cut], &what);
+            let end: &[u8] = match name.split(' ').next() {
+                Some("PNG") => b"\0\0\0\0IEND\xAE\x42\x60\x82",
+                Some("GIF") => b"\0\x3B",
+                // WebP has no end marker, and a chunk says how long it is.
+                _ => b"",
+            };
+            assert_whole_or_refused(name, &whole, &[&bytes[..cut], end].concat(), &format!("{what}, ended"));
+        }
+        assert!(decode(&bytes[..bytes.len() / 2], &limits()).is_err(), "{name}");
+        assert_eq!(decode(&[&bytes[..], b"garbage"].concat(), &limits()).as_ref(), Ok(&whole), "{name}");
+    }
+}
+
+#[test]
+fn a_size_that_lies_costs_no_memory_and_is_refused() {
+    for (name, bytes) in jpegs() {
+        let frame = bytes.windows(2).position(|pair| pair[0] == 0xFF && matches!(pair[1], 0xC0..=0xC2));
+        let at = frame.unwrap() + 5;
+        let sized = |height: u16, width: u16| {
+            let mut lying = bytes.clone();
+            lying[at..at + 2].copy_from_slice(&height.to_be_bytes());
+            lying[at + 2..at + 4].copy_from_slice(&width.to_be_bytes());
+            decode(&lying, &limits())
+        };
+        assert_eq!(sized(8000, 7000), Err(Rejection::Incomplete), "{name}");
+        assert_eq!(sized(SIDE as u16 + 64, SIDE as u16), Err(Rejection::Incomplete), "{name}");
+        assert!(matches!(sized(50_000, 50_000), Err(Rejection::TooManyPixels { .. })), "{name}");
+        assert!(sized(0, SIDE as u16).is_err() && sized(SIDE as u16, 0).is_err(), "{name}");
+    }
+    let mut gif = others().into_iter().find(|(name, _)| *name == "GIF").unwrap().1;
+    let frame = gif.windows(10).position(|w| w[0] == 0x2C && w[5..9] == [61, 0, 61, 0]).unwrap();
+    gif[frame + 5..frame + 9].fill(0xFF);
+    assert!(matches!(decode(&gif, &limits()), Err(Rejection::TooManyPixels { width: 65_535, .. })));
+    let mut webp = include_bytes!("samples/lossy-alpha.webp").to_vec();
+    let frame = webp.windows(3).position(|code| code == [0x9D, 0x01, 0x2A]).unwrap();
+    webp[frame + 3..frame + 7].copy_from_slice(&[0xFF, 0x3F, 0xFF, 0x3F]);
+    assert!(matches!(decode(&webp, &limits()), Err(Rejection::TooManyPixels { width: 16_383, .. })));
+}
+
+#[test]
+fn a_picture_that_would_take_too_much_memory_is_refused_from_its_header() {
+    // Progressive, full colour, 61 megapixels: fewer than allowed, but its coefficients take six bytes each.
+    let rgb = picture();
+    let encoder = Encoder::new(&rgb, SIDE, SIDE, PixelFormat::Rgb).subsampling(Subsampling::S444);
+    let mut bytes = encoder.progressive(true).encode().unwrap();
+    let at = bytes.windows(2).position(|pair| pair == [0xFF, 0xC2]).unwrap() + 5;
+    bytes[at..at + 4].copy_from_slice(&[0x1F, 0x40, 0x1E, 0x00]);
+    assert!(matches!(decode(&bytes, &limits()), Err(Rejection::TooMuchMemory { .. })));
+    // A baseline file of the same size goes row by row.
+    let mut bytes = Encoder::new(&rgb, SIDE, SIDE, PixelFormat::Rgb).encode().unwrap();
+    let at = bytes.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap() + 5;
+    bytes[at..at + 4].copy_from_slice(&[0x1F, 0x40, 0x1E, 0x00]);
+    assert_eq!(decode(&bytes, &limits()), Err(Rejection::Incomplete));
+    // A sideways one needs a second copy, which a tighter budget can't pay.
+    let side = SIDE as u64;
+    let tight = Limits { decode_bytes: side * side * 5, ..limits() };
+    let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0".to_vec();
+    let sideways =
+        |exif: &[u8]| Encoder::new(&rgb, SIDE, SIDE, PixelFormat::Rgb).exif_data(exif).encode().unwrap();
+    assert!(matches!(decode(&sideways(&exif), &tight), Err(Rejection::TooMuchMemory { .. })));
+    assert!(decode(&sideways(&exif), &limits()).is_ok());
+    exif[18] = 1;
+    assert!(decode(&sideways(&exif), &Limits { decode_bytes: side * side * 7, ..limits() }).is_ok());
+}
+
+#[test]
+fn a_profile_that_unpacks_a_thousandfold_is_not_unpacked() {
+    let png = include_bytes!("samples/profile-bomb.png");
+    assert!(png.len() < 25_000);
+    // Taken without its profile or refused, but never at the price of its memory.
+    if let Err(rejection) = decode(png, &limits()) {
+        assert!(!rejection.is_too_large(), "{rejection}");
+    }
+}

@@ -1,0 +1,247 @@
+//! Server-sent events: one look at the share store a second for all pages of this node, however many listen.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use chatpic_core::{DashboardAccess, DashboardKey, Error, Pulse, SessionToken, ShareId, Timestamp};
+use futures::Stream;
+use futures::stream;
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::MissedTickBehavior;
+
+use crate::App;
+use crate::answers::{Counts, CurrentSession};
+use crate::client::{Bearer, share_id};
+use crate::pages::{dashboard_cookie, session_cookie};
+use crate::problem::Problem;
+
+/// A burn must reach its viewers within two seconds.
+const POLL: Duration = Duration::from_secs(1);
+
+/// What one look at the store found of each share that was listened to; `None` is a share that is gone.
+type Beat = Arc<HashMap<ShareId, Option<Pulse>>>;
+
+/// Everybody who listens on this node.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    listeners: Mutex<Listeners>,
+    beats: watch::Sender<Beat>,
+    connections: Arc<Semaphore>,
+}
+
+#[derive(Debug, Default)]
+struct Listeners {
+    by_share: HashMap<ShareId, usize>,
+    polling: bool,
+}
+
+impl Hub {
+    /// A hub for at most so many connections.
+    pub(crate) fn new(connections: usize) -> Self {
+        Self {
+            listeners: Mutex::default(),
+            beats: watch::Sender::new(Beat::default()),
+            connections: Arc::new(Semaphore::new(connections)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Listeners> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection that listens to one share.
+struct Listener {
+    app: App,
+    id: ShareId,
+    beats: watch::Receiver<Beat>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Listener {
+    fn new(app: &App, id: ShareId) -> Result<Self, Problem> {
+        let permit = app.hub.connections.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
+        let beats = app.hub.beats.subscribe();
+        let mut listeners = app.hub.lock();
+        *listeners.by_share.entry(id).or_default() += 1;
+        if !listeners.polling {
+            listeners.polling = true;
+            tokio::spawn(poll(app.clone()));
+        }
+        app.metrics.listeners.inc();
+        Ok(Self { app: app.clone(), id, beats, _permit: permit })
+    }
+
+    /// What the next look at the store finds of the share.
+    async fn next(&mut self) -> Option<Pulse> {
+        loop {
+            self.beats.changed().await.ok()?;
+            // A look that began before this listener came does not know its share.
+            if let Some(pulse) = self.beats.borrow_and_update().get(&self.id) {
+                return *pulse;
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.app.metrics.listeners.dec();
+        let mut listeners = self.app.hub.lock();
+        if let Some(count) = listeners.by_share.get_mut(&self.id) {
+            *count -= 1;
+            if *count == 0 {
+                listeners.by_share.remove(&self.id);
+            }
+        }
+    }
+}
+
+/// Looks at the store once a second for as long as anybody listens.
+async fn poll(app: App) {
+    let mut ticks = tokio::time::interval(POLL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let ids: Vec<ShareId> = {
+            let mut listeners = app.hub.lock();
+            if listeners.by_share.is_empty() {
+                listeners.polling = false;
+                return;
+            }
+            listeners.by_share.keys().copied().collect()
+        };
+        app.metrics.polls.inc();
+        match app.chatpic.pulses(&ids).await {
+            Ok(pulses) => {
+                let mut beat: HashMap<_, _> = ids.into_iter().map(|id| (id, None)).collect();
+                beat.extend(pulses.into_iter().map(|pulse| (pulse.share_id, Some(pulse))));
+                app.hub.beats.send_replace(Arc::new(beat));
+            }
+            Err(error) => tracing::warn!(%error, "event streams wait for the share store"),
+        }
+    }
+}
+
+pub(crate) fn router() -> Router<App> {
+    Router::new().route("/s/{id}/events", get(viewer_events)).route("/d/{id}/events", get(uploader_events))
+}
+
+fn data(name: &'static str, value: &impl serde::Serialize) -> Event {
+    Event::default().event(name).data(serde_json::to_string(value).unwrap_or_default())
+}
+
+fn answer(events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    let events = futures::StreamExt::map(events, Ok::<_, Infallible>);
+    let mut response = Sse::new(events).keep_alive(KeepAlive::default()).into_response();
+    // Proxies that collect an answer before they pass it on would make these pages wait.
+    response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
+    response
+}
+
+/// A share's counts whenever they change, and how far a trace has come.
+async fn of_dashboard(app: App, id: ShareId, access: DashboardAccess) -> Result<Response, Problem> {
+    app.chatpic.check_dashboard(&id, &access).await?;
+    let listener = Listener::new(&app, id)?;
+    let events = stream::unfold((listener, None::<Pulse>), |(mut listener, last)| async move {
+        loop {
+            let pulse = listener.next().await?;
+            let event = match last {
+                Some(last) if last == pulse => continue,
+                // Only the trace went on; at its end the counts are told once more.
+                Some(last) if Pulse { trace: pulse.trace, ..last } == pulse && pulse.trace.is_some() => {
+                    data("trace", &json!({ "percent": pulse.trace }))
+                }
+                _ => data("counts", &Counts::new(&pulse, listener.app.chatpic.now())),
+            };
+            return Some((event, (listener, Some(pulse))));
+        }
+    });
+    Ok(answer(events))
+}
+
+enum Watch {
+    Begins(CurrentSession, Timestamp),
+    Goes(Timestamp),
+    Over,
+}
+
+/// How a session stands, and that it is over; nothing else, and no activity.
+async fn of_session(app: App, id: ShareId, token: SessionToken) -> Result<Response, Problem> {
+    let current = app.chatpic.current(&id, &token).await?;
+    let listener = Listener::new(&app, id)?;
+    let ends_at = app.chatpic.now() + Duration::from_secs(current.seconds_left);
+    let begins = Watch::Begins(current.into(), ends_at);
+    let events = stream::unfold((listener, token, begins), |(mut listener, token, watch)| async move {
+        let mut ends_at = match watch {
+            Watch::Begins(current, ends_at) => {
+                return Some((data("session", &current), (listener, token, Watch::Goes(ends_at))));
+            }
+            Watch::Goes(ends_at) => ends_at,
+            Watch::Over => return None,
+        };
+        loop {
+            let pulse = listener.next().await;
+            let ended = pulse.is_none_or(|pulse| pulse.sessions_over);
+            let now = listener.app.chatpic.now();
+            if !ended && now < ends_at {
+                continue;
+            }
+            // Its time seemed to be up; whoever went on looking has more.
+            match listener.app.chatpic.current(&listener.id, &token).await {
+                Ok(current) => ends_at = now + Duration::from_secs(current.seconds_left.max(1)),
+                Err(Error::Store(_)) => {}
+                Err(_) => return Some((data("end", &json!({})), (listener, token, Watch::Over))),
+            }
+        }
+    });
+    Ok(answer(events))
+}
+
+/// A stream of what happens: a share's counts and trace progress for its uploader, the session's end for a viewer.
+#[utoipa::path(
+    get, path = "/shares/{id}/events", params(("id" = String, Path, description = "The share's id")),
+    responses(
+        (status = 200, description = "With a dashboard key `counts` and `trace`, with a session token `session` and `end`", content_type = "text/event-stream", body = String),
+        (status = "default", description = "What went wrong", body = crate::problem::ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("dashboard_key" = []), ("session_token" = []))
+)]
+pub(crate) async fn events(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    bearer: Bearer,
+) -> Result<Response, Problem> {
+    let id = share_id(&id)?;
+    // The two are told apart by their lengths.
+    if let Ok(key) = bearer.parse::<DashboardKey>() {
+        let access = app.chatpic.dashboard_access(&id, &key);
+        return of_dashboard(app, id, access).await;
+    }
+    of_session(app, id, bearer.parse()?).await
+}
+
+async fn uploader_events(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    of_dashboard(app, share_id(&id)?, dashboard_cookie(&headers)?).await
+}
+
+async fn viewer_events(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    of_session(app, share_id(&id)?, session_cookie(&headers)?).await
+}

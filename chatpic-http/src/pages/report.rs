@@ -1,0 +1,79 @@
+//! Telling the operator about a share.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::routing::get;
+use chatpic_core::{LinkKey, ShareId};
+use serde::Deserialize;
+
+use super::{Frame, pasted_key, problem_page, share_path, show};
+use crate::App;
+use crate::client::{Origin, share_id};
+use crate::problem::Problem;
+use crate::security::check_form;
+
+pub(super) fn router() -> Router<App> {
+    Router::new().route("/s/{id}/report", get(ask).post(take))
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct ReportPage {
+    frame: Frame,
+    path: String,
+    most: usize,
+    taken: bool,
+}
+
+fn page(app: &App, origin: &Origin, id: &ShareId, taken: bool) -> Response {
+    show(&ReportPage {
+        frame: Frame::new(origin, "Report abuse"),
+        path: share_path(origin, 's', id),
+        most: app.chatpic.limits().report_chars,
+        taken,
+    })
+}
+
+async fn ask(State(app): State<App>, Path(id): Path<String>, origin: Origin) -> Response {
+    match share_id(&id) {
+        Ok(id) => page(&app, &origin, &id, false),
+        Err(problem) => problem_page(&origin, problem, None),
+    }
+}
+
+#[derive(Deserialize)]
+struct ReportForm {
+    reason: String,
+    link: String,
+}
+
+async fn take(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    origin: Origin,
+    headers: HeaderMap,
+    form: Result<Form<ReportForm>, FormRejection>,
+) -> Response {
+    let outcome = async {
+        // No cookie takes part: another site's form could only say what anybody may say.
+        if headers.contains_key("sec-fetch-site") {
+            check_form(&headers, "", None)?;
+        }
+        let (id, Form(form)) = (share_id(&id)?, form?);
+        let key: Option<LinkKey> = pasted_key(&form.link).parse().ok();
+        app.chatpic.report(&id, &form.reason, key.as_ref()).await?;
+        Ok::<_, Problem>(id)
+    };
+    match outcome.await {
+        Ok(id) => {
+            let mut response = page(&app, &origin, &id, true);
+            *response.status_mut() = StatusCode::ACCEPTED;
+            response
+        }
+        Err(problem) => problem_page(&origin, problem, Some(format!("{}/s/{id}/report", origin.prefix))),
+    }
+}

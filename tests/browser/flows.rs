@@ -1,0 +1,314 @@
+//! What uploaders and viewers do, one promise a test.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chatpic_core::{AccessPolicy, Opening, Password};
+use thirtyfour::prelude::*;
+
+use crate::support::{Browser, Kind, Site, Wire};
+
+const BLANK_WITHIN: Duration = Duration::from_secs(2);
+
+fn views(limit: u32) -> AccessPolicy {
+    AccessPolicy { max_views: Some(limit), ..AccessPolicy::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_spends_nothing_and_the_right_one_opens() {
+    let site = Site::start().await;
+    let policy = AccessPolicy { password: Some(Password::new("swordfish")), ..views(1) };
+    let share = site.share(&[(600, 400)], policy).await;
+    let viewer = Browser::start().await;
+    viewer.go(&share.link).await;
+    viewer.write("#password", "catfish").await;
+    viewer.click("#view").await;
+    viewer.see_text("#problem", "No view was used").await;
+    viewer.write("#password", "swordfish").await;
+    viewer.click("#view").await;
+    viewer.see_loaded(".gallery img").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_wrong_passwords_say_how_long_to_wait() {
+    let site = Site::start().await;
+    let policy = AccessPolicy { password: Some(Password::new("swordfish")), ..views(3) };
+    let share = site.share(&[(600, 400)], policy).await;
+    let access = site.chatpic.link_access(&share.made.share_id, &share.made.link_key);
+    for _ in 0..site.chatpic.limits().wrong_passwords_per_address {
+        let password = Some(Password::new("a guess"));
+        let opening = Opening { password, address: "127.0.0.1".to_owned(), ..Opening::default() };
+        assert!(site.chatpic.open(&share.made.share_id, &access, opening).await.is_err());
+    }
+    let viewer = Browser::start().await;
+    viewer.go(&share.link).await;
+    viewer.write("#password", "swordfish").await;
+    viewer.click("#view").await;
+    viewer.see_text("#problem", "Wait").await;
+    site.clock.advance(site.chatpic.limits().wrong_password_window + Duration::from_secs(1));
+    viewer.write("#password", "swordfish").await;
+    viewer.click("#view").await;
+    viewer.see_loaded(".gallery img").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_profiles_at_once_one_gets_the_last_view() {
+    let site = Site::start().await;
+    let share = site.share(&[(600, 400)], views(1)).await;
+    let (one, other) = tokio::join!(Browser::start(), Browser::start());
+    tokio::join!(one.go(&share.link), other.go(&share.link));
+    tokio::join!(one.see("#view"), other.see("#view"));
+    tokio::join!(one.click("#view"), other.click("#view"));
+    tokio::join!(one.see("h1"), other.see("h1"));
+    let viewers = [&one, &other];
+    let mut opened = 0;
+    for viewer in viewers {
+        viewer.see_text("h1", "").await;
+        opened += viewer.driver.find_all(By::Css("#viewer")).await.unwrap().len();
+    }
+    assert_eq!(opened, 1);
+    let refused = if one.driver.find(By::Css("#viewer")).await.is_ok() { &other } else { &one };
+    refused.see_text("h1", "Nothing to see here").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_page_goes_blank_when_the_share_expires() {
+    let site = Site::start().await;
+    let policy = AccessPolicy { expires_in: Some(Duration::from_secs(300)), ..views(5) };
+    let share = site.share(&[(600, 400)], policy).await;
+    let viewer = Browser::start().await;
+    viewer.go(&share.link).await;
+    viewer.click("#view").await;
+    viewer.see_loaded(".gallery img").await;
+    site.clock.advance(Duration::from_secs(301));
+    viewer.see_within("#over", BLANK_WITHIN).await;
+    viewer.see_no("img:not(.brand img)").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn coming_back_goes_on_with_the_same_session() {
+    let site = Site::start().await;
+    let share = site.share(&[(600, 400)], views(1)).await;
+    let viewer = Browser::start().await;
+    viewer.go(&share.link).await;
+    viewer.click("#view").await;
+    let id = viewer.see(".bar .id").await.text().await.unwrap();
+    viewer.go(&share.link).await;
+    viewer.see_text(".bar .id", &id).await;
+    viewer.see_loaded(".gallery img").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dashboard_extends_previews_and_keeps_its_ledger() {
+    let site = Site::start().await;
+    let share = site.share(&[(600, 400)], views(3)).await;
+    let uploader = Browser::start().await;
+    uploader.go(&share.dashboard).await;
+    uploader.see_text("[data-countdown]", "7 days").await;
+    uploader.click("#extend-day").await;
+    uploader.see_text("[data-countdown]", "8 days").await;
+    uploader.click("#preview").await;
+    uploader.see_text(".bar .id", "UPLOADER").await;
+    uploader.see_loaded(".gallery img").await;
+    uploader.go(&share.dashboard).await;
+    uploader.see_text("#views", "0").await;
+    uploader.press("#keep_days option[value='7']").await;
+    uploader.click("form[action$=ledger] button").await;
+    uploader.see_true("document.querySelector('#keep_days [selected]').value === '7'").await;
+    uploader.expect_a_quiet_console().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_step_works_without_javascript() {
+    let site = Site::start().await;
+    let photograph = site.photograph("p.jpg", 600, 400, 1);
+    let browser = Browser::start_as(Kind { without_javascript: true, ..Kind::default() }).await;
+    browser.go(&site.url).await;
+    browser.choose("#images", &[&photograph]).await;
+    browser.press("#send").await;
+    let link = browser.there("#link").await.value().await.unwrap().unwrap();
+    let dashboard = browser.there("#dashboard").await.value().await.unwrap().unwrap();
+
+    browser.go(&link).await;
+    browser.there("#key").await.send_keys(link.as_str()).await.unwrap();
+    browser.press("#key-form button").await;
+    browser.press("#view").await;
+    let picture = browser.there(".gallery img").await;
+    assert!(picture.rect().await.unwrap().width > 300.0);
+
+    browser.go(&dashboard).await;
+    browser.there("#key").await.send_keys(dashboard.as_str()).await.unwrap();
+    browser.press("#key-form button").await;
+    assert_eq!(browser.there("#views").await.text().await.unwrap(), "1");
+    browser.press("#burn-ask").await;
+    browser.press("#burn").await;
+    assert_eq!(browser.there("#status-word").await.text().await.unwrap(), "burned");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_shares_looks_and_turns_pictures_by_swiping() {
+    let site = Site::start().await;
+    let phone = Browser::start_as(Kind { phone: true, ..Kind::default() }).await;
+    phone.go(&site.url).await;
+    let one = site.photograph("one.jpg", 600, 800, 1);
+    let two = site.photograph("two.jpg", 800, 600, 2);
+    phone.choose("#images", &[&one, &two]).await;
+    phone.click("#send").await;
+    let link = phone.value("#link").await;
+    phone.click("[data-copy=dashboard]").await;
+    phone.go(&link).await;
+    phone.click("#view").await;
+    phone.click(".enlarge").await;
+    phone.see_text("#lightbox-place", "1 of 2").await;
+    phone.swipe_left().await;
+    phone.see_text("#lightbox-place", "2 of 2").await;
+    phone.see_loaded("#lightbox img").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gallery_is_complete_by_keyboard() {
+    let site = Site::start().await;
+    let share = site.share(&[(600, 400), (400, 600)], views(3)).await;
+    let viewer = Browser::start().await;
+    viewer.go(&share.link).await;
+    viewer.see("#view").await;
+    viewer.keys(Key::Tab).await;
+    let focused = viewer.run("return document.activeElement.className").await;
+    assert_eq!(focused, "skip", "the first stop leads past the header");
+    viewer.see("#view").await.send_keys(Key::Enter).await.unwrap();
+    viewer.see(".enlarge").await.send_keys(Key::Enter).await.unwrap();
+    viewer.see_text("#lightbox-place", "1 of 2").await;
+    viewer.keys(Key::Right).await;
+    viewer.see_text("#lightbox-place", "2 of 2").await;
+    viewer.keys(Key::Left).await;
+    viewer.see_text("#lightbox-place", "1 of 2").await;
+    viewer.keys(Key::Escape).await;
+    viewer.see_no("#lightbox").await;
+    let focused = viewer.run("return document.activeElement.className").await;
+    assert_eq!(focused, "enlarge", "the focus goes back to where it was");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_survives_a_lost_network_and_makes_one_share() {
+    let site = Site::start().await;
+    let uploader = Browser::start().await;
+    let wire = Wire::to(&site).await;
+    uploader.go(&wire.url).await;
+    let pictures: Vec<_> =
+        (0..10).map(|seed| site.photograph(&format!("{seed}.jpg"), 600, 400, seed)).collect();
+    let pictures: Vec<&Path> = pictures.iter().map(|path| path.as_path()).collect();
+    uploader.choose("#images", &pictures).await;
+    uploader.see_text("#send", "10 images").await;
+    uploader.upload_at(150_000).await;
+    uploader.click("#send").await;
+    uploader.see_true("document.getElementById('progress').value > 0.05").await;
+    wire.cut();
+    uploader.see_text("#failure", "Nothing is lost").await;
+    uploader.see(".thumbs li:nth-child(10)").await;
+    assert_eq!(site.shares(), 0, "what was cut off leaves nothing");
+    wire.mend();
+    uploader.upload_at(-1).await;
+    uploader.click("#send").await;
+    uploader.see_text("#result .lead", "10 images").await;
+    assert_eq!(site.shares(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_can_be_put_in_order_cancelled_and_sent_with_exact_limits() {
+    let site = Site::start().await;
+    let uploader = Browser::start().await;
+    uploader.go(&site.url).await;
+    let one = site.photograph("one.jpg", 600, 400, 1);
+    let two = site.photograph("two.jpg", 600, 400, 2);
+    uploader.choose("#images", &[&one]).await;
+    uploader.see_text(".thumbs li:first-child", "one.jpg").await;
+    uploader.choose("#images", &[&two]).await;
+    uploader.see_text(".thumbs li:last-child", "two.jpg").await;
+    uploader.click(".thumbs li:last-child .tools button").await;
+    uploader.see_text(".thumbs li:first-child", "two.jpg").await;
+    uploader.click(".thumbs li:first-child .tools button:last-child").await;
+    uploader.see_no(".thumbs li:nth-child(2)").await;
+
+    uploader.upload_at(20_000).await;
+    uploader.click("#send").await;
+    uploader.click("#cancel").await;
+    uploader.see("#send").await;
+    uploader.upload_at(-1).await;
+
+    uploader.press("#expires_in option[value=exact]").await;
+    uploader.write("#exact-number", "90").await;
+    uploader.press("#exact-unit option[value='60']").await;
+    uploader.click("[data-views='5']").await;
+    uploader.click("#send").await;
+    uploader.see_text("#result .lead", "1 image, for 1 hour 30 minutes, 5 views at most").await;
+    uploader.click("#remember").await;
+    uploader.go(&site.url).await;
+    uploader.see_text("#remembered-list", "1 image").await;
+    assert_eq!(site.shares(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_upload_says_why_and_keeps_the_form() {
+    let site = Site::start().await;
+    let whole = std::fs::read(site.photograph("whole.jpg", 600, 400, 1)).unwrap();
+    let cut = site.file("cut.jpg", &whole[..whole.len() / 2]);
+    let uploader = Browser::start().await;
+    uploader.go(&site.url).await;
+    uploader.choose("#images", &[&cut]).await;
+    uploader.click("#send").await;
+    uploader.see_text("#failure", "Image 1").await;
+    uploader.see_text(".thumbs .name", "cut.jpg").await;
+    assert_eq!(site.shares(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_site_works_under_a_path_of_another() {
+    let site = Site::start_under("/pics").await;
+    let browser = Browser::start().await;
+    browser.go(&site.url).await;
+    let photograph = site.photograph("p.jpg", 600, 400, 1);
+    browser.choose("#images", &[&photograph]).await;
+    browser.click("#send").await;
+    let link = browser.value("#link").await;
+    let dashboard = browser.value("#dashboard").await;
+    browser.click("[data-copy=dashboard]").await;
+    assert!(link.starts_with(&format!("{}/s/", site.url)), "{link}");
+    browser.go(&link).await;
+    browser.click("#view").await;
+    browser.see_loaded(".gallery img").await;
+    browser.go(&dashboard).await;
+    browser.see_text("#views", "1").await;
+    browser.click("nav a[href$=privacy]").await;
+    browser.see_text("h1", "What is stored").await;
+    browser.expect_a_quiet_console().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_reports_a_share_to_the_operator() {
+    let site = Site::start().await;
+    let share = site.share(&[(600, 400)], views(3)).await;
+    let viewer = Browser::start().await;
+    viewer.go(&share.link).await;
+    viewer.click("a[href$=report]").await;
+    viewer.write("#reason", "These images are mine.").await;
+    viewer.write("#link", &share.link).await;
+    viewer.click("form button").await;
+    viewer.see_text("h1", "Thank you").await;
+    let reports = site.chatpic.reports(10).await.unwrap();
+    assert_eq!(reports.len(), 1);
+    assert_eq!(reports[0].reason, "These images are mine.");
+    assert!(reports[0].link_key.is_some(), "the operator may look");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_opens_only_as_an_image_of_its_page() {
+    let site = Site::start().await;
+    let share = site.share(&[(600, 400)], views(3)).await;
+    let viewer = Browser::start().await;
+    viewer.go(&share.link).await;
+    viewer.click("#view").await;
+    viewer.see_loaded(".gallery img").await;
+    let address = viewer.run("return document.querySelector('.gallery img').currentSrc").await;
+    viewer.go(address.as_str().unwrap()).await;
+    assert_eq!(viewer.run("return document.images.length").await, 0);
+}

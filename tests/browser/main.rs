@@ -1,0 +1,8 @@
+//! The site as people use it: real Chromium in front of the real router and stores.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod flows;
+mod pages;
+mod story;
+mod support;
