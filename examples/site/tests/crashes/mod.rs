@@ -85,7 +85,7 @@ impl Model {
             }
             Deed::Open { nonce, share } => {
                 let Some(known) = self.pick(share) else { return Ok(()) };
-                if let Err(lost) = self.open(site, known, &nonce).await {
+                if let Err(lost) = self.open(site, &known, &nonce).await {
                     known.lock().unwrap().lost.push(nonce);
                     return Err(lost);
                 }
@@ -146,7 +146,7 @@ impl Model {
         for known in shares.iter().rev().take(latest) {
             let lost = std::mem::take(&mut known.lock().unwrap().lost);
             for nonce in lost {
-                self.open(site, &known, &nonce).await.unwrap();
+                self.open(site, known, &nonce).await.unwrap();
             }
             let (url, key) = dashboard(site, known, "/dashboard");
             let page = self.client.get(url).bearer_auth(key).send().await.unwrap();
