@@ -1,7 +1,7 @@
 //! What marking costs, as ratios to named references measured in the same run: `cargo bench -p chatpic-core`.
 //!
 //! Each figure is the least of a few runs, in processor time as far as an idle machine goes; only the ratios travel.
-#![expect(missing_docs, clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
+#![expect(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
 
 use std::hint::black_box;
 use std::ops::ControlFlow;
