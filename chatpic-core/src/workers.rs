@@ -26,7 +26,9 @@ impl Drop for Waiting<'_> {
 
 /// A place in the pool; given back when dropped or when its job is done.
 #[derive(Debug)]
-pub(crate) struct Worker(OwnedSemaphorePermit);
+pub(crate) struct Worker {
+    _permit: OwnedSemaphorePermit,
+}
 
 impl Workers {
     pub(crate) fn new(workers: usize, queue: usize) -> Self {
@@ -36,7 +38,7 @@ impl Workers {
     /// Waits for a worker.
     pub(crate) async fn take(&self) -> Result<Worker, Error> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            return Ok(Worker(permit));
+            return Ok(Worker { _permit: permit });
         }
         let waiting = Waiting(&self.waiting);
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue {
@@ -44,7 +46,7 @@ impl Workers {
         }
         let permit = self.permits.clone().acquire_owned().await;
         drop(waiting);
-        permit.map(Worker).map_err(|_| Error::Busy)
+        permit.map(|permit| Worker { _permit: permit }).map_err(|_| Error::Busy)
     }
 
     /// Waits for a worker and runs a job on it.
@@ -105,8 +107,8 @@ mod tests {
         let (finish, finished) = std::sync::mpsc::channel::<()>();
         let (began, beginning) = tokio::sync::oneshot::channel();
         let running = workers.run(move || {
-            drop(began.send(()));
-            drop(finished.recv());
+            began.send(()).expect("the test waits");
+            assert!(finished.recv().is_err(), "ends when the other side is dropped");
             Ok(())
         });
         tokio::select! {
