@@ -39,12 +39,13 @@ impl<'a> Reference<'a> {
         Self { image, luma: Plane::from_luma(image) }
     }
 
-    /// The leak's place, leak pixels to those of the full rendition, with the places the pilot suggests tried first.
+    /// The leak's place, leak pixels to those of the full rendition, with the places the pilot suggests tried
+    /// first, and alone if so said.
     pub(crate) fn place(
         &self,
         leak: &Plane,
         waves: &Waves,
-        hints: &[Homography],
+        hints: (&[Homography], bool),
         threads: usize,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Option<Homography> {

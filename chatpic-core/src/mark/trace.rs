@@ -235,9 +235,12 @@ impl Tracer<'_> {
     ) -> Result<Vec<Reading>, MarkError> {
         let reference = Reference::new(original);
         let hints: Vec<Homography> = locator.places(1).into_iter().map(|place| place.map).collect();
+        // Where the pilot is certain of its place, that is refined and no other is looked for.
+        let only_hints = locator.is_certain();
         let stop = || self.watch.stopped();
         self.watch.tell(0.1)?;
-        let Some(map) = reference.place(&self.leak.luma, waves, &hints, available(), &stop) else {
+        let Some(map) = reference.place(&self.leak.luma, waves, (&hints, only_hints), available(), &stop)
+        else {
             return Ok(Vec::new());
         };
         self.watch.tell(0.2)?;
