@@ -348,9 +348,10 @@ pub(crate) mod tests {
 
     #[test]
     fn transparency_is_kept() {
-        let image = RgbaImage::from_fn(128, 100, |x, y| {
-            let v = ((x * 7) ^ (y * 13)) as u8;
-            image::Rgba([v, v, v, (x + y) as u8])
+        let colours = picture(320, 240);
+        let image = RgbaImage::from_fn(320, 240, |x, y| {
+            let [r, g, b] = colours.get_pixel(x, y).0;
+            image::Rgba([r, g, b, (x + y) as u8])
         });
         let marked = embed_rgba(&image, &key(), SessionId(1)).unwrap();
         assert!(image.pixels().zip(marked.pixels()).all(|(a, b)| a[3] == b[3]));

@@ -38,7 +38,7 @@ const SMALL_COPY: f64 = 260.;
 /// Least length, in leak pixels, of the shown original's long side, and in the original's of what the leak shows.
 const SHORTEST: f64 = 96.;
 /// Agreement at which the search ends.
-const SURE: f64 = 0.35;
+const SURE: f64 = 0.6;
 
 /// Where the leak lies on the original, the best place first, at most two: the `hints` and the whole picture are tried
 /// first, then everything else unless it is said that only those are to be. `stop` ends the search early.

@@ -24,8 +24,8 @@ use crate::id::SessionId;
 const STRENGTHS: [f32; 7] = [0.6, 0.68, 0.76, 0.85, 0.95, 1.07, 1.2];
 /// The score that names one of a thousand sessions with a false-alarm probability of 10^-6.
 const DATA_NEEDED: f32 = 6.6;
-/// About the pilot score that chance reaches in a search.
-const PILOT_NEEDED: f32 = 6.0;
+/// About the pilot score that chance reaches in a search: 7.4 in 30 trials on unmarked images or with a wrong key.
+const PILOT_NEEDED: f32 = 8.0;
 /// The margin that is aimed at.
 const ENOUGH: f32 = 2.0;
 
@@ -86,12 +86,15 @@ pub(crate) fn strength(luma: &Plane, key: &ImageKey, record: &MarkRecord) -> Res
 
 /// The peak signal-to-noise ratio below which a mark is too strong, in decibels. Detail that is seen on a large image
 /// takes a fainter mark, and its many segments need no more.
+///
+/// Photographs are to keep 45 dB at a megapixel and 42 dB at 0.4 in the median. One that needs more to be traced is a
+/// busy one, which hides it, and may have 2 dB more.
 fn faintest(luma: &Plane) -> f32 {
     if flat_fraction(luma) > 0.1 {
         return 41.2;
     }
     let megapixels = (luma.width * luma.height) as f32 / 1e6;
-    (45.15 + 7.6 * megapixels.log10()).clamp(40.0, 45.15)
+    (43.15 + 7.6 * megapixels.log10()).clamp(39.5, 43.15)
 }
 
 /// The waves of an image's pilot on its full size.
@@ -175,9 +178,9 @@ mod tests {
     use crate::testing::samples;
 
     #[test]
-    fn a_large_textured_image_takes_the_least_strength_and_reads_with_margin() {
+    fn a_large_textured_image_takes_little_strength_and_reads_with_margin() {
         let record = record(&samples::photograph(1400, 1000, 5), &[640], &key()).unwrap();
-        assert_eq!(record.strength, STRENGTHS[0]);
+        assert!(record.strength <= STRENGTHS[1], "{}", record.strength);
         assert!(record.margin.unwrap() >= ENOUGH, "{:?}", record.margin);
     }
 

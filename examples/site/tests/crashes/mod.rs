@@ -207,6 +207,8 @@ async fn nothing_promised_is_lost_however_often_it_is_killed() {
         let deeds: Vec<_> = deeds.collect();
         let (fatal, patience) = (dice.below(20), dice.below(3000));
         let url = site.url.clone();
+        // One share that is made in peace, for the other deeds to be about.
+        model.act(&url, &folder, Deed::Create { limit: 1 + dice.below(6) }).await.unwrap();
         let mut acts = stream::iter(deeds).map(|deed| model.act(&url, &folder, deed)).buffer_unordered(6);
         for _ in 0..fatal {
             acts.next().await.unwrap().unwrap();
