@@ -200,7 +200,7 @@ mod tests {
     fn an_image_that_swallows_the_mark_is_not_called_traceable() {
         let mut noise = key().stream("noise");
         let image = RgbImage::from_fn(120, 100, |_, _| {
-            image::Rgb([if noise.next_u32() % 2 == 0 { 0 } else { 255 }; 3])
+            image::Rgb([if noise.next_u32().is_multiple_of(2) { 0 } else { 255 }; 3])
         });
         assert_eq!(record(&image, &[], &key()), Err(MarkError::Unreadable));
     }
