@@ -7,7 +7,7 @@
 use std::io::Cursor;
 
 use image::codecs::webp::WebPDecoder;
-use image::{AnimationDecoder, DynamicImage, Rgb, RgbImage, RgbaImage};
+use image::{AnimationDecoder, Rgb, RgbImage, RgbaImage};
 
 use crate::error::Error;
 use crate::id::SessionId;
@@ -129,7 +129,7 @@ pub(crate) fn copy(
 
 /// Writes an animated WebP file; every frame but the first replaces the rectangle in which it differs from the one
 /// before.
-struct Writer {
+pub(crate) struct Writer {
     quality: f32,
     size: Size,
     before: Option<RgbaImage>,
@@ -138,14 +138,19 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(quality: f32) -> Self {
+    pub(crate) fn new(quality: f32) -> Self {
         let size = Size { width: 0, height: 0 };
         Self { quality, size, before: None, has_alpha: false, frames: Vec::new() }
     }
 
     /// Adds a frame. What changes is told by `source`, of which `shown` may be a marked copy: marks that stay as they
     /// are in what stands still cost no bytes.
-    fn push(&mut self, source: &RgbaImage, shown: &RgbaImage, milliseconds: u32) -> Result<(), MarkError> {
+    pub(crate) fn push(
+        &mut self,
+        source: &RgbaImage,
+        shown: &RgbaImage,
+        milliseconds: u32,
+    ) -> Result<(), MarkError> {
         let changed = match &self.before {
             None => {
                 self.size = Size { width: source.width(), height: source.height() };
@@ -170,7 +175,7 @@ impl Writer {
     }
 
     /// The file (WebP container specification, "Extended File Format"), played so often, 0 without end.
-    fn finish(self, loops: u16) -> Vec<u8> {
+    pub(crate) fn finish(self, loops: u16) -> Vec<u8> {
         const ANIMATED: u8 = 0x02;
         const ALPHA: u8 = 0x10;
         let mut file = Vec::with_capacity(self.frames.len() + 44);

@@ -186,15 +186,13 @@ impl Upload {
             let (data_key, id) = (self.data_key.clone(), self.id);
             move || {
                 let rejected = |rejection: Rejection| Error::Rejected { index, rejection };
-                let prepared = match animation(&bytes, &limits).map_err(rejected)? {
-                    Some(animation) => prepare_animation(animation, visible.as_ref(), &key, rejected)?,
-                    None => {
-                        let pixels = intake(&bytes, &limits).map_err(rejected)?;
-                        drop(bytes);
-                        prepare(pixels, visible.as_ref(), &key)?
-                    }
-                };
-                prepared.seal(&data_key, &id, index)
+                if let Some(animation) = animation(&bytes, &limits).map_err(rejected)? {
+                    let prepared = prepare_animation(animation, visible.as_ref(), &key, rejected)?;
+                    return prepared.seal(&data_key, &id, index);
+                }
+                let pixels = intake(&bytes, &limits).map_err(rejected)?;
+                drop(bytes);
+                prepare(pixels, visible.as_ref(), &key)?.seal(&data_key, &id, index)
             }
         };
         let (record, objects) = self.chatpic.0.images.run(job).await?;

@@ -297,7 +297,8 @@ impl ChatPic {
         index: usize,
         width: Option<u32>,
     ) -> Result<ImageCopy, Error> {
-        let smallest = |sizes: &[Size], width| sizes.iter().rposition(|size| size.width >= width).unwrap_or(0);
+        let smallest =
+            |sizes: &[Size], width| sizes.iter().rposition(|size| size.width >= width).unwrap_or(0);
         self.copy(id, token, index, |record| width.map_or(0, |width| smallest(&record.sizes, width))).await
     }
 
@@ -370,8 +371,7 @@ impl ChatPic {
         let splice = move || {
             let plain = seal::open(&data_key, &share, &object, sealed.into())?;
             let size = record.sizes.get(object.size).copied().ok_or(Error::Damaged)?;
-            let labels =
-                visible.map(|v| v.labels(&session.label(), size, record.framed)).unwrap_or_default();
+            let labels = visible.map(|v| v.labels(&session.label(), size, record.framed)).unwrap_or_default();
             Ok(PreparedRendition::from_bytes(plain)?.copy(&key, session, &labels)?)
         };
         Ok(self.0.images.run(splice).await?.into())

@@ -5,7 +5,9 @@ use std::io::Cursor;
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::crop_imm;
-use image::{Delay, DynamicImage, Frame, ImageFormat, Rgb, RgbImage};
+use image::{Delay, DynamicImage, Frame, ImageFormat, Rgb, RgbImage, RgbaImage};
+
+use crate::animation::Writer;
 
 /// A picture like a landscape: a bright sky above, textured ground below, noise at every scale.
 pub fn photograph(width: u32, height: u32, seed: u64) -> RgbImage {
@@ -59,11 +61,22 @@ pub fn gif(frames: &[RgbImage], milliseconds: u32) -> Vec<u8> {
     let mut encoder = GifEncoder::new_with_speed(&mut bytes, 10);
     drop(encoder.set_repeat(Repeat::Infinite));
     let delay = Delay::from_numer_denom_ms(milliseconds, 1);
-    drop(encoder.encode_frames(frames.iter().map(|image| {
-        Frame::from_parts(DynamicImage::ImageRgb8(image.clone()).into_rgba8(), 0, 0, delay)
-    })));
+    drop(
+        encoder.encode_frames(frames.iter().map(|image| {
+            Frame::from_parts(DynamicImage::ImageRgb8(image.clone()).into_rgba8(), 0, 0, delay)
+        })),
+    );
     drop(encoder);
     bytes
+}
+
+/// As an animated WebP file, played without end; each frame is shown for so many milliseconds.
+pub fn webp(frames: &[RgbaImage], milliseconds: u32) -> Vec<u8> {
+    let mut writer = Writer::new(90.0);
+    for frame in frames {
+        drop(writer.push(frame, frame, milliseconds));
+    }
+    writer.finish(0)
 }
 
 /// Frames of a walk over a picture, from its left edge to its right.
