@@ -97,7 +97,8 @@ impl Builder {
         }
         let workers = Workers::new(self.limits.workers, self.limits.queue);
         let passwords = Workers::new(self.limits.workers, self.limits.queue);
-        let copiers = Workers::new(self.limits.workers, self.limits.queue);
+        // A copy takes seconds, and nobody is to wait for minutes.
+        let copiers = Workers::new(self.limits.workers, self.limits.queue.min(4 * self.limits.workers));
         Ok(ChatPic(Arc::new(Inner {
             shares: self.shares,
             blobs: self.blobs,

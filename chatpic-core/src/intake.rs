@@ -6,6 +6,8 @@
 
 pub(crate) mod animation;
 mod container;
+#[cfg(test)]
+mod formats;
 mod jpeg;
 #[cfg(test)]
 mod truncation;

@@ -3,7 +3,7 @@
 
 use image::codecs::{gif::GifDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
-use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat, RgbaImage};
+use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat, RgbImage, RgbaImage};
 use moxcms::Layout;
 use std::io::Cursor;
 
@@ -22,6 +22,8 @@ const LEAST_DELAY: u32 = 10;
 const DEFAULT_DELAY: u32 = 100;
 /// The longest delay that the WebP container holds.
 const LONGEST_DELAY: u32 = 0xFF_FFFF;
+/// The longest side that a WebP bitstream holds, less a band below for the visible ID.
+const LONGEST_SIDE: u32 = 16_000;
 /// Frames of an animated leak that are looked at, and of how many.
 const SAMPLES: usize = 3;
 
@@ -60,16 +62,15 @@ pub fn animation<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Option<Animatio
     if !frames.is_whole {
         return Err(Rejection::Incomplete);
     }
-    let area = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);
     let limit = limits.animation_pixels.saturating_mul(SOURCE_PIXELS);
     let (width, height) = frames.canvas;
-    if area(frames.canvas).max(area(frames.largest)).saturating_mul(frames.count as u64) > limit {
+    if frames.work().saturating_mul(frames.count as u64) > limit {
         return Err(Rejection::TooManyPixelsInFrames { frames: frames.count, width, height, limit });
     }
-    open(bytes, &frames, limits).map(Some)
+    contained(|| open(bytes, &frames, limits)).map(Some)
 }
 
-/// Some frames of an animation at their own size, spread over its first [`Limits::animation_frames`]; `None` for
+/// Some frames of an animation at their own size, spread over those at its beginning that the limits allow; `None` for
 /// anything else.
 ///
 /// # Errors
@@ -77,9 +78,10 @@ pub fn animation<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Option<Animatio
 pub fn sample(bytes: &[u8], limits: &Limits) -> Result<Option<Vec<Pixels>>, Rejection> {
     check_bytes(bytes, limits)?;
     let Some(frames) = frames_of(bytes)? else { return Ok(None) };
-    let count = frames.count.min(limits.animation_frames);
+    let affordable = limits.animation_pixels.saturating_mul(SOURCE_PIXELS) / frames.work().max(1);
+    let count = (frames.count as u64).min(limits.animation_frames as u64).min(affordable).max(1) as usize;
     let own_size = Limits { animation_side: u32::MAX, animation_pixels: u64::MAX, ..limits.clone() };
-    let animation = open(bytes, &frames, &own_size)?;
+    let animation = contained(|| open(bytes, &frames, &own_size))?;
     let place = |sample: usize| (2 * sample + 1) * count / (2 * SAMPLES);
     let mut wanted: Vec<usize> = (0..SAMPLES).map(place).collect();
     wanted.dedup();
@@ -94,13 +96,46 @@ pub fn sample(bytes: &[u8], limits: &Limits) -> Result<Option<Vec<Pixels>>, Reje
     Ok(Some(samples))
 }
 
+/// The frame of an animation, as viewers get it, that looks most like a picture; `None` for anything else. Thumbnails are
+/// compared, so a picture cropped from a frame may be taken for another frame's.
+///
+/// # Errors
+/// A [`Rejection`] that says what was found.
+pub fn most_like(picture: &RgbImage, bytes: &[u8], limits: &Limits) -> Result<Option<RgbaImage>, Rejection> {
+    let Some(animation) = animation(bytes, limits)? else { return Ok(None) };
+    let wanted = thumbnail(picture);
+    let mut best: Option<(f32, RgbaImage)> = None;
+    for frame in animation {
+        let pixels = frame?.pixels;
+        let own = thumbnail(&Pixels::Alpha(pixels.clone()).into_rgb());
+        let likeness = wanted.iter().zip(&own).map(|(a, b)| a * b).sum();
+        if best.as_ref().is_none_or(|(most, _)| likeness > *most) {
+            best = Some((likeness, pixels));
+        }
+    }
+    Ok(best.map(|(_, pixels)| pixels))
+}
+
+/// A small copy whose values have a mean of 0 and together a power of 1.
+fn thumbnail(picture: &RgbImage) -> Vec<f32> {
+    const SIDE: u32 = 24;
+    let small = scale::rgb(picture, Size { width: SIDE, height: SIDE });
+    let values: Vec<f32> = small.iter().map(|v| f32::from(*v)).collect();
+    let mean = values.iter().sum::<f32>() / values.len() as f32;
+    let power: f32 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    values.iter().map(|v| (v - mean) / power.sqrt().max(1.0)).collect()
+}
+
 fn frames_of(bytes: &[u8]) -> Result<Option<Frames>, Rejection> {
     let frames = match image::guess_format(bytes) {
         Ok(ImageFormat::Gif) => Some(gif_frames(bytes)?),
         Ok(ImageFormat::WebP) => webp_frames(bytes)?,
         _ => None,
     };
-    Ok(frames.filter(|frames| frames.count > 1))
+    match frames {
+        Some(Frames { canvas: (0, _) | (_, 0), .. }) => Err(Rejection::Corrupt),
+        frames => Ok(frames.filter(|frames| frames.count > 1)),
+    }
 }
 
 fn open<'a>(bytes: &'a [u8], frames: &Frames, limits: &Limits) -> Result<Animation<'a>, Rejection> {
@@ -127,7 +162,7 @@ fn open<'a>(bytes: &'a [u8], frames: &Frames, limits: &Limits) -> Result<Animati
 /// The size in which an animation is shown: never larger, the same shape.
 fn shown_size(canvas: Size, frames: usize, limits: &Limits) -> Size {
     let long = f64::from(canvas.width.max(canvas.height).max(1));
-    let by_side = f64::from(limits.animation_side) / long;
+    let by_side = f64::from(limits.animation_side.min(LONGEST_SIDE)) / long;
     let all = canvas.pixels() as f64 * frames as f64;
     let by_pixels = (limits.animation_pixels as f64 / all.max(1.0)).sqrt();
     let scale = by_side.min(by_pixels).min(1.0);
@@ -410,6 +445,20 @@ mod tests {
         assert_eq!(samples.len(), SAMPLES);
         assert!(samples.iter().all(|pixels| pixels.size() == Size { width: 30, height: 20 }));
         assert!(sample(&samples::png(&samples::photograph(20, 20, 1)), &limits()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_picture_finds_its_own_frame() {
+        let frames = pan(160, 90, 9);
+        let bytes = samples::gif(&frames, 50);
+        for (number, frame) in frames.iter().enumerate() {
+            let leak = scale::rgb(frame, Size { width: 100, height: 56 });
+            let found = most_like(&leak, &bytes, &limits()).unwrap().unwrap();
+            let alike = all(&bytes).unwrap().iter().position(|frame| frame.pixels == found);
+            assert_eq!(alike, Some(number));
+        }
+        let still = samples::png(&frames[0]);
+        assert_eq!(most_like(&frames[0], &still, &limits()), Ok(None));
     }
 
     #[test]

@@ -19,11 +19,19 @@ pub(super) struct Frames {
 impl Frames {
     fn add(&mut self, width: u32, height: u32) {
         self.count += 1;
-        let area = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);
         if area((width, height)) > area(self.largest) {
             self.largest = (width, height);
         }
     }
+
+    /// Pixels that are handled for each frame, at most: the whole canvas is drawn anew.
+    pub(super) fn work(&self) -> u64 {
+        area(self.canvas).max(area(self.largest))
+    }
+}
+
+fn area((width, height): (u32, u32)) -> u64 {
+    u64::from(width) * u64::from(height)
 }
 
 /// Counts a GIF file's whole frames.
