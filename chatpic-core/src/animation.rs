@@ -210,7 +210,7 @@ impl Rectangle {
             let mut differing = old.zip(new).enumerate().filter_map(differs);
             if let Some(first) = differing.next() {
                 left = left.min(first);
-                right = right.max(differing.last().unwrap_or(first) + 1);
+                right = right.max(differing.next_back().unwrap_or(first) + 1);
                 top = top.min(y as u32);
                 bottom = y as u32 + 1;
             }
