@@ -1,6 +1,6 @@
 //! A site on a real port and real Chromium in front of it. The site's clock is manual: nothing waits for time.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -184,16 +184,30 @@ impl Wire {
 /// Chromium with a profile of its own; it ends with the value.
 pub(crate) struct Browser {
     pub(crate) driver: WebDriver,
-    _driver_process: Process,
+    _driver_process: Driver,
     _profile: TempDir,
 }
 
-struct Process(Child);
+/// The driver, which ends its browser when it is told to shut down; one that is only killed leaves it behind.
+struct Driver {
+    process: Child,
+    port: u16,
+}
 
-impl Drop for Process {
+impl Drop for Driver {
     fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
+        let ended = std::net::TcpStream::connect(("127.0.0.1", self.port)).and_then(|mut wire| {
+            wire.set_read_timeout(Some(PATIENCE))?;
+            let host = format!("Host: 127.0.0.1:{}", self.port);
+            wire.write_all(
+                format!("GET /shutdown HTTP/1.1\r\n{host}\r\nConnection: close\r\n\r\n").as_bytes(),
+            )?;
+            wire.read_to_end(&mut Vec::new())
+        });
+        if ended.is_err() {
+            drop(self.process.kill());
+        }
+        drop(self.process.wait());
     }
 }
 
@@ -215,7 +229,8 @@ impl Browser {
 
     pub(crate) async fn start_as(kind: Kind) -> Self {
         let profile = TempDir::new().unwrap();
-        let (process, address) = start_driver();
+        let process = start_driver();
+        let address = format!("http://127.0.0.1:{}", process.port);
         let mut wanted = DesiredCapabilities::chrome();
         for argument in [
             "--headless",
@@ -426,13 +441,13 @@ fn all(css: &str) -> String {
     format!("[...document.querySelectorAll({css:?})]")
 }
 
-fn start_driver() -> (Process, String) {
-    let child = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
-    let mut child = child.expect("chromedriver is missing: `scripts/test --install` gets it");
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+fn start_driver() -> Driver {
+    let process = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
+    let mut process = process.expect("chromedriver is missing: `scripts/test --install` gets it");
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines();
     let port = lines.map_while(Result::ok).find_map(|line| {
         let port = line.split_once("started successfully on port ")?.1;
-        Some(port.trim_end_matches('.').to_owned())
+        port.trim_end_matches('.').parse().ok()
     });
-    (Process(child), format!("http://127.0.0.1:{}", port.expect("chromedriver names its port")))
+    Driver { process, port: port.expect("chromedriver names its port") }
 }

@@ -11,7 +11,7 @@ use chatpic_core::{
     BlobStore, ChatPic, Clock, OpenedReport, ShareId, ShareStore, SystemClock, Timestamp, TraceReport,
     TraceScope,
 };
-use chatpic_http::{Countries, Options, UploadPassword};
+use chatpic_http::{Countries, Logo, Options, Text, UploadPassword};
 use chatpic_storage::{ObjectBlobs, SqliteShares};
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -67,12 +67,18 @@ async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
     Ok(builder.build().await?)
 }
 
+fn cannot_use(what: &str, file: &Path) -> String {
+    format!("can't use the {what} {}", file.display())
+}
+
+fn wrong_file(what: &str, file: &Path, error: &dyn std::fmt::Display) -> CommandError {
+    CommandError::Setting(format!("{}: {error}", cannot_use(what, file)))
+}
+
 fn options(settings: &Settings) -> Result<Options, CommandError> {
     let countries = match &settings.country_db {
         None => Countries::default(),
-        Some(file) => Countries::open(file).map_err(|error| {
-            CommandError::Setting(format!("can't use the country database {}: {error}", file.display()))
-        })?,
+        Some(file) => Countries::open(file).map_err(|error| wrong_file("country database", file, &error))?,
     };
     let upload_password = match &settings.upload_password_file {
         None => None,
@@ -87,8 +93,26 @@ fn options(settings: &Settings) -> Result<Options, CommandError> {
             Some(UploadPassword::new(text))
         }
     };
+    let logo = match &settings.logo {
+        None => None,
+        Some(file) => {
+            let logo = Logo::new(std::fs::read(file).map_err(io_error(cannot_use("logo", file)))?);
+            Some(logo.map_err(|error| wrong_file("logo", file, &error))?)
+        }
+    };
+    let text = match &settings.text {
+        None => Text::default(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(io_error(cannot_use("text", file)))?;
+            Text::parse(&text).map_err(|error| wrong_file("text", file, &error))?
+        }
+    };
     Ok(Options {
         name: settings.name.clone(),
+        logo,
+        accent: settings.accent,
+        links: settings.footer_link.clone(),
+        text: Arc::new(text),
         contact: settings.contact.clone(),
         terms: settings.terms.clone(),
         base_url: settings.base_url.clone(),

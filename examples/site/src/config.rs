@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chatpic_core::{Limits, SessionId, ShareId, Timestamp};
+use chatpic_http::{Accent, FooterLink};
 use clap::error::ErrorKind;
 use clap::{Args, Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
@@ -84,12 +85,30 @@ pub(crate) struct Settings {
     /// What the site calls itself
     #[arg(long, env = "CHATPIC_NAME", default_value = "ChatPic", global = true)]
     pub(crate) name: String,
+    /// Picture beside the name: SVG, PNG, WebP or JPEG [default: ChatPic's own]
+    #[arg(long, env = "CHATPIC_LOGO", value_name = "FILE", global = true)]
+    pub(crate) logo: Option<PathBuf>,
+    /// Colour of buttons and links; pages take it as light or dark as it must be to be read
+    #[arg(
+        long,
+        env = "CHATPIC_ACCENT",
+        default_value_t = Accent::default(),
+        value_name = "#RRGGBB",
+        global = true
+    )]
+    pub(crate) accent: Accent,
     /// How the operator is reached, for a link on every page, such as mailto:me@example.org
     #[arg(long, env = "CHATPIC_CONTACT", value_name = "URL", global = true)]
     pub(crate) contact: Option<String>,
     /// The operator's terms, for a link on every page
     #[arg(long, env = "CHATPIC_TERMS", value_name = "URL", global = true)]
     pub(crate) terms: Option<String>,
+    /// A further link at the foot of every page; can be given several times
+    #[arg(long, env = "CHATPIC_FOOTER_LINK", value_name = "LABEL=URL", value_delimiter = ',', global = true)]
+    pub(crate) footer_link: Vec<FooterLink>,
+    /// What pages say, in another language: a translation of chatpic-http/text/en.json
+    #[arg(long, env = "CHATPIC_TEXT", value_name = "FILE", global = true)]
+    pub(crate) text: Option<PathBuf>,
     /// A proxy whose headers are believed; can be given several times
     #[arg(long, env = "CHATPIC_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',', global = true)]
     pub(crate) trusted_proxy: Vec<IpNet>,
@@ -312,7 +331,8 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("chatpic.toml");
         let text = "max-views = 9\nsession_idle = \"PT2M\"\ntrusted-proxy = [\"10.0.0.0/8\", \"::1/128\"]\n\
-                    no-metrics = true\nbase-url = \"https://pics.example\"\n";
+                    no-metrics = true\nbase-url = \"https://pics.example\"\naccent = \"#aa3377\"\n\
+                    footer-link = [\"Imprint=https://pics.example/imprint\", \"Status=/status\"]\n";
         std::fs::write(&file, text).unwrap();
         let path = file.to_str().unwrap();
         let arguments = read(&["serve", "--config", path, "--max-views", "3"]).ok().unwrap();
@@ -321,8 +341,17 @@ mod tests {
         assert_eq!(settings.limits.limits().session_idle, Duration::from_secs(120));
         assert_eq!(settings.trusted_proxy.len(), 2);
         assert!(settings.no_metrics);
+        assert_eq!(settings.accent.to_string(), "#aa3377");
+        assert_eq!(settings.footer_link[1].label, "Status");
         assert_eq!(settings.base_url.as_deref(), Some("https://pics.example"));
-        for wrong in ["unknown = 1", "max-views = 1.5", "max-views = \"x\"", "not toml", "config = \"x\""] {
+        for wrong in [
+            "unknown = 1",
+            "accent = \"red\"",
+            "max-views = 1.5",
+            "max-views = \"x\"",
+            "not toml",
+            "config = \"x\"",
+        ] {
             std::fs::write(&file, wrong).unwrap();
             let code = read(&["--config", path]).err().map(|error| error.exit_code());
             assert_eq!(code, Some(2), "{wrong}");
