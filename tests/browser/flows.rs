@@ -139,10 +139,10 @@ async fn every_step_works_without_javascript() {
     browser.go(&dashboard).await;
     browser.there("#key").await.send_keys(dashboard.as_str()).await.unwrap();
     browser.press("#key-form button").await;
-    assert_eq!(browser.there("#views").await.text().await.unwrap(), "1");
+    browser.there_says("#views", "1").await;
     browser.press("#burn-ask").await;
     browser.press("#burn").await;
-    assert_eq!(browser.there("#status-word").await.text().await.unwrap(), "burned");
+    browser.there_says("#status-word", "burned").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -343,6 +343,13 @@ impl Browser {
         }
     }
 
+    /// Like `there`, once its whole text is this: the page that a form leads to may hold the same element.
+    pub(crate) async fn there_says(&self, css: &str, text: &str) {
+        let query = self.driver.query(By::Css(css)).ignore_errors(true).with_text(text.to_owned());
+        let said = query.exists().await.unwrap_or(false);
+        assert!(said, "{css} does not say {text:?}:\n{}", self.page_text().await);
+    }
+
     /// Clicks something that is there; the driver waits for the page that follows.
     pub(crate) async fn press(&self, css: &str) {
         let element = self.there(css).await;
