@@ -30,7 +30,7 @@ const words = (seconds) => {
 };
 
 const countryNames = (() => {
-  try { return new Intl.DisplayNames(navigator.languages, { type: "region" }); } catch { return null; }
+  try { return new Intl.DisplayNames(undefined, { type: "region" }); } catch { return null; }
 })();
 
 const localise = (root) => {
