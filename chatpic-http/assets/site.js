@@ -538,7 +538,8 @@ const startViewer = (viewer) => {
   const display = (index) => {
     current = (index + images.length) % images.length;
     const image = document.createElement("img");
-    image.src = images[current].dataset.full;
+    // An animation is as it is in the gallery, playing or held.
+    image.src = images[current].dataset.still ? images[current].getAttribute("src") : images[current].dataset.full;
     image.alt = images[current].alt;
     image.draggable = false;
     stage.replaceChildren(image);
@@ -550,10 +551,10 @@ const startViewer = (viewer) => {
     button.type = "button";
     button.className = "enlarge";
     button.setAttribute("aria-label", say("script.enlarge", { alt: image.alt }));
-    image.replaceWith(button);
+    (image.closest("picture") ?? image).replaceWith(button);
     button.append(image);
     button.addEventListener("click", () => { display(index); lightbox.showModal(); stage.focus(); });
-    if (Number(image.dataset.frames) > 1) addMotionControl(image, button);
+    if (image.dataset.still) addMotionControl(image, button);
   });
   for (const step of [byId("lightbox-back"), byId("lightbox-on")]) show(step, images.length > 1);
   byId("lightbox-back").addEventListener("click", () => display(current - 1));
@@ -581,28 +582,23 @@ const startViewer = (viewer) => {
   }, { passive: true });
 };
 
-// An animation can be held: its image gives way to a still of what it shows. It starts held for those who asked
-// their system for less motion.
+// An animation can be held: its first frame, a copy marked like the rest, takes its place. Those who asked their system
+// for less motion begin with it.
 const addMotionControl = (image, button) => {
-  const still = document.createElement("canvas");
-  still.className = image.className;
+  const { full, still } = image.dataset;
   const control = document.createElement("button");
   control.type = "button";
   control.className = "motion";
-  const play = (on) => {
-    if (!on) {
-      [still.width, still.height] = [image.naturalWidth, image.naturalHeight];
-      still.getContext("2d").drawImage(image, 0, 0);
-    }
-    (on ? still : image).replaceWith(on ? image : still);
-    control.textContent = say(on ? "script.pause" : "script.play");
-    control.dataset.playing = on;
+  let playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const draw = () => {
+    const source = playing ? full : still;
+    if (image.getAttribute("src") !== source) image.src = source;
+    control.textContent = say(playing ? "script.pause" : "script.play");
+    control.setAttribute("aria-label", say("script.motion", { action: control.textContent, alt: image.alt }));
   };
-  control.textContent = say("script.pause");
-  control.addEventListener("click", () => play(control.dataset.playing === "false"));
+  control.addEventListener("click", () => { playing = !playing; draw(); });
   button.after(control);
-  const hold = () => { if (matchMedia("(prefers-reduced-motion: reduce)").matches) play(false); };
-  if (image.complete) hold(); else image.addEventListener("load", hold, { once: true });
+  draw();
 };
 if (byId("viewer")) startViewer(byId("viewer"));
 

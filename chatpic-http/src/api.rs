@@ -180,12 +180,14 @@ pub(crate) async fn current(
     Ok(Json(chatpic.current(&share_id(&id)?, &bearer.parse()?).await?.into()))
 }
 
-/// How wide an image is wanted.
+/// In which form an image is wanted.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Width {
-    /// Pixels, rounded up to 640, 1280 or the full width.
+    /// Pixels, rounded up to 640, 1280 or the full width; animations have one width.
     width: Option<u32>,
+    /// Of an animation, its first frame alone.
+    still: Option<bool>,
 }
 
 /// The session's own copy of an image, with its marks.
@@ -193,7 +195,7 @@ pub(crate) struct Width {
     get, path = "/shares/{id}/images/{index}",
     params(("id" = String, Path, description = "The share's id"), ("index" = u32, Path, description = "Which image, from 0"), Width),
     responses(
-        (status = 200, description = "The marked image", content((String = "image/jpeg"), (String = "image/png"))),
+        (status = 200, description = "The marked image", content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
         (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("session_token" = []))
@@ -218,7 +220,11 @@ pub(crate) async fn serve_image(
     const CHUNK: usize = 64 * 1024;
     let id = share_id(id)?;
     let index = index.parse().map_err(|_| Problem::not_found())?;
-    let ImageCopy { bytes, media_type } = chatpic.image(&id, &token, index, width?.width).await?;
+    let Query(Width { width, still }) = width?;
+    let ImageCopy { bytes, media_type } = match still {
+        Some(true) => chatpic.still(&id, &token, index).await?,
+        _ => chatpic.image(&id, &token, index, width).await?,
+    };
     let length = bytes.len();
     let chunks = stream::unfold(bytes, move |mut rest: Bytes| {
         let (chatpic, token) = (chatpic.clone(), token.clone());

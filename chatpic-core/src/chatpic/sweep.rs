@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use super::ChatPic;
-use crate::error::Error;
-use crate::share::{Share, Status};
+use crate::clock::Timestamp;
+use crate::error::{Error, StoreError};
+use crate::share::{ImageForm, Share, Status};
 use crate::store::Purge;
 
 /// Shares taken up at a time.
@@ -15,6 +16,7 @@ const BATCH: usize = 100;
 const LEASE: Duration = Duration::from_secs(5 * 60);
 /// When a share whose objects could not be deleted is tried again.
 const RETRY: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// What a sweep did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -110,15 +112,37 @@ impl ChatPic {
     /// Deletes the objects of an ended share, whose wraps are destroyed already, and notes the receipt.
     pub(super) async fn purge(&self, share: &Share) -> Result<Share, Error> {
         let now = self.now();
-        let deleted = self.0.blobs.delete_folder(&share.folder).await;
+        let deleted = self.delete_objects(share, now).await;
         let purge = match &deleted {
-            Ok(_) => Purge { objects_deleted: share.objects, objects_pending: 0, purged_at: Some(now) },
+            Ok(copies) => {
+                let objects_deleted = share.objects + copies;
+                Purge { objects_deleted, objects_pending: 0, purged_at: Some(now) }
+            }
             Err(_) => Purge { objects_deleted: 0, objects_pending: share.objects, purged_at: None },
         };
         let due = if deleted.is_ok() { share.ledger_until() } else { now + RETRY };
         self.0.shares.note_purge(&share.id, &purge, due).await?;
         // The receipt is what the store says: somebody may have burned or purged the share in between.
         self.0.shares.find(&share.id).await?.ok_or(Error::NotFound)
+    }
+
+    /// Deletes a share's objects and the copies kept for its sessions; says how many copies there were.
+    async fn delete_objects(&self, share: &Share, now: Timestamp) -> Result<u64, StoreError> {
+        self.0.blobs.delete_folder(&share.folder).await?;
+        let mut copies = 0;
+        if share.images.iter().all(|image| image.form == ImageForm::Jpeg) {
+            return Ok(copies);
+        }
+        // Copies of sessions that were opened earlier are orphans, which are deleted already.
+        let first = (now - self.0.limits.upload_timeout - 2 * HOUR).max(share.created_at);
+        let mut opened_at = now;
+        loop {
+            copies += self.0.blobs.delete_folder(&share.folder.of_copies(opened_at)).await?;
+            if opened_at <= first {
+                return Ok(copies);
+            }
+            opened_at = (opened_at - HOUR).max(first);
+        }
     }
 
     async fn delete_orphans(&self, swept: &mut Swept) {

@@ -10,8 +10,9 @@ use super::upload::image_name;
 use crate::clock::Timestamp;
 use crate::error::{Conflict, Error};
 use crate::id::{SessionId, ShareId};
-use crate::intake::{decode, intake};
-use crate::mark::{self, Evidence, ImageKey, MarkRecord, Suspect};
+use crate::intake::animation::{most_like, sample};
+use crate::intake::{Pixels, decode, intake};
+use crate::mark::{self, Evidence, ImageKey, MarkRecord, Match, Suspect, Trace};
 use crate::secret::DashboardAccess;
 use crate::share::{Country, Share};
 use crate::store::{Attempt, Attempted};
@@ -229,29 +230,50 @@ impl ChatPic {
         let (limits, visible) = (self.0.limits.clone(), self.0.visible_mark.clone());
         let job = move || {
             let rejected = |rejection| Error::Rejected { index: 0, rejection };
-            let leak = decode(&leak, &limits).map_err(rejected)?.into_rgb();
-            let original = original.map(|bytes| intake(&bytes, &limits).map_err(rejected)).transpose()?;
-            // The original goes through the intake that made the rendition, which always does the same.
-            let original = original.map(|pixels| match &visible {
+            // Of an animated leak some frames are looked at, which share the false-alarm probability.
+            let leaks = match sample(&leak, &limits).map_err(rejected)? {
+                Some(frames) => frames,
+                None => vec![decode(&leak, &limits).map_err(rejected)?],
+            };
+            let framed = |pixels| match &visible {
                 Some(visible) => visible.frame(pixels).0.into_rgb(),
                 None => pixels.into_rgb(),
-            });
-            let suspects: Vec<Suspect<'_>> = subjects
-                .iter()
-                .map(|subject| Suspect {
-                    key: &subject.key,
-                    record: &subject.record,
-                    original: original.as_ref(),
-                    sessions: &subject.sessions,
-                })
-                .collect();
-            let trace = mark::trace(&leak, &suspects, FALSE_ALARM, &|done| progress.tell(done))?;
+            };
+            let count = leaks.len() as f64;
+            let mut trace = Trace::default();
+            for (index, leak) in leaks.into_iter().enumerate() {
+                let leak = leak.into_rgb();
+                // The original goes through the intake that made the rendition, which always does the same.
+                let original = match &original {
+                    None => None,
+                    Some(bytes) => Some(match most_like(&leak, bytes, &limits).map_err(rejected)? {
+                        Some(frame) => Pixels::Alpha(frame),
+                        None => intake(bytes, &limits).map_err(rejected)?,
+                    }),
+                };
+                let original = original.map(framed);
+                let suspects: Vec<Suspect<'_>> = subjects
+                    .iter()
+                    .map(|subject| Suspect {
+                        key: &subject.key,
+                        record: &subject.record,
+                        original: original.as_ref(),
+                        sessions: &subject.sessions,
+                    })
+                    .collect();
+                let tell = |done: f32| progress.tell((index as f32 + done) / count as f32);
+                trace = mark::trace(&leak, &suspects, FALSE_ALARM / count, &tell)?;
+                if !trace.matches.is_empty() {
+                    break;
+                }
+            }
             let found: Vec<_> = trace
                 .matches
                 .into_iter()
                 .filter_map(|found| {
                     let subject = subjects.get(found.image)?;
-                    Some((subject.share, subject.image, found))
+                    let false_alarm = (found.false_alarm * count).min(1.0);
+                    Some((subject.share, subject.image, Match { false_alarm, ..found }))
                 })
                 .collect();
             Ok((found, trace.candidates))

@@ -80,6 +80,9 @@ pub enum MarkError {
     /// The JPEG codec refused.
     #[error("JPEG: {0}")]
     Jpeg(String),
+    /// The WebP encoder refused.
+    #[error("WebP: the encoder refused")]
+    WebP,
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -183,6 +183,9 @@ limit_settings! {
     short_side: u32, "short-side", "CHATPIC_SHORT_SIDE", "PIXELS", count::<u32>, "Short side under which the long side may grow";
     longest_side: u32, "longest-side", "CHATPIC_LONGEST_SIDE", "PIXELS", count::<u32>, "Long side of a long and narrow image";
     rendition_pixels: u64, "rendition-pixels", "CHATPIC_RENDITION_PIXELS", "N", count::<u64>, "Pixels of what viewers get";
+    animation_frames: usize, "animation-frames", "CHATPIC_ANIMATION_FRAMES", "N", count::<usize>, "Frames of an animation";
+    animation_pixels: u64, "animation-pixels", "CHATPIC_ANIMATION_PIXELS", "N", count::<u64>, "Pixels of all frames of an animation, as viewers get them";
+    animation_side: u32, "animation-side", "CHATPIC_ANIMATION_SIDE", "PIXELS", count::<u32>, "Long side of an animation, as viewers get it";
     default_expiry: Duration, "default-expiry", "CHATPIC_DEFAULT_EXPIRY", "TIME", time, "Life of a share when left blank, such as 7d or P7D";
     min_expiry: Duration, "min-expiry", "CHATPIC_MIN_EXPIRY", "TIME", time, "Shortest life of a share";
     max_expiry: Duration, "max-expiry", "CHATPIC_MAX_EXPIRY", "TIME", time, "How far ahead a share's end may lie";
