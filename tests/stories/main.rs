@@ -8,6 +8,7 @@ mod burn_now;
 mod burned_means_unreadable;
 mod countries;
 mod expiring_links;
+mod faults;
 mod leak_tracing;
 mod life;
 mod live;

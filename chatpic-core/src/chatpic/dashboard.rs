@@ -293,10 +293,18 @@ impl ChatPic {
         if share.receipt.purged_at.is_some() {
             return Ok(share.receipt);
         }
-        let reason = if share.status(now) == Status::Expired { Status::Expired } else { Status::Burned };
-        let at = if reason == Status::Expired { share.expires_at } else { now };
-        self.0.shares.end(id, reason, at).await?;
+        let expired = share.status(now) == Status::Expired
+            && self.0.shares.end(id, Status::Expired, share.expires_at).await?;
+        if !expired {
+            self.0.shares.end(id, Status::Burned, now).await?;
+        }
         let share = self.0.shares.find(id).await?.ok_or(Error::NotFound)?;
-        Ok(self.purge(&share).await?.receipt)
+        let share = self.purge(&share).await?;
+        let receipt = share.receipt;
+        if receipt.purged_at.is_some() {
+            // What fails here, the sweep does a minute later.
+            drop(self.keep_until_due(share).await);
+        }
+        Ok(receipt)
     }
 }

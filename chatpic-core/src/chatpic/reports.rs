@@ -73,10 +73,10 @@ impl ChatPic {
     /// # Errors
     /// [`Error::Store`], which names the one that does not.
     pub async fn check_ready(&self) -> Result<(), Error> {
-        // The cheapest questions: neither the share nor the object need exist.
+        // Cheap questions: neither the share nor the folder need exist, but the place of all folders must.
         self.0.shares.find(&ShareId::from_bytes([0; 12])).await?;
         let folder = crate::id::Folder::new(self.now(), self.entropy());
-        self.0.blobs.get(&folder, "ready").await?;
+        self.0.blobs.count(&folder).await?;
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatpic_core::{
-    BlobStore, ChatPic, Clock, OpenedReport, ShareId, ShareStore, SystemClock, Timestamp, TraceReport,
+    BlobStore, ChatPic, Clock, Incomplete, OpenedReport, ShareId, ShareStore, SystemClock, Timestamp, TraceReport,
     TraceScope,
 };
 use chatpic_http::{Countries, Options, UploadPassword};
@@ -138,9 +138,19 @@ pub(crate) async fn serve(settings: &Settings) -> Result<ExitCode, CommandError>
 async fn sweep_forever(chatpic: ChatPic) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut list_blobs_at = Timestamp::default();
     loop {
         ticks.tick().await;
-        match chatpic.sweep().await {
+        let began = chatpic.now();
+        let swept = if began >= list_blobs_at {
+            let swept = chatpic.sweep().await;
+            // A listing takes the longer the more is stored; it may cost a hundredth of the time.
+            list_blobs_at = chatpic.now() + 100 * began.until(chatpic.now());
+            swept
+        } else {
+            chatpic.sweep_due().await
+        };
+        match swept {
             Ok(swept) if swept != Default::default() => tracing::info!(?swept, "swept"),
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "the sweep failed and will run again"),
@@ -162,14 +172,25 @@ async fn stop_signal() {
     tracing::info!("stopping");
 }
 
-/// Ends and deletes what is due, once.
-pub(crate) async fn sweep(settings: &Settings) -> Result<ExitCode, CommandError> {
-    let swept = open(settings).await?.sweep().await?;
+/// Ends and deletes what is due, once, and compares the stores if that is asked for.
+pub(crate) async fn sweep(settings: &Settings, reconcile: bool) -> Result<ExitCode, CommandError> {
+    let chatpic = open(settings).await?;
+    let mut incomplete = 0;
+    let report = |share: Incomplete| {
+        incomplete += 1;
+        let Incomplete { share_id, found, stored } = share;
+        // What can't be written here can't be written below, where it is an error.
+        drop(say(&format!("share {share_id} has lost objects: {found} of {stored} are there")));
+    };
+    let swept = if reconcile { chatpic.reconcile(report).await? } else { chatpic.sweep().await? };
     say(&format!(
         "{} ended, {} purged, {} forgotten, {} orphaned objects deleted, {} failed",
         swept.ended, swept.purged, swept.forgotten, swept.orphans, swept.failed
     ))?;
-    Ok(if swept.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if incomplete > 0 {
+        say(&format!("{incomplete} shares have lost objects; `chatpic burn ID` ends one for good"))?;
+    }
+    Ok(if swept.failed == 0 && incomplete == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Ends a share now.

@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
     let outcome = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => commands::serve(settings).await,
         Command::Trace(trace) => commands::trace(settings, trace).await,
-        Command::Sweep => commands::sweep(settings).await,
+        Command::Sweep(sweep) => commands::sweep(settings, sweep.reconcile).await,
         Command::Burn { id } => commands::burn(settings, &id).await,
         Command::Reports { json } => commands::reports(settings, json).await,
         Command::Check => commands::check(settings).await,
