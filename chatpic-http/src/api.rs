@@ -456,7 +456,8 @@ pub(crate) async fn burn(
 ) -> Answer<Json<ReceiptAnswer>> {
     let id = share_id(&id)?;
     let receipt = chatpic.burn(&id, &chatpic.dashboard_access(&id, &bearer.parse()?)).await?;
-    Ok(Json(ReceiptAnswer::from(&receipt)))
+    // It destroys the keys before anything else, or fails.
+    Ok(Json(ReceiptAnswer::new(&receipt, true)))
 }
 
 /// What a trace's form holds.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod crashes;
+mod faults;
 #[cfg(all(feature = "postgres", feature = "s3"))]
 mod postgres_and_s3;
 mod support;
