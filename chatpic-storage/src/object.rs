@@ -35,9 +35,8 @@ impl Local {
     /// The folders below a path, those included that hold nothing but what a crash left.
     fn folders(&self, prefix: &Path) -> BoxStream<'static, StoreResult<Folder>> {
         let unlisted = |error: BoxError| failed("list the folders", error);
-        let place = self.files.path_to_filesystem(prefix);
+        let place = prefix.parts().fold(self.folder.clone(), |place, part| place.join(part.as_ref()));
         let opening = async move {
-            let place = place.map_err(|error| unlisted(error.into()))?;
             match tokio::task::spawn_blocking(move || std::fs::read_dir(place)).await {
                 Ok(Ok(entries)) => Ok(Some(entries)),
                 // Nothing was put there yet.
@@ -129,12 +128,27 @@ fn failed(operation: &'static str, source: impl Into<BoxError>) -> StoreError {
     StoreError { store: "object store", operation, source: source.into() }
 }
 
+/// What an object store refused, in words.
+fn refused(operation: &'static str, error: Error) -> StoreError {
+    let words = match &error {
+        Error::NotFound { .. } => "there is no such bucket or folder",
+        Error::PermissionDenied { .. } if error.to_string().contains("RequestTimeTooSkewed") => {
+            "this computer's clock and the server's differ too much"
+        }
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+            "it refuses the keys, or they may not do this"
+        }
+        _ => return failed(operation, error),
+    };
+    failed(operation, format!("{words}: {error}"))
+}
+
 #[async_trait]
 impl BlobStore for ObjectBlobs {
     async fn put(&self, folder: &Folder, name: &str, sealed: Bytes) -> StoreResult<()> {
         let once = PutOptions::from(PutMode::Create);
         let put = self.objects.put_opts(&self.key(folder, name), sealed.into(), once).await;
-        put.map(drop).map_err(|error| failed("store an object", error))
+        put.map(drop).map_err(|error| refused("store an object", error))
     }
 
     async fn get(&self, folder: &Folder, name: &str) -> StoreResult<Option<Bytes>> {
@@ -143,7 +157,7 @@ impl BlobStore for ObjectBlobs {
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         };
-        found.map_err(|error| failed("read an object", error))
+        found.map_err(|error| refused("read an object", error))
     }
 
     async fn delete_folder(&self, folder: &Folder) -> StoreResult<u64> {
@@ -172,7 +186,7 @@ impl BlobStore for ObjectBlobs {
         }
         let listed = self.objects.list(Some(&self.place(folder)));
         let counted = listed.try_fold(0, |count, _| std::future::ready(Ok(count + 1))).await;
-        counted.map_err(|error| failed("count the objects of a folder", error))
+        counted.map_err(|error| refused("count the objects of a folder", error))
     }
 
     async fn has_room(&self, free_percent: u8) -> StoreResult<bool> {

@@ -1,6 +1,7 @@
 //! Shares in a database: every statement and rule that the databases have in common.
 
 pub mod dialect;
+pub(crate) mod inspect;
 mod record;
 
 use std::fmt;
@@ -18,6 +19,9 @@ use sqlx::{Pool, SqlSafeStr, Transaction};
 
 use dialect::{Dialect, Value, values};
 use record::Record;
+
+/// What fails when a database can't be used at all.
+pub(crate) const OPENING: &str = "open the database";
 
 /// How long one try of one step may take; past it the database is as good as down.
 const DEADLINE: Duration = Duration::from_secs(20);

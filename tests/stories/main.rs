@@ -6,6 +6,7 @@ mod abuse;
 mod auto_delete;
 mod burn_now;
 mod burned_means_unreadable;
+mod clock_steps_back;
 mod countries;
 mod expiring_links;
 mod faults;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatpic_core::{
-    BlobStore, ChatPic, Clock, Incomplete, OpenedReport, ShareId, ShareStore, SystemClock, Timestamp, TraceReport,
+    BlobStore, ChatPic, Incomplete, OpenedReport, ShareId, ShareStore, Timestamp, TraceReport,
     TraceScope,
 };
 use chatpic_http::{Countries, Options, UploadPassword};
@@ -27,8 +27,6 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 const REPORTS: usize = 1000;
 /// Seconds that one core takes to search for one image in a picture of a few megapixels, for the estimate.
 const SECONDS_PER_IMAGE: f64 = 3.0;
-/// No clock of a computer that is set shows an earlier time: 1 November 2026.
-const CLOCK_AT_LEAST: Timestamp = Timestamp(1_793_491_200_000);
 
 /// Why a command failed, in words for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -43,15 +41,15 @@ pub(crate) enum CommandError {
     Setting(String),
 }
 
-fn io_error(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> CommandError {
+pub(crate) fn io_error(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> CommandError {
     let what = what.into();
     move |source| CommandError::Io { what, source }
 }
 
-async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
+pub(crate) async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
     let data = &settings.data;
     std::fs::create_dir_all(data).map_err(io_error(format!("can't make the folder {}", data.display())))?;
-    let secret_file = settings.secret_file.clone().unwrap_or_else(|| data.join("secret"));
+    let secret_file = settings.secret_file();
     let secret = secret::load_or_create(&secret_file)
         .map_err(io_error(format!("can't use the secret file {}", secret_file.display())))?;
     let shares: Arc<dyn ShareStore> = match &settings.database {
@@ -67,7 +65,7 @@ async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
     Ok(builder.build().await?)
 }
 
-fn options(settings: &Settings) -> Result<Options, CommandError> {
+pub(crate) fn options(settings: &Settings) -> Result<Options, CommandError> {
     let countries = match &settings.country_db {
         None => Countries::default(),
         Some(file) => Countries::open(file).map_err(|error| {
@@ -248,22 +246,6 @@ pub(crate) async fn reports(settings: &Settings, json: bool) -> Result<ExitCode,
     Ok(ExitCode::SUCCESS)
 }
 
-/// Checks the settings, the stores and the clock.
-pub(crate) async fn check(settings: &Settings) -> Result<ExitCode, CommandError> {
-    options(settings)?;
-    say("settings: ok")?;
-    let chatpic = open(settings).await?;
-    chatpic.check_stores().await?;
-    say("stores: ok")?;
-    chatpic.check_room().await?;
-    say("room: ok")?;
-    if SystemClock.now() < CLOCK_AT_LEAST {
-        return Err(CommandError::Setting("the computer's clock is not set".to_owned()));
-    }
-    say("clock: ok")?;
-    Ok(ExitCode::SUCCESS)
-}
-
 /// Prints a script that completes commands.
 pub(crate) fn completions(shell: Shell) -> Result<ExitCode, CommandError> {
     let mut script = Vec::new();
@@ -330,7 +312,7 @@ fn json(report: &TraceReport) -> String {
 }
 
 /// Writes one line to standard output.
-fn say(line: &str) -> Result<(), CommandError> {
+pub(crate) fn say(line: &str) -> Result<(), CommandError> {
     let mut output = std::io::stdout().lock();
     writeln!(output, "{line}").and_then(|()| output.flush()).map_err(io_error("can't write"))
 }

@@ -127,6 +127,19 @@ pub(crate) struct Settings {
     pub(crate) limits: LimitSettings,
 }
 
+impl Settings {
+    /// Where the secret stands.
+    pub(crate) fn secret_file(&self) -> PathBuf {
+        self.secret_file.clone().unwrap_or_else(|| self.data.join("secret"))
+    }
+
+    /// Where shares are kept.
+    pub(crate) fn database_url(&self) -> String {
+        let own = || format!("sqlite://{}", self.data.join("chatpic.sqlite").display()).replace('%', "%25");
+        self.database.clone().unwrap_or_else(own)
+    }
+}
+
 /// Makes one flag and variable of each limit, all of them optional: what is not set keeps its default.
 macro_rules! limit_settings {
     ($($name:ident: $kind:ty, $flag:literal, $variable:literal, $value:literal, $parse:expr, $help:literal;)+) => {

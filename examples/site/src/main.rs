@@ -1,5 +1,6 @@
 //! The reference site and its tools: `chatpic serve`, `trace`, `sweep`, `burn`, `reports`, `check`.
 
+mod check;
 mod commands;
 mod config;
 mod secret;
@@ -30,7 +31,7 @@ async fn main() -> ExitCode {
         Command::Sweep(sweep) => commands::sweep(settings, sweep.reconcile).await,
         Command::Burn { id } => commands::burn(settings, &id).await,
         Command::Reports { json } => commands::reports(settings, json).await,
-        Command::Check => commands::check(settings).await,
+        Command::Check => check::check(settings).await,
         Command::Completions { shell } => commands::completions(shell),
     };
     outcome.unwrap_or_else(|error| {

@@ -318,3 +318,62 @@ async fn reconciling_deletes_orphans_and_names_shares_that_lost_objects() {
     let (code, told) = run(&["sweep", "--reconcile"]);
     assert_eq!(code, Some(0), "{told}");
 }
+
+/// What `chatpic check` says with these arguments and variables, which is that something is wrong.
+fn told(data: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let mut check = chatpic();
+    check.arg("check").args(arguments).arg("--data").arg(data).envs(variables.iter().copied());
+    let checked = check.output().unwrap();
+    let why = String::from_utf8(checked.stderr).unwrap();
+    assert_eq!(checked.status.code(), Some(1), "{why}");
+    why
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_tells_in_words_what_is_wrong_with_secret_and_database() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    Site::start(&data).kill();
+    let nobody = "postgres://chatpic:sesame@127.0.0.1:9/chatpic";
+    let why = told(&data, &[], &[("CHATPIC_DATABASE", nobody)]);
+    assert!(why.contains("nothing answers at 127.0.0.1:9"), "{why}");
+    assert!(!why.contains("sesame"), "{why}");
+
+    let secret = data.join("secret");
+    allow(&secret, 0o644);
+    let why = told(&data, &[], &[]);
+    assert!(why.contains("open to others") && why.contains("(mode 644)") && why.contains("chmod 600"), "{why}");
+    allow(&secret, 0o600);
+
+    let url = format!("sqlite://{}", data.join("chatpic.sqlite").display());
+    let mut tables = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    for (change, words) in [
+        ("UPDATE _chatpic_migrations SET version = version + 98", "is newer than this ChatPic"),
+        ("UPDATE _chatpic_migrations SET version = version - 99", "older than this ChatPic's"),
+    ] {
+        sqlx::query(change).execute(&mut tables).await.unwrap();
+        let why = told(&data, &[], &[]);
+        assert!(why.contains(words), "{why}");
+    }
+    sqlx::query("UPDATE _chatpic_migrations SET version = version + 1").execute(&mut tables).await.unwrap();
+    let checked = chatpic().arg("check").arg("--data").arg(&data).status().unwrap();
+    assert!(checked.success(), "all is well again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_tells_in_words_what_is_wrong_with_a_bucket() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let s3 = s3::FakeS3::start().await;
+    let variables = s3.variables();
+    let check = |arguments: &[&str], more: &[(&str, &str)]| {
+        told(&data, arguments, &[&s3::borrowed(&variables), more].concat())
+    };
+    let why = check(&["--blobs", "s3://bucked/some/where"], &[]);
+    assert!(why.contains("there is no such bucket"), "{why}");
+    let why = check(&[], &[("AWS_ENDPOINT", "http://127.0.0.1:9")]);
+    assert!(why.contains("object store could not"), "{why}");
+    s3.answer(403);
+    let why = check(&[], &[]);
+    assert!(why.contains("it refuses the keys"), "{why}");
+}

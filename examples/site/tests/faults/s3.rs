@@ -99,7 +99,10 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let mood = s3.bucket.lock().unwrap().mood;
-    let key = uri.path().strip_prefix(BUCKET).unwrap_or_default().to_owned();
+    let Some(key) = format!("{}/", uri.path()).strip_prefix(BUCKET).map(|key| key.trim_end_matches('/').to_owned())
+    else {
+        return (StatusCode::NOT_FOUND, "<Error><Code>NoSuchBucket</Code></Error>").into_response();
+    };
     match mood {
         Mood::Answers(status) => return StatusCode::from_u16(status).unwrap().into_response(),
         Mood::Hangs if method == Method::PUT => {

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
 
 use crate::crashes::{Place, kill};
-use crate::support::Site;
+use crate::support::{Site, chatpic};
 
 /// A database and a bucket's folder of their own, and the secret that all nodes share.
 struct Cluster {
@@ -282,4 +282,44 @@ async fn nothing_promised_is_lost_however_often_a_node_is_killed() {
     let cluster = Cluster::new("crashes").await;
     let data = cluster.folder.path().join("data");
     kill(15, Place { data, database: cluster.database(), blobs: cluster.blobs() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "PostgreSQL and S3 servers"]
+async fn a_check_tells_in_words_what_is_wrong() {
+    let cluster = Cluster::new("check").await;
+    cluster.start(0).await.kill();
+    let check = |database: &str, blobs: &str| {
+        let mut check = chatpic();
+        check.arg("check").arg("--data").arg(cluster.folder.path().join("0"));
+        check.env("CHATPIC_SECRET_FILE", cluster.folder.path().join("secret"));
+        let checked = check.env("CHATPIC_DATABASE", database).env("CHATPIC_BLOBS", blobs).output().unwrap();
+        (checked.status.code(), String::from_utf8(checked.stderr).unwrap())
+    };
+    let (database, blobs) = (cluster.database(), cluster.blobs());
+    assert_eq!(check(&database, &blobs).0, Some(0));
+    for (database, blobs, words) in [
+        (format!("{database}_that_is_not_there"), &blobs, "has no such database"),
+        (database.replace(":chatpic@", ":sesame@"), &blobs, "refuses the user or the password"),
+        (database.clone(), &"s3://a-bucket-that-is-not-there".to_owned(), "there is no such bucket"),
+    ] {
+        let (code, why) = check(&database, blobs);
+        assert_eq!(code, Some(1), "{why}");
+        assert!(why.contains(words) && !why.contains("sesame"), "{why}");
+    }
+
+    // A server whose clock is an hour behind.
+    let mut db = PgConnection::connect(&database).await.unwrap();
+    for statement in [
+        "CREATE SCHEMA skewed".to_owned(),
+        "CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+         AS $$ SELECT pg_catalog.now() - interval '1 hour' $$"
+            .to_owned(),
+        format!("ALTER DATABASE {} SET search_path = public, skewed, pg_catalog", cluster.name),
+    ] {
+        query(AssertSqlSafe(statement)).execute(&mut db).await.unwrap();
+    }
+    let (code, why) = check(&database, &blobs);
+    assert_eq!(code, Some(1), "{why}");
+    assert!(why.contains("seconds ahead of the database server's"), "{why}");
 }
