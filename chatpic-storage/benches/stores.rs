@@ -66,7 +66,9 @@ impl Bare {
             Self::Sqlite(_) => (
                 "CAST(printf('%012d', n.i) AS BLOB)",
                 "printf('%012x-%032x', n.i, n.i)",
-                format!("(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {copies}) SELECT i FROM n)"),
+                format!(
+                    "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {copies}) SELECT i FROM n)"
+                ),
             ),
             Self::Postgres(_) => (
                 "CAST(lpad(CAST(n.i AS TEXT), 12, '0') AS BYTEA)",
@@ -152,7 +154,11 @@ async fn openings(database: &Database) {
         });
         let claimed = claimed.await;
         let what = format!("{shares} shares, {at_a_time} at a time");
-        line(database.name, &what, format_args!("{claimed:6.0} opens/s = 1 / {:.1} of bare ({bare:.0}/s)", bare / claimed));
+        line(
+            database.name,
+            &what,
+            format_args!("{claimed:6.0} opens/s = 1 / {:.1} of bare ({bare:.0}/s)", bare / claimed),
+        );
     }
 }
 
@@ -166,7 +172,12 @@ async fn sweep(database: &Database) -> f64 {
         .await
         .unwrap();
     let due: Vec<_> = (1_000_000..).take(DUE).map(sample_share).collect();
-    stream::iter(&due).map(|share| database.shares.insert(share)).buffer_unordered(8).try_collect::<Vec<_>>().await.unwrap();
+    stream::iter(&due)
+        .map(|share| database.shares.insert(share))
+        .buffer_unordered(8)
+        .try_collect::<Vec<_>>()
+        .await
+        .unwrap();
     clock.advance(Duration::from_secs(60 * 60));
     let start = Instant::now();
     let swept = chatpic.sweep_due().await.unwrap();

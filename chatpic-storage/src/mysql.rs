@@ -4,8 +4,8 @@ use chatpic_core::StoreError;
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::{MySql, query, query_scalar};
 
-use crate::sql::dialect::{Dialect, Script, Value, speak_through_sqlx};
 use crate::Inspected;
+use crate::sql::dialect::{Dialect, Script, Value, speak_through_sqlx};
 use crate::sql::inspect::{inspect, unopened};
 use crate::sql::{OPENING, SqlShares, failed, migrate, pool};
 

@@ -51,7 +51,8 @@ impl Local {
                 let page: std::io::Result<Vec<_>> = entries.by_ref().take(PAGE).collect();
                 page.map(|page| (page, entries))
             });
-            let (page, entries) = reading.await.map_err(std::io::Error::other).flatten().map_err(|e| unlisted(e.into()))?;
+            let (page, entries) =
+                reading.await.map_err(std::io::Error::other).flatten().map_err(|e| unlisted(e.into()))?;
             // Whatever else lies there isn't ours to touch.
             let folder = |entry: &DirEntry| entry.file_name().to_str()?.parse().ok().map(Ok);
             let folders: Vec<_> = page.iter().filter_map(folder).collect();

@@ -4,8 +4,8 @@ use chatpic_core::StoreError;
 use sqlx::Postgres;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::sql::dialect::{Dialect, Script, speak_through_sqlx};
 use crate::Inspected;
+use crate::sql::dialect::{Dialect, Script, speak_through_sqlx};
 use crate::sql::inspect::{inspect, unopened};
 use crate::sql::{OPENING, SqlShares, failed, migrate, pool};
 

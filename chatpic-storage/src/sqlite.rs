@@ -10,8 +10,8 @@ use sqlx::sqlite::{
 };
 use sqlx::{Sqlite, query};
 
-use crate::sql::dialect::{Dialect, Script, speak_through_sqlx};
 use crate::Inspected;
+use crate::sql::dialect::{Dialect, Script, speak_through_sqlx};
 use crate::sql::inspect::inspect;
 use crate::sql::{OPENING, SqlShares, failed, migrate};
 

@@ -46,9 +46,11 @@ async fn only_the_dashboard_key_burns() {
 async fn page(site: &Site, shared: &Shared) -> String {
     let path = format!("/d/{}", shared.id);
     let request = || Request::builder().uri(&path).header(header::HOST, "chatpic.test");
-    let form = request().method(Method::POST).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let form =
+        request().method(Method::POST).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
     let entered = site.send(form.body(format!("key={}", shared.dashboard_key).into()).unwrap()).await;
-    let cookie = entered.expect(303).headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let cookie =
+        entered.expect(303).headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
     site.send(request().header(header::COOKIE, cookie).body(Body::empty()).unwrap()).await.expect(200).text()
 }
 

@@ -31,13 +31,33 @@ const LONG_LEDGER: Duration = Duration::from_secs(40 * 24 * 60 * 60);
 #[derive(Clone, Debug)]
 enum Act {
     /// Uploads with the same key are the same upload.
-    Create { key: Option<u8>, limit: u32, minutes: u32, ledger: bool },
-    Open { share: usize, nonce: u8 },
-    Look { share: usize, session: usize },
-    Preview { share: usize },
-    Extend { share: usize, minutes: u32 },
-    DropLedger { share: usize },
-    Burn { share: usize },
+    Create {
+        key: Option<u8>,
+        limit: u32,
+        minutes: u32,
+        ledger: bool,
+    },
+    Open {
+        share: usize,
+        nonce: u8,
+    },
+    Look {
+        share: usize,
+        session: usize,
+    },
+    Preview {
+        share: usize,
+    },
+    Extend {
+        share: usize,
+        minutes: u32,
+    },
+    DropLedger {
+        share: usize,
+    },
+    Burn {
+        share: usize,
+    },
     Sweep,
     Reconcile,
 }
@@ -310,7 +330,15 @@ impl World {
     }
 
     /// Compares an answer with what was promised, and notes what it promises.
-    fn learn(&mut self, done: Done, over: &[bool], began: Timestamp, now: Timestamp, failing: bool, act: &Act) {
+    fn learn(
+        &mut self,
+        done: Done,
+        over: &[bool],
+        began: Timestamp,
+        now: Timestamp,
+        failing: bool,
+        act: &Act,
+    ) {
         let store_failed = |error: &Error| {
             assert!(failing, "{act:?} failed though no call did: {error}");
             assert!(matches!(error, Error::Store(_)), "{act:?}: {error:?}");
@@ -458,7 +486,10 @@ impl World {
         }
         if matches!(row.recorded_status, Status::Expired | Status::Burned) || receipt.burned_at.is_some() {
             let sessions = self.shares.sessions(&row.id, None, 100).await.unwrap();
-            assert!(sessions.iter().all(|session| session.wrap.is_none()), "a key is left at {now:?}: {row:?}");
+            assert!(
+                sessions.iter().all(|session| session.wrap.is_none()),
+                "a key is left at {now:?}: {row:?}"
+            );
         }
         if receipt.purged_at.is_some() {
             assert_eq!((objects, receipt.objects_pending, receipt.objects_deleted), (0, 0, row.objects));

@@ -126,7 +126,8 @@ impl ChatPic {
             return Ok(None);
         }
         // It may have ended while its objects were counted.
-        let active = self.0.shares.find(&share.id).await?.is_some_and(|s| s.status(self.now()) == Status::Active);
+        let active =
+            self.0.shares.find(&share.id).await?.is_some_and(|s| s.status(self.now()) == Status::Active);
         Ok(active.then_some(Incomplete { share_id: share.id, found, stored: share.objects }))
     }
 
@@ -151,7 +152,9 @@ impl ChatPic {
                 }
                 Status::Exhausted | Status::Burned | Status::Expired => {}
             }
-            if !self.0.shares.end(&share.id, Status::Expired, share.expires_at).await? {
+            // It stays due at once until it is purged, also when it was ended long before its expiry.
+            let at = share.expires_at.min(now);
+            if !self.0.shares.end(&share.id, Status::Expired, at).await? {
                 // It was extended after it was leased.
                 if let Some(extended) = self.0.shares.find(&share.id).await? {
                     self.0.shares.postpone(&share.id, extended.expires_at).await?;

@@ -121,7 +121,11 @@ impl ChatPic {
             Some(max) => self.0.shares.stored_bytes().await? < max,
             None => true,
         };
-        if within && self.0.blobs.has_room(self.0.limits.free_percent).await? { Ok(()) } else { Err(Error::Full) }
+        if within && self.0.blobs.has_room(self.0.limits.free_percent).await? {
+            Ok(())
+        } else {
+            Err(Error::Full)
+        }
     }
 
     /// Begins an upload. Two uploads with the same idempotency key make one share: its id and keys are

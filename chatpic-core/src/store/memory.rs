@@ -344,7 +344,8 @@ impl ShareStore for MemoryShares {
     async fn folders_in_use(&self, folders: &[Folder]) -> StoreResult<Vec<Folder>> {
         let tables = self.tables();
         let shares = tables.shares.values().map(|row| &row.share);
-        let used = shares.filter(|share| share.receipt.purged_at.is_none() && folders.contains(&share.folder));
+        let used =
+            shares.filter(|share| share.receipt.purged_at.is_none() && folders.contains(&share.folder));
         Ok(used.map(|share| share.folder.clone()).collect())
     }
 

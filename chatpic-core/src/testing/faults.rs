@@ -14,9 +14,7 @@ use crate::error::StoreError;
 use crate::id::{Folder, SessionId, ShareId};
 use crate::secret::Digest;
 use crate::share::{BlockedTry, Report, Session, Share, Status};
-use crate::store::{
-    Attempt, Attempted, BlobStore, Claim, Claimed, Inserted, Purge, ShareStore, StoreResult,
-};
+use crate::store::{Attempt, Attempted, BlobStore, Claim, Claimed, Inserted, Purge, ShareStore, StoreResult};
 
 /// What befalls one call of a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

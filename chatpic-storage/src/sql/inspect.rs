@@ -19,10 +19,7 @@ async fn connected<D: Dialect>(options: &Options<D>) -> sqlx::Result<D::Connecti
     tokio::time::timeout(PATIENCE, options.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
-pub(crate) async fn inspect<D: Dialect>(
-    options: &Options<D>,
-    server: &str,
-) -> Result<Inspected, StoreError> {
+pub(crate) async fn inspect<D: Dialect>(options: &Options<D>, server: &str) -> Result<Inspected, StoreError> {
     let mut db = match connected::<D>(options).await {
         Ok(db) => db,
         Err(error) => return Err(failed::<D>(OPENING, in_words(&error, server))),

@@ -36,7 +36,8 @@ async fn main() {
     for workers in ["1", "2", "4"] {
         let folder = TempDir::new().unwrap();
         let data = folder.path().join("data");
-        let site = Site::start_with(&data, &[("CHATPIC_WORKERS", workers), ("CHATPIC_UPLOADS_PER_HOUR", "0")]);
+        let site =
+            Site::start_with(&data, &[("CHATPIC_WORKERS", workers), ("CHATPIC_UPLOADS_PER_HOUR", "0")]);
         let idle = peak(&site);
         upload(&site, &photograph).await;
         let one = peak(&site);

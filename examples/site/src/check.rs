@@ -83,7 +83,8 @@ mod tests {
         for fine in [None, Some(NOW), after(2000), after(-2000)] {
             assert!(check_clock(NOW, fine).is_ok(), "{fine:?}");
         }
-        let told = |database| check_clock(NOW, database).err().map(|error| error.to_string()).unwrap_or_default();
+        let told =
+            |database| check_clock(NOW, database).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(told(after(-3_600_000)).contains("3600 seconds ahead of"), "{}", told(after(-3_600_000)));
         assert!(told(after(5000)).contains("5 seconds behind"), "{}", told(after(5000)));
         let unset = check_clock(Timestamp(1000), Some(Timestamp(1000)));

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatpic_core::{
-    BlobStore, ChatPic, Incomplete, OpenedReport, ShareId, ShareStore, Timestamp, TraceReport,
-    TraceScope,
+    BlobStore, ChatPic, Incomplete, OpenedReport, ShareId, ShareStore, Timestamp, TraceReport, TraceScope,
 };
 use chatpic_http::{Countries, Options, UploadPassword};
 use chatpic_storage::{ObjectBlobs, SqliteShares};

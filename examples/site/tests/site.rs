@@ -1,6 +1,10 @@
 //! The binary as its operator runs it: start, kill, restart, and the commands.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and tells its seed"
+)]
 
 mod crashes;
 mod faults;

@@ -202,9 +202,7 @@ pub async fn a_taken_session_id_counts_nothing(open: &Shares) -> StoreResult<()>
     Ok(())
 }
 
-pub async fn exhaustion_destroys_the_shares_wraps_and_keeps_its_sessions(
-    open: &Shares,
-) -> StoreResult<()> {
+pub async fn exhaustion_destroys_the_shares_wraps_and_keeps_its_sessions(open: &Shares) -> StoreResult<()> {
     let shares = open().await;
     let share = stored(&*shares, 1).await?;
     for number in 1..=9 {
@@ -414,9 +412,11 @@ pub async fn one_of_many_racing_extensions_is_done(open: &Shares) -> StoreResult
     let shares = open().await;
     let share = stored(&*shares, 1).await?;
     let (id, from) = (share.id, share.expires_at);
-    let extended = racing(open, |shares, n| async move {
-        shares.extend(&id, START, from, from + (n + 1) * SECOND).await
-    });
+    let extended =
+        racing(
+            open,
+            |shares, n| async move { shares.extend(&id, START, from, from + (n + 1) * SECOND).await },
+        );
     assert_eq!(extended.await?.into_iter().filter(|done| *done).count(), 1);
     Ok(())
 }
@@ -524,10 +524,7 @@ pub async fn attempts_count_within_their_window(open: &Shares) -> StoreResult<()
     assert_eq!(full, Attempted::Refused(at(1)), "everybody's attempts are too many");
     let oldest_counts = shares.attempt(&attempt(&share, 1, at(61))).await?;
     assert_eq!(oldest_counts, Attempted::Refused(at(1)), "the window's first instant counts");
-    assert!(
-        counted(shares.attempt(&attempt(&share, 1, at(62))).await?),
-        "the oldest has left the window"
-    );
+    assert!(counted(shares.attempt(&attempt(&share, 1, at(62))).await?), "the oldest has left the window");
     Ok(())
 }
 
@@ -587,11 +584,7 @@ pub async fn a_lease_excludes_until_it_lapses(open: &Shares) -> StoreResult<()> 
     for handle in [&shares, &others] {
         assert_eq!(handle.lease_due(Timestamp(now.0 + 3_599_999), now + 9 * HOUR, 9).await?, []);
     }
-    assert_eq!(
-        others.lease_due(now + HOUR, now + 2 * HOUR, 9).await?,
-        [share],
-        "whoever held it is gone"
-    );
+    assert_eq!(others.lease_due(now + HOUR, now + 2 * HOUR, 9).await?, [share], "whoever held it is gone");
     Ok(())
 }
 
@@ -803,7 +796,7 @@ pub async fn a_folder_is_in_use_until_it_is_purged(open: &Shares) -> StoreResult
     assert_eq!(used().await?, both, "objects are still there");
     let purged = Purge { purged_at: Some(START), ..Purge::default() };
     shares.note_purge(&share.id, &purged, START).await?;
-    assert_eq!(used().await?, [other.folder.clone()]);
+    assert_eq!(used().await?, std::slice::from_ref(&other.folder));
     Ok(())
 }
 
@@ -851,10 +844,6 @@ pub async fn reopening_keeps_everything(open: &Shares) -> StoreResult<()> {
     assert_eq!(shares.sessions(&share.id, None, 9).await?, [session]);
     assert_eq!(shares.attempt(&attempt(&share, 1, START)).await?, Attempted::Refused(START));
     assert_eq!(shares.fingerprint(&[2; 32]).await?, [1; 32]);
-    assert_eq!(
-        shares.lease_due(START + HOUR, START + 2 * HOUR, 9).await?,
-        [],
-        "leases outlive their holder"
-    );
+    assert_eq!(shares.lease_due(START + HOUR, START + 2 * HOUR, 9).await?, [], "leases outlive their holder");
     Ok(())
 }

@@ -239,7 +239,11 @@ async fn an_s3_that_answers_errors_is_told_and_recovers() {
         assert_eq!(get(&site, "/healthz").await.status(), 200);
         let receipt = burn(&site, &burned).await;
         assert_eq!(receipt["keys_destroyed"], true, "{receipt}");
-        assert_eq!((&receipt["objects_deleted"], &receipt["purged_at"]), (&json!(0), &Value::Null), "{receipt}");
+        assert_eq!(
+            (&receipt["objects_deleted"], &receipt["purged_at"]),
+            (&json!(0), &Value::Null),
+            "{receipt}"
+        );
 
         s3.recover();
         assert_eq!(get(&site, "/readyz").await.status(), 200);
@@ -342,7 +346,10 @@ async fn a_check_tells_in_words_what_is_wrong_with_secret_and_database() {
     let secret = data.join("secret");
     allow(&secret, 0o644);
     let why = told(&data, &[], &[]);
-    assert!(why.contains("open to others") && why.contains("(mode 644)") && why.contains("chmod 600"), "{why}");
+    assert!(
+        why.contains("open to others") && why.contains("(mode 644)") && why.contains("chmod 600"),
+        "{why}"
+    );
     allow(&secret, 0o600);
 
     let url = format!("sqlite://{}", data.join("chatpic.sqlite").display());

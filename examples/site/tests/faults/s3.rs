@@ -99,7 +99,8 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let mood = s3.bucket.lock().unwrap().mood;
-    let Some(key) = format!("{}/", uri.path()).strip_prefix(BUCKET).map(|key| key.trim_end_matches('/').to_owned())
+    let Some(key) =
+        format!("{}/", uri.path()).strip_prefix(BUCKET).map(|key| key.trim_end_matches('/').to_owned())
     else {
         return (StatusCode::NOT_FOUND, "<Error><Code>NoSuchBucket</Code></Error>").into_response();
     };

@@ -73,7 +73,6 @@ impl Cluster {
         });
         starting.await.unwrap()
     }
-
 }
 
 /// Crashes or starts the PostgreSQL server that no other test uses.
