@@ -11,7 +11,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use chatpic_core::{
-    ChatPic, Cursor, Dashboard, DashboardAccess, Error, ImageCopy, Opening, Password, SessionToken, ShareId,
+    ChatPic, Cursor, Dashboard, DashboardAccess, Error, ImageCopy, Opening, Password, Readiness,
+    SessionToken, ShareId,
 };
 use data_encoding::BASE64URL_NOPAD;
 use futures::stream;
@@ -50,14 +51,14 @@ pub(crate) fn router() -> Router<App> {
 }
 
 pub(crate) async fn ready(State(chatpic): State<ChatPic>) -> Answer<&'static str> {
-    match chatpic.check_ready().await {
-        Ok(()) => Ok("ready\n"),
-        Err(Error::Store(failed)) => {
-            let detail = format!("the store does not answer: {}", failed.store);
-            Err(Problem { detail, ..Error::Store(failed).into() })
-        }
-        Err(error) => Err(error.into()),
-    }
+    let Readiness { shares, blobs } = chatpic.check_ready().await;
+    let failed = [("the shares", shares.err()), ("the images", blobs.err())];
+    let failed = failed.into_iter().filter_map(|(what, failed)| Some((what, failed?)));
+    let (names, problems): (Vec<_>, Vec<Problem>) = failed
+        .map(|(what, failed)| (format!("{what} ({})", failed.store), Error::Store(failed).into()))
+        .unzip();
+    let detail = format!("the store does not answer: {}", names.join(", "));
+    problems.into_iter().next().map_or(Ok("ready\n"), |problem| Err(Problem { detail, ..problem }))
 }
 
 /// What an upload's form may hold.
@@ -462,7 +463,8 @@ pub(crate) async fn burn(
 ) -> Answer<Json<ReceiptAnswer>> {
     let id = share_id(&id)?;
     let receipt = chatpic.burn(&id, &chatpic.dashboard_access(&id, &bearer.parse()?)).await?;
-    Ok(Json(ReceiptAnswer::from(&receipt)))
+    // It destroys the keys before anything else, or fails.
+    Ok(Json(ReceiptAnswer::new(&receipt, true)))
 }
 
 /// What a trace's form holds.

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatpic_core::{
-    BlobStore, ChatPic, Clock, OpenedReport, ShareId, ShareStore, SystemClock, Timestamp, TraceReport,
-    TraceScope,
+    BlobStore, ChatPic, Incomplete, OpenedReport, ShareId, ShareStore, Timestamp, TraceReport, TraceScope,
 };
 use chatpic_http::{Countries, Logo, Options, Text, UploadPassword};
 use chatpic_storage::{ObjectBlobs, SqliteShares};
@@ -27,8 +26,6 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 const REPORTS: usize = 1000;
 /// Seconds that one core takes to search for one image in a picture of a few megapixels, for the estimate.
 const SECONDS_PER_IMAGE: f64 = 3.0;
-/// No clock of a computer that is set shows an earlier time: 1 November 2026.
-const CLOCK_AT_LEAST: Timestamp = Timestamp(1_793_491_200_000);
 
 /// Why a command failed, in words for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -43,15 +40,15 @@ pub(crate) enum CommandError {
     Setting(String),
 }
 
-fn io_error(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> CommandError {
+pub(crate) fn io_error(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> CommandError {
     let what = what.into();
     move |source| CommandError::Io { what, source }
 }
 
-async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
+pub(crate) async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
     let data = &settings.data;
     std::fs::create_dir_all(data).map_err(io_error(format!("can't make the folder {}", data.display())))?;
-    let secret_file = settings.secret_file.clone().unwrap_or_else(|| data.join("secret"));
+    let secret_file = settings.secret_file();
     let secret = secret::load_or_create(&secret_file)
         .map_err(io_error(format!("can't use the secret file {}", secret_file.display())))?;
     let shares: Arc<dyn ShareStore> = match &settings.database {
@@ -75,7 +72,7 @@ fn wrong_file(what: &str, file: &Path, error: &dyn std::fmt::Display) -> Command
     CommandError::Setting(format!("{}: {error}", cannot_use(what, file)))
 }
 
-fn options(settings: &Settings) -> Result<Options, CommandError> {
+pub(crate) fn options(settings: &Settings) -> Result<Options, CommandError> {
     let countries = match &settings.country_db {
         None => Countries::default(),
         Some(file) => Countries::open(file).map_err(|error| wrong_file("country database", file, &error))?,
@@ -162,9 +159,19 @@ pub(crate) async fn serve(settings: &Settings) -> Result<ExitCode, CommandError>
 async fn sweep_forever(chatpic: ChatPic) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut list_blobs_at = Timestamp::default();
     loop {
         ticks.tick().await;
-        match chatpic.sweep().await {
+        let began = chatpic.now();
+        let swept = if began >= list_blobs_at {
+            let swept = chatpic.sweep().await;
+            // A listing takes the longer the more is stored; it may cost a hundredth of the time.
+            list_blobs_at = chatpic.now() + 100 * began.until(chatpic.now());
+            swept
+        } else {
+            chatpic.sweep_due().await
+        };
+        match swept {
             Ok(swept) if swept != Default::default() => tracing::info!(?swept, "swept"),
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "the sweep failed and will run again"),
@@ -186,14 +193,25 @@ async fn stop_signal() {
     tracing::info!("stopping");
 }
 
-/// Ends and deletes what is due, once.
-pub(crate) async fn sweep(settings: &Settings) -> Result<ExitCode, CommandError> {
-    let swept = open(settings).await?.sweep().await?;
+/// Ends and deletes what is due, once, and compares the stores if that is asked for.
+pub(crate) async fn sweep(settings: &Settings, reconcile: bool) -> Result<ExitCode, CommandError> {
+    let chatpic = open(settings).await?;
+    let mut incomplete = 0;
+    let report = |share: Incomplete| {
+        incomplete += 1;
+        let Incomplete { share_id, found, stored } = share;
+        // What can't be written here can't be written below, where it is an error.
+        drop(say(&format!("share {share_id} has lost objects: {found} of {stored} are there")));
+    };
+    let swept = if reconcile { chatpic.reconcile(report).await? } else { chatpic.sweep().await? };
     say(&format!(
         "{} ended, {} purged, {} forgotten, {} orphaned objects deleted, {} failed",
         swept.ended, swept.purged, swept.forgotten, swept.orphans, swept.failed
     ))?;
-    Ok(if swept.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if incomplete > 0 {
+        say(&format!("{incomplete} shares have lost objects; `chatpic burn ID` ends one for good"))?;
+    }
+    Ok(if swept.failed == 0 && incomplete == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Ends a share now.
@@ -248,22 +266,6 @@ pub(crate) async fn reports(settings: &Settings, json: bool) -> Result<ExitCode,
             )
         })?;
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Checks the settings, the stores and the clock.
-pub(crate) async fn check(settings: &Settings) -> Result<ExitCode, CommandError> {
-    options(settings)?;
-    say("settings: ok")?;
-    let chatpic = open(settings).await?;
-    chatpic.check_stores().await?;
-    say("stores: ok")?;
-    chatpic.check_room().await?;
-    say("room: ok")?;
-    if SystemClock.now() < CLOCK_AT_LEAST {
-        return Err(CommandError::Setting("the computer's clock is not set".to_owned()));
-    }
-    say("clock: ok")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -333,7 +335,7 @@ fn json(report: &TraceReport) -> String {
 }
 
 /// Writes one line to standard output.
-fn say(line: &str) -> Result<(), CommandError> {
+pub(crate) fn say(line: &str) -> Result<(), CommandError> {
     let mut output = std::io::stdout().lock();
     writeln!(output, "{line}").and_then(|()| output.flush()).map_err(io_error("can't write"))
 }

@@ -28,8 +28,8 @@ pub(crate) enum Command {
     Serve,
     /// Name the viewing session that a leaked picture was served to
     Trace(Trace),
-    /// End and delete what is due, once
-    Sweep,
+    /// End and delete what is due, and what uploads left that were given up
+    Sweep(Sweep),
     /// End a share now and delete its images
     Burn {
         /// The share's id, as it stands in its link
@@ -146,6 +146,19 @@ pub(crate) struct Settings {
     pub(crate) limits: LimitSettings,
 }
 
+impl Settings {
+    /// Where the secret stands.
+    pub(crate) fn secret_file(&self) -> PathBuf {
+        self.secret_file.clone().unwrap_or_else(|| self.data.join("secret"))
+    }
+
+    /// Where shares are kept.
+    pub(crate) fn database_url(&self) -> String {
+        let own = || format!("sqlite://{}", self.data.join("chatpic.sqlite").display()).replace('%', "%25");
+        self.database.clone().unwrap_or_else(own)
+    }
+}
+
 /// Makes one flag and variable of each limit, all of them optional: what is not set keeps its default.
 macro_rules! limit_settings {
     ($($name:ident: $kind:ty, $flag:literal, $variable:literal, $value:literal, $parse:expr, $help:literal;)+) => {
@@ -203,6 +216,7 @@ limit_settings! {
     traces_per_day: u32, "traces-per-day", "CHATPIC_TRACES_PER_DAY", "N", count::<u32>, "Traces of a share within a day";
     reports_per_share: u32, "reports-per-share", "CHATPIC_REPORTS_PER_SHARE", "N", count::<u32>, "Reports of a share that are kept";
     report_chars: usize, "report-chars", "CHATPIC_REPORT_CHARS", "N", count::<usize>, "Characters of a report";
+    free_percent: u8, "free-percent", "CHATPIC_FREE_PERCENT", "N", percent, "Free space of the disk under which uploads are refused";
     upload_timeout: Duration, "upload-timeout", "CHATPIC_UPLOAD_TIMEOUT", "TIME", time, "When an upload is given up";
     workers: usize, "workers", "CHATPIC_WORKERS", "N", count::<usize>, "Images worked on at the same time [default: the number of cores]";
     queue: usize, "queue", "CHATPIC_QUEUE", "N", count::<usize>, "Jobs that may wait for a worker";
@@ -210,6 +224,10 @@ limit_settings! {
 
 fn count<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+fn percent(text: &str) -> Result<u8, String> {
+    count(text).and_then(|percent| if percent <= 100 { Ok(percent) } else { Err("more than 100".to_owned()) })
 }
 
 /// A length of time: whole seconds, ISO 8601, or such as `7d` and `1h 30m`.
@@ -273,6 +291,17 @@ fn with_file(mut command: Clap, file: &Path) -> Result<Clap, String> {
         command = command.mut_arg(id, |argument| argument.default_values(values));
     }
     Ok(command)
+}
+
+#[derive(Args)]
+pub(crate) struct Sweep {
+    /// Do it once and stop, which is what it does anyway
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Compare the stores with each other, too, and list the shares that have lost objects; asks the blob store once
+    /// for every active share
+    #[arg(long)]
+    pub(crate) reconcile: bool,
 }
 
 #[derive(Args)]

@@ -1,5 +1,6 @@
 //! The reference site and its tools: `chatpic serve`, `trace`, `sweep`, `burn`, `reports`, `check`.
 
+mod check;
 mod commands;
 mod config;
 mod secret;
@@ -27,10 +28,10 @@ async fn main() -> ExitCode {
     let outcome = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => commands::serve(settings).await,
         Command::Trace(trace) => commands::trace(settings, trace).await,
-        Command::Sweep => commands::sweep(settings).await,
+        Command::Sweep(sweep) => commands::sweep(settings, sweep.reconcile).await,
         Command::Burn { id } => commands::burn(settings, &id).await,
         Command::Reports { json } => commands::reports(settings, json).await,
-        Command::Check => commands::check(settings).await,
+        Command::Check => check::check(settings).await,
         Command::Completions { shell } => commands::completions(shell),
     };
     outcome.unwrap_or_else(|error| {

@@ -1,8 +1,13 @@
 //! The binary as its operator runs it: start, kill, restart, and the commands.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and tells its seed"
+)]
 
 mod crashes;
+mod faults;
 #[cfg(all(feature = "postgres", feature = "s3"))]
 mod postgres_and_s3;
 mod support;
