@@ -3,22 +3,17 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatpic_core::{
-    BlobStore, ChatPic, Clock, OpenedReport, ShareId, ShareStore, SystemClock, Timestamp, TraceReport,
-    TraceScope,
-};
+use chatpic_core::{ChatPic, Clock, OpenedReport, ShareId, SystemClock, Timestamp, TraceReport, TraceScope};
 use chatpic_http::{Countries, Options, UploadPassword};
-use chatpic_storage::{ObjectBlobs, SqliteShares};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use tokio::net::TcpListener;
 
 use crate::config::{Arguments, Settings, Trace};
-use crate::secret;
+use crate::place::{CommandError, io_error};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How long running requests may take after the signal to stop; event streams would go on for ever.
@@ -30,40 +25,15 @@ const SECONDS_PER_IMAGE: f64 = 3.0;
 /// No clock of a computer that is set shows an earlier time: 1 November 2026.
 const CLOCK_AT_LEAST: Timestamp = Timestamp(1_793_491_200_000);
 
-/// Why a command failed, in words for the operator.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CommandError {
-    #[error("{what}: {source}")]
-    Io { what: String, source: std::io::Error },
-    #[error("{0}")]
-    ChatPic(#[from] chatpic_core::Error),
-    #[error("{0}")]
-    Store(#[from] chatpic_core::StoreError),
-    #[error("{0}")]
-    Setting(String),
-}
-
-fn io_error(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> CommandError {
-    let what = what.into();
-    move |source| CommandError::Io { what, source }
-}
+/// What the process says at its end.
+pub(crate) type Status = u8;
+/// All went well.
+const DONE: Status = 0;
+/// Nothing was found, or something failed.
+pub(crate) const FAILED: Status = 1;
 
 async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
-    let data = &settings.data;
-    std::fs::create_dir_all(data).map_err(io_error(format!("can't make the folder {}", data.display())))?;
-    let secret_file = settings.secret_file.clone().unwrap_or_else(|| data.join("secret"));
-    let secret = secret::load_or_create(&secret_file)
-        .map_err(io_error(format!("can't use the secret file {}", secret_file.display())))?;
-    let shares: Arc<dyn ShareStore> = match &settings.database {
-        Some(url) => chatpic_storage::share_store(url).await?,
-        None => Arc::new(SqliteShares::open(&data.join("chatpic.sqlite")).await?),
-    };
-    let blobs: Arc<dyn BlobStore> = match &settings.blobs {
-        Some(url) => chatpic_storage::blob_store(url)?,
-        None => Arc::new(ObjectBlobs::local(&data.join("blobs"))?),
-    };
-    let limits = settings.limits.limits();
-    let builder = ChatPic::builder(secret).stores(shares, blobs).limits(limits);
+    let builder = settings.place.builder(None).await?.limits(settings.limits.limits());
     Ok(builder.build().await?)
 }
 
@@ -105,7 +75,7 @@ fn options(settings: &Settings) -> Result<Options, CommandError> {
 }
 
 /// Runs the site until SIGTERM or SIGINT, then lets running requests finish.
-pub(crate) async fn serve(settings: &Settings) -> Result<ExitCode, CommandError> {
+pub(crate) async fn serve(settings: &Settings) -> Result<Status, CommandError> {
     let chatpic = open(settings).await?;
     let options = options(settings)?;
     let listening = io_error(format!("can't listen on {}", settings.listen));
@@ -132,7 +102,7 @@ pub(crate) async fn serve(settings: &Settings) -> Result<ExitCode, CommandError>
     };
     sweeper.abort();
     served.map_err(io_error("the server stopped"))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }
 
 async fn sweep_forever(chatpic: ChatPic) {
@@ -163,28 +133,28 @@ async fn stop_signal() {
 }
 
 /// Ends and deletes what is due, once.
-pub(crate) async fn sweep(settings: &Settings) -> Result<ExitCode, CommandError> {
+pub(crate) async fn sweep(settings: &Settings) -> Result<Status, CommandError> {
     let swept = open(settings).await?.sweep().await?;
     say(&format!(
         "{} ended, {} purged, {} forgotten, {} orphaned objects deleted, {} failed",
         swept.ended, swept.purged, swept.forgotten, swept.orphans, swept.failed
     ))?;
-    Ok(if swept.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if swept.failed == 0 { DONE } else { FAILED })
 }
 
 /// Ends a share now.
-pub(crate) async fn burn(settings: &Settings, id: &ShareId) -> Result<ExitCode, CommandError> {
+pub(crate) async fn burn(settings: &Settings, id: &ShareId) -> Result<Status, CommandError> {
     let receipt = open(settings).await?.burn_as_operator(id).await?;
     let pending = match receipt.objects_pending {
         0 => String::new(),
         pending => format!(", {pending} still to be deleted (unreadable: their key is gone)"),
     };
     say(&format!("{} objects deleted{pending}", receipt.objects_deleted))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }
 
 /// Names the session that a leaked picture was served to.
-pub(crate) async fn trace(settings: &Settings, trace: Trace) -> Result<ExitCode, CommandError> {
+pub(crate) async fn trace(settings: &Settings, trace: Trace) -> Result<Status, CommandError> {
     let leak = read(&trace.leak)?;
     let original = trace.original.as_deref().map(read).transpose()?;
     let chatpic = open(settings).await?;
@@ -199,11 +169,11 @@ pub(crate) async fn trace(settings: &Settings, trace: Trace) -> Result<ExitCode,
     );
     let report = chatpic.trace_as_operator(leak, original, &scope).await?;
     say(&if trace.json { json(&report) } else { words(&report) })?;
-    Ok(if report.matches.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if report.matches.is_empty() { FAILED } else { DONE })
 }
 
 /// Lists what people reported.
-pub(crate) async fn reports(settings: &Settings, json: bool) -> Result<ExitCode, CommandError> {
+pub(crate) async fn reports(settings: &Settings, json: bool) -> Result<Status, CommandError> {
     let chatpic = open(settings).await?;
     let base = settings.base_url.as_deref().unwrap_or_default().trim_end_matches('/').to_owned();
     let link = |report: &OpenedReport| {
@@ -224,11 +194,11 @@ pub(crate) async fn reports(settings: &Settings, json: bool) -> Result<ExitCode,
             )
         })?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }
 
 /// Checks the settings, the stores and the clock.
-pub(crate) async fn check(settings: &Settings) -> Result<ExitCode, CommandError> {
+pub(crate) async fn check(settings: &Settings) -> Result<Status, CommandError> {
     options(settings)?;
     say("settings: ok")?;
     let chatpic = open(settings).await?;
@@ -240,16 +210,16 @@ pub(crate) async fn check(settings: &Settings) -> Result<ExitCode, CommandError>
         return Err(CommandError::Setting("the computer's clock is not set".to_owned()));
     }
     say("clock: ok")?;
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }
 
 /// Prints a script that completes commands.
-pub(crate) fn completions(shell: Shell) -> Result<ExitCode, CommandError> {
+pub(crate) fn completions(shell: Shell) -> Result<Status, CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "chatpic", &mut script);
     let written = std::io::stdout().lock().write_all(&script);
     written.map_err(io_error("can't write"))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
