@@ -63,6 +63,7 @@ pub(crate) async fn ready(State(chatpic): State<ChatPic>) -> Answer<&'static str
 
 /// What an upload's form may hold.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form for the OpenAPI document; the form is read as a stream")]
 pub(crate) struct ShareForm {
     /// 1 to 10 images: JPEG, PNG, GIF or WebP.
@@ -88,7 +89,7 @@ pub(crate) struct ShareForm {
 /// Makes a share of one to ten images.
 #[utoipa::path(
     post, path = "/shares",
-    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{16,255}$", description = "16 to 255 characters; a retry with the same key and form makes no second share")),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]+$", min_length = 16, max_length = 255, description = "16 to 255 characters; a retry with the same key and form makes no second share")),
     request_body(content = ShareForm, content_type = "multipart/form-data", encoding(("images" = (content_type = "image/jpeg, image/png, image/gif, image/webp")))),
     responses(
         (status = 201, description = "The share was made", body = CreatedShare),
@@ -123,6 +124,7 @@ pub(crate) async fn cover(
 
 /// Opens a share.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct OpenRequest {
     /// The link key.
     key: String,
@@ -429,6 +431,7 @@ impl DurationValue {
 
 /// Moves a share's end away.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ExtendRequest {
     /// Whole seconds, or ISO 8601 with weeks, days, hours, minutes, seconds; the new end lies at most 30 days ahead.
     #[schema(schema_with = extension)]
@@ -460,6 +463,7 @@ pub(crate) async fn extend(
 
 /// Sets how long the ledger is kept.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct LedgerRequest {
     /// 0 to 90 days: whole seconds, or ISO 8601.
     #[schema(schema_with = ledger)]
@@ -510,6 +514,7 @@ pub(crate) async fn burn(
 
 /// What a trace's form holds.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form for the OpenAPI document; the form is read as a stream")]
 pub(crate) struct TraceForm {
     /// The leaked picture.
@@ -553,6 +558,7 @@ pub(crate) async fn trace(
 
 /// Tells the operator of a share.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ReportRequest {
     /// Why, in 1 to 2000 characters.
     #[schema(pattern = "\\S", max_length = 2000)]
