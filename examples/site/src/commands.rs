@@ -3,21 +3,17 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatpic_core::{
-    BlobStore, ChatPic, Incomplete, OpenedReport, ShareId, ShareStore, Timestamp, TraceReport, TraceScope,
-};
+use chatpic_core::{ChatPic, Incomplete, OpenedReport, ShareId, Timestamp, TraceReport, TraceScope};
 use chatpic_http::{Countries, Logo, Options, Text, UploadPassword};
-use chatpic_storage::{ObjectBlobs, SqliteShares};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use tokio::net::TcpListener;
 
 use crate::config::{Arguments, Settings, Trace};
-use crate::secret;
+use crate::place::{CommandError, io_error};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How long running requests may take after the signal to stop; event streams would go on for ever.
@@ -27,40 +23,15 @@ const REPORTS: usize = 1000;
 /// Seconds that one core takes to search for one image in a picture of a few megapixels, for the estimate.
 const SECONDS_PER_IMAGE: f64 = 3.0;
 
-/// Why a command failed, in words for the operator.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CommandError {
-    #[error("{what}: {source}")]
-    Io { what: String, source: std::io::Error },
-    #[error("{0}")]
-    ChatPic(#[from] chatpic_core::Error),
-    #[error("{0}")]
-    Store(#[from] chatpic_core::StoreError),
-    #[error("{0}")]
-    Setting(String),
-}
-
-pub(crate) fn io_error(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> CommandError {
-    let what = what.into();
-    move |source| CommandError::Io { what, source }
-}
+/// What the process says at its end.
+pub(crate) type Status = u8;
+/// All went well.
+pub(crate) const DONE: Status = 0;
+/// Nothing was found, or something failed.
+pub(crate) const FAILED: Status = 1;
 
 pub(crate) async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
-    let data = &settings.data;
-    std::fs::create_dir_all(data).map_err(io_error(format!("can't make the folder {}", data.display())))?;
-    let secret_file = settings.secret_file();
-    let secret = secret::load_or_create(&secret_file)
-        .map_err(io_error(format!("can't use the secret file {}", secret_file.display())))?;
-    let shares: Arc<dyn ShareStore> = match &settings.database {
-        Some(url) => chatpic_storage::share_store(url).await?,
-        None => Arc::new(SqliteShares::open(&data.join("chatpic.sqlite")).await?),
-    };
-    let blobs: Arc<dyn BlobStore> = match &settings.blobs {
-        Some(url) => chatpic_storage::blob_store(url)?,
-        None => Arc::new(ObjectBlobs::local(&data.join("blobs"))?),
-    };
-    let limits = settings.limits.limits();
-    let builder = ChatPic::builder(secret).stores(shares, blobs).limits(limits);
+    let builder = settings.place.builder(None).await?.limits(settings.limits.limits());
     Ok(builder.build().await?)
 }
 
@@ -126,7 +97,7 @@ pub(crate) fn options(settings: &Settings) -> Result<Options, CommandError> {
 }
 
 /// Runs the site until SIGTERM or SIGINT, then lets running requests finish.
-pub(crate) async fn serve(settings: &Settings) -> Result<ExitCode, CommandError> {
+pub(crate) async fn serve(settings: &Settings) -> Result<Status, CommandError> {
     let chatpic = open(settings).await?;
     let options = options(settings)?;
     let listening = io_error(format!("can't listen on {}", settings.listen));
@@ -153,7 +124,7 @@ pub(crate) async fn serve(settings: &Settings) -> Result<ExitCode, CommandError>
     };
     sweeper.abort();
     served.map_err(io_error("the server stopped"))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }
 
 async fn sweep_forever(chatpic: ChatPic) {
@@ -194,7 +165,7 @@ async fn stop_signal() {
 }
 
 /// Ends and deletes what is due, once, and compares the stores if that is asked for.
-pub(crate) async fn sweep(settings: &Settings, reconcile: bool) -> Result<ExitCode, CommandError> {
+pub(crate) async fn sweep(settings: &Settings, reconcile: bool) -> Result<Status, CommandError> {
     let chatpic = open(settings).await?;
     let mut incomplete = 0;
     let report = |share: Incomplete| {
@@ -211,22 +182,22 @@ pub(crate) async fn sweep(settings: &Settings, reconcile: bool) -> Result<ExitCo
     if incomplete > 0 {
         say(&format!("{incomplete} shares have lost objects; `chatpic burn ID` ends one for good"))?;
     }
-    Ok(if swept.failed == 0 && incomplete == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if swept.failed == 0 && incomplete == 0 { DONE } else { FAILED })
 }
 
 /// Ends a share now.
-pub(crate) async fn burn(settings: &Settings, id: &ShareId) -> Result<ExitCode, CommandError> {
+pub(crate) async fn burn(settings: &Settings, id: &ShareId) -> Result<Status, CommandError> {
     let receipt = open(settings).await?.burn_as_operator(id).await?;
     let pending = match receipt.objects_pending {
         0 => String::new(),
         pending => format!(", {pending} still to be deleted (unreadable: their key is gone)"),
     };
     say(&format!("{} objects deleted{pending}", receipt.objects_deleted))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }
 
 /// Names the session that a leaked picture was served to.
-pub(crate) async fn trace(settings: &Settings, trace: Trace) -> Result<ExitCode, CommandError> {
+pub(crate) async fn trace(settings: &Settings, trace: Trace) -> Result<Status, CommandError> {
     let leak = read(&trace.leak)?;
     let original = trace.original.as_deref().map(read).transpose()?;
     let chatpic = open(settings).await?;
@@ -241,11 +212,11 @@ pub(crate) async fn trace(settings: &Settings, trace: Trace) -> Result<ExitCode,
     );
     let report = chatpic.trace_as_operator(leak, original, &scope).await?;
     say(&if trace.json { json(&report) } else { words(&report) })?;
-    Ok(if report.matches.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if report.matches.is_empty() { FAILED } else { DONE })
 }
 
 /// Lists what people reported.
-pub(crate) async fn reports(settings: &Settings, json: bool) -> Result<ExitCode, CommandError> {
+pub(crate) async fn reports(settings: &Settings, json: bool) -> Result<Status, CommandError> {
     let chatpic = open(settings).await?;
     let base = settings.base_url.as_deref().unwrap_or_default().trim_end_matches('/').to_owned();
     let link = |report: &OpenedReport| {
@@ -266,16 +237,16 @@ pub(crate) async fn reports(settings: &Settings, json: bool) -> Result<ExitCode,
             )
         })?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }
 
 /// Prints a script that completes commands.
-pub(crate) fn completions(shell: Shell) -> Result<ExitCode, CommandError> {
+pub(crate) fn completions(shell: Shell) -> Result<Status, CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "chatpic", &mut script);
     let written = std::io::stdout().lock().write_all(&script);
     written.map_err(io_error("can't write"))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CommandError> {

@@ -12,6 +12,8 @@ use clap::{Args, Command as Clap, CommandFactory, FromArgMatches, Parser, Subcom
 use clap_complete::Shell;
 use ipnet::IpNet;
 
+use crate::place::Place;
+
 /// Private, temporary image sharing in which every view can be traced.
 #[derive(Parser)]
 #[command(name = "chatpic", version)]
@@ -64,21 +66,8 @@ pub(crate) struct Settings {
         global = true
     )]
     pub(crate) listen: SocketAddr,
-    /// Folder of the database, the sealed images and the secret
-    #[arg(long, env = "CHATPIC_DATA", default_value = "./chatpic-data", value_name = "DIR", global = true)]
-    pub(crate) data: PathBuf,
-    /// Where shares are kept: sqlite://FILE, postgres://.. or mysql://USER:PASSWORD@HOST/DATABASE
-    /// [default: DIR/chatpic.sqlite]
-    // Not shown with its value: a URL may hold a password.
-    #[arg(long, env = "CHATPIC_DATABASE", value_name = "URL", hide_env_values = true, global = true)]
-    pub(crate) database: Option<String>,
-    /// Where sealed images are kept: file://DIR or s3://BUCKET/PREFIX, with keys, region and endpoint from the
-    /// AWS_* variables [default: DIR/blobs]
-    #[arg(long, env = "CHATPIC_BLOBS", value_name = "URL", hide_env_values = true, global = true)]
-    pub(crate) blobs: Option<String>,
-    /// File of the installation's secret [default: DIR/secret, made at the first start]
-    #[arg(long, env = "CHATPIC_SECRET_FILE", value_name = "FILE", global = true)]
-    pub(crate) secret_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// The site's public address, for links [default: the request's Host]
     #[arg(long, env = "CHATPIC_BASE_URL", value_name = "URL", global = true)]
     pub(crate) base_url: Option<String>,
@@ -146,17 +135,9 @@ pub(crate) struct Settings {
     pub(crate) limits: LimitSettings,
 }
 
-impl Settings {
-    /// Where the secret stands.
-    pub(crate) fn secret_file(&self) -> PathBuf {
-        self.secret_file.clone().unwrap_or_else(|| self.data.join("secret"))
-    }
-
-    /// Where shares are kept.
-    pub(crate) fn database_url(&self) -> String {
-        let own = || format!("sqlite://{}", self.data.join("chatpic.sqlite").display()).replace('%', "%25");
-        self.database.clone().unwrap_or_else(own)
-    }
+/// The contract's limits, with a worker for each core.
+pub fn default_limits() -> Limits {
+    Limits { workers: std::thread::available_parallelism().map_or(2, usize::from), ..Limits::default() }
 }
 
 /// Makes one flag and variable of each limit, all of them optional: what is not set keeps its default.
@@ -178,8 +159,7 @@ macro_rules! limit_settings {
         impl LimitSettings {
             /// The defaults, with what was set.
             pub(crate) fn limits(&self) -> Limits {
-                let workers = std::thread::available_parallelism().map_or(2, usize::from);
-                let mut limits = Limits { workers, max_stored: self.max_stored, ..Limits::default() };
+                let mut limits = Limits { max_stored: self.max_stored, ..default_limits() };
                 $( if let Some(value) = self.$name { limits.$name = value; } )+
                 limits
             }
@@ -344,8 +324,8 @@ mod tests {
     #[test]
     fn every_limit_is_the_contracts_unless_it_is_set() {
         let settings = read(&[]).ok().unwrap().settings;
-        let workers = settings.limits.limits().workers;
-        assert_eq!(settings.limits.limits(), Limits { workers, ..Limits::default() });
+        let limits = settings.limits.limits();
+        assert_eq!(limits, Limits { workers: limits.workers, ..Limits::default() });
         let set =
             ["--max-views", "7", "--session-idle", "1h 30m", "--max-stored=1000", "--max-expiry", "P14D"];
         let limits = read(&set).ok().unwrap().settings.limits.limits();
