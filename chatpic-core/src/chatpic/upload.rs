@@ -388,10 +388,17 @@ fn prepare(pixels: Pixels, visible: Option<&VisibleMark>, key: &ImageKey) -> Res
         }
         Pixels::Alpha(full) => {
             let full = Pixels::Alpha(full);
+            // The trial sees it as most viewers do, on white.
+            let record = match mark::record(&full.clone().into_rgb(), &widths, key) {
+                Ok(record) => Some(record),
+                Err(error) if error.is_unmarkable() => None,
+                Err(error) => return Err(error.into()),
+            };
             let mut sizes = vec![full.size()];
             let smaller: Vec<Pixels> = widths.iter().map(|width| full.scaled(*width)).collect();
             sizes.extend(smaller.iter().map(Pixels::size));
-            let mark = mark::record_of(&sizes);
+            // No width may be served unmarked, so one that can't carry the mark leaves the whole image without.
+            let mark = record.filter(|record| record.sizes == sizes);
             let objects: Result<_, Error> =
                 std::iter::once(full).chain(smaller).map(|pixels| png(&pixels.into_rgba())).collect();
             let record = ImageRecord { sizes, framed, form: ImageForm::Png, mark };

@@ -3,10 +3,12 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chatpic_core::{ChatPic, Incomplete, OpenedReport, ShareId, Timestamp, TraceReport, TraceScope};
+use chatpic_core::{
+    ChatPic, Clock, Incomplete, OpenedReport, ShareId, SystemClock, Timestamp, TraceReport, TraceScope,
+};
 use chatpic_http::{Countries, Logo, Options, Text, UploadPassword};
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -20,8 +22,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// Reports that are listed.
 const REPORTS: usize = 1000;
-/// Seconds that one core takes to search for one image in a picture of a few megapixels, for the estimate.
-const SECONDS_PER_IMAGE: f64 = 3.0;
+/// How often an operator's trace says how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// What the process says at its end.
 pub(crate) type Status = u8;
@@ -204,15 +206,49 @@ pub(crate) async fn trace(settings: &Settings, trace: Trace) -> Result<Status, C
     let scope =
         TraceScope { share: trace.share, session: trace.session, from: trace.from, until: trace.until };
     let work = chatpic.trace_work(&scope).await?;
-    let minutes = (work.images as f64 * SECONDS_PER_IMAGE / 60.0).ceil();
-    tracing::info!(
-        "searching {} images and {} sessions; this takes up to about {minutes} minutes",
-        work.images,
-        work.sessions
-    );
-    let report = chatpic.trace_as_operator(leak, original, &scope).await?;
+    note(&format!("searching {} images, comparing {} sessions", work.images, work.sessions));
+    let pace = Mutex::new(Pace::new(work.images, SystemClock.now()));
+    let progress = move |done: f32| {
+        // A poisoned pace only means that another thread's note was cut short.
+        let line = pace.lock().unwrap_or_else(PoisonError::into_inner).line(done, SystemClock.now());
+        if let Some(line) = line {
+            note(&line);
+        }
+    };
+    let report = chatpic.trace_as_operator(leak, original, &scope, progress).await?;
     say(&if trace.json { json(&report) } else { words(&report) })?;
     Ok(if report.matches.is_empty() { FAILED } else { DONE })
+}
+
+/// How fast a trace goes: it is measured, from the first image on that is done.
+struct Pace {
+    images: usize,
+    started: Timestamp,
+    told: Timestamp,
+}
+
+impl Pace {
+    fn new(images: usize, now: Timestamp) -> Self {
+        Self { images, started: now, told: now }
+    }
+
+    /// What to tell the operator, every few seconds.
+    fn line(&mut self, done: f32, now: Timestamp) -> Option<String> {
+        if self.told.until(now) < TELL_EVERY {
+            return None;
+        }
+        self.told = now;
+        let images = (done * self.images as f32 + 1e-3) as usize;
+        let percent = (done * 100.0) as u32;
+        let Some(left) = (images > 0).then(|| self.started.until(now).mul_f32((1.0 - done) / done)) else {
+            return Some(format!("{percent} % done"));
+        };
+        let left = match left.as_secs() {
+            seconds @ ..100 => format!("{seconds} seconds"),
+            seconds => format!("{} minutes", seconds.div_ceil(60)),
+        };
+        Some(format!("{percent} % done, {images} of {} images; about {left} left", self.images))
+    }
 }
 
 /// Lists what people reported.
@@ -274,12 +310,13 @@ fn words(report: &TraceReport) -> String {
         let when = instant(found.opened_at).unwrap_or_else(|| "in the uploader's preview".to_owned());
         let place = found.country.map(|country| format!(" from {country}")).unwrap_or_default();
         format!(
-            "{} of share {}, image {}, opened {when}{place}; score {:.1}, false alarm {:.1e}",
+            "{} of share {}, image {}, opened {when}{place}; score {:.1}, false alarm {:.1e}, by {}",
             found.session.label(),
             found.share_id,
             found.image + 1,
             found.score,
-            found.false_alarm
+            found.false_alarm,
+            found.evidence
         )
     });
     lines.collect::<Vec<_>>().join("\n")
@@ -296,6 +333,7 @@ fn json(report: &TraceReport) -> String {
                 "image": found.image,
                 "score": found.score,
                 "false_alarm": found.false_alarm,
+                "evidence": found.evidence,
                 "opened_at": instant(found.opened_at),
                 "country": found.country.map(|country| country.to_string()),
             })
@@ -305,8 +343,33 @@ fn json(report: &TraceReport) -> String {
     serde_json::json!({ "verdict": verdict, "matches": matches, "candidates": report.candidates }).to_string()
 }
 
+/// Writes one line to standard error, where what a command is doing does not mix with its answer.
+fn note(line: &str) {
+    // Nobody is there to be told that it failed.
+    drop(writeln!(std::io::stderr().lock(), "{line}"));
+}
+
 /// Writes one line to standard output.
 pub(crate) fn say(line: &str) -> Result<(), CommandError> {
     let mut output = std::io::stdout().lock();
     writeln!(output, "{line}").and_then(|()| output.flush()).map_err(io_error("can't write"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_is_measured_and_told_every_other_second() {
+        let start = Timestamp(1_000_000);
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut pace = Pace::new(20, start);
+        assert_eq!(pace.line(0.01, after(1)), None);
+        assert_eq!(pace.line(0.02, after(2)).as_deref(), Some("2 % done"), "no image is done yet");
+        assert_eq!(pace.line(0.05, after(3)), None);
+        let line = pace.line(0.05, after(4));
+        assert_eq!(line.as_deref(), Some("5 % done, 1 of 20 images; about 76 seconds left"));
+        let line = pace.line(0.1, after(60));
+        assert_eq!(line.as_deref(), Some("10 % done, 2 of 20 images; about 9 minutes left"));
+    }
 }
