@@ -23,6 +23,7 @@
 //! # }).unwrap();
 //! ```
 
+mod animation;
 mod chatpic;
 mod clock;
 mod entropy;

@@ -23,6 +23,13 @@ pub struct Limits {
     pub longest_side: u32,
     /// Pixels of a rendition, at most.
     pub rendition_pixels: u64,
+    /// Frames of an animation, at most; counted before one is decoded.
+    pub animation_frames: usize,
+    /// Pixels of all frames of an animation together, at most, as viewers get them: larger ones are scaled down. The
+    /// uploaded frames may have eight times as many.
+    pub animation_pixels: u64,
+    /// Long side in pixels, at most, of an animation as viewers get it.
+    pub animation_side: u32,
     /// How long a share lives when its uploader says nothing.
     pub default_expiry: Duration,
     /// The shortest life of a share.
@@ -80,6 +87,9 @@ impl Default for Limits {
             short_side: 1080,
             longest_side: 8192,
             rendition_pixels: 8_000_000,
+            animation_frames: 100,
+            animation_pixels: 32_000_000,
+            animation_side: 960,
             default_expiry: 7 * DAY,
             min_expiry: Duration::from_secs(60),
             max_expiry: 30 * DAY,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod abuse;
+mod animations;
 mod auto_delete;
 mod burn_now;
 mod burned_means_unreadable;

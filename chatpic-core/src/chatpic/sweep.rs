@@ -6,9 +6,10 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use super::ChatPic;
-use crate::error::Error;
+use crate::clock::Timestamp;
+use crate::error::{Error, StoreError};
 use crate::id::{Folder, ShareId};
-use crate::share::{Share, Status};
+use crate::share::{ImageForm, Share, Status};
 use crate::store::{Purge, StoreResult};
 
 /// Shares taken up at a time.
@@ -19,6 +20,7 @@ const PAGE: usize = 500;
 const LEASE: Duration = Duration::from_secs(5 * 60);
 /// When a share whose objects could not be deleted is tried again.
 const RETRY: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// What a sweep did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -176,20 +178,41 @@ impl ChatPic {
 
     /// Deletes the objects of an ended share, whose wraps are destroyed already, and notes the receipt.
     pub(super) async fn purge(&self, share: &Share) -> Result<Share, Error> {
-        let pending = match self.0.blobs.delete_folder(&share.folder).await {
-            Ok(_) => 0,
-            // What can't be counted either may all be there still.
-            Err(_) => self.0.blobs.count(&share.folder).await.map_or(share.objects, |n| n.min(share.objects)),
-        };
         let now = self.now();
-        let purge = Purge {
-            objects_deleted: share.objects - pending,
-            objects_pending: pending,
-            purged_at: (pending == 0).then_some(now),
+        let purge = match self.delete_objects(share, now).await {
+            Ok(copies) => {
+                Purge { objects_deleted: share.objects + copies, objects_pending: 0, purged_at: Some(now) }
+            }
+            Err(_) => {
+                // What can't be counted either may all be there still.
+                let left = self.0.blobs.count(&share.folder).await.unwrap_or(share.objects);
+                let objects_pending = left.clamp(1, share.objects.max(1));
+                let objects_deleted = share.objects.saturating_sub(objects_pending);
+                Purge { objects_deleted, objects_pending, purged_at: None }
+            }
         };
         self.0.shares.note_purge(&share.id, &purge, now + RETRY).await?;
         // The receipt is what the store says: somebody may have burned or purged the share in between.
         self.0.shares.find(&share.id).await?.ok_or(Error::NotFound)
+    }
+
+    /// Deletes a share's objects and the copies kept for its sessions; says how many copies there were.
+    async fn delete_objects(&self, share: &Share, now: Timestamp) -> Result<u64, StoreError> {
+        self.0.blobs.delete_folder(&share.folder).await?;
+        let mut copies = 0;
+        if share.images.iter().all(|image| image.form == ImageForm::Jpeg) {
+            return Ok(copies);
+        }
+        // Copies of sessions that were opened earlier are orphans, which are deleted already.
+        let first = (now - self.0.limits.upload_timeout - 2 * HOUR).max(share.created_at);
+        let mut opened_at = now;
+        loop {
+            copies += self.0.blobs.delete_folder(&share.folder.of_copies(opened_at)).await?;
+            if opened_at <= first {
+                return Ok(copies);
+            }
+            opened_at = (opened_at - HOUR).max(first);
+        }
     }
 
     /// Makes a purged share due when its ledger is over, also when its uploader moves that in between.

@@ -5,9 +5,11 @@ use image::{ExtendedColorType, ImageEncoder, RgbaImage};
 use ring::hmac;
 
 use super::ChatPic;
+use crate::animation;
 use crate::clock::Timestamp;
 use crate::error::{Conflict, Error, Invalid};
 use crate::id::{Folder, ShareId};
+use crate::intake::animation::{Animation, animation};
 use crate::intake::{Pixels, Rejection, intake};
 use crate::mark::visible::VisibleMark;
 use crate::mark::{self, ImageKey, MarkKey, Size};
@@ -48,7 +50,10 @@ pub(crate) fn image_infos(share: &Share) -> Vec<ImageInfo> {
             width: size.width,
             height: size.height,
             media_type: record.form.media_type(),
-            frames: 1,
+            frames: match record.form {
+                ImageForm::Animation { frames } => frames,
+                ImageForm::Jpeg | ImageForm::Png => 1,
+            },
             traceable: record.mark.is_some(),
             trace_margin: record.mark.as_ref().and_then(|mark| mark.margin),
         }
@@ -185,6 +190,10 @@ impl Upload {
             let (data_key, id) = (self.data_key.clone(), self.id);
             move || {
                 let rejected = |rejection: Rejection| Error::Rejected { index, rejection };
+                if let Some(animation) = animation(&bytes, &limits).map_err(rejected)? {
+                    let prepared = prepare_animation(animation, visible.as_ref(), &key, rejected)?;
+                    return prepared.seal(&data_key, &id, index);
+                }
                 let pixels = intake(&bytes, &limits).map_err(rejected)?;
                 drop(bytes);
                 prepare(pixels, visible.as_ref(), &key)?.seal(&data_key, &id, index)
@@ -340,7 +349,7 @@ pub(crate) fn image_name(index: usize) -> [u8; 8] {
     (index as u64).to_be_bytes()
 }
 
-/// An image marked and encoded, not yet sealed: one object a size.
+/// An image marked and encoded, not yet sealed: one object a size, or an animation and its first frame.
 struct PreparedImage {
     record: ImageRecord,
     objects: Vec<Vec<u8>>,
@@ -355,7 +364,7 @@ impl PreparedImage {
     ) -> Result<(ImageRecord, Vec<(ObjectName, Bytes)>), Error> {
         let seal = |(size, plain): (usize, Vec<u8>)| {
             let name = ObjectName { image, size };
-            Ok((name, Bytes::from(seal::seal(key, share, name, &plain)?)))
+            Ok((name, Bytes::from(seal::seal(key, share, &name, &plain)?)))
         };
         let sealed: Result<_, Error> = self.objects.into_iter().enumerate().map(seal).collect();
         Ok((self.record, sealed?))
@@ -379,16 +388,35 @@ fn prepare(pixels: Pixels, visible: Option<&VisibleMark>, key: &ImageKey) -> Res
         }
         Pixels::Alpha(full) => {
             let full = Pixels::Alpha(full);
+            // The trial sees it as most viewers do, on white.
+            let record = match mark::record(&full.clone().into_rgb(), &widths, key) {
+                Ok(record) => Some(record),
+                Err(error) if error.is_unmarkable() => None,
+                Err(error) => return Err(error.into()),
+            };
             let mut sizes = vec![full.size()];
             let smaller: Vec<Pixels> = widths.iter().map(|width| full.scaled(*width)).collect();
             sizes.extend(smaller.iter().map(Pixels::size));
-            let mark = mark::record_of(&sizes);
+            // No width may be served unmarked, so one that can't carry the mark leaves the whole image without.
+            let mark = record.filter(|record| record.sizes == sizes);
             let objects: Result<_, Error> =
                 std::iter::once(full).chain(smaller).map(|pixels| png(&pixels.into_rgba())).collect();
             let record = ImageRecord { sizes, framed, form: ImageForm::Png, mark };
             Ok(PreparedImage { record, objects: objects? })
         }
     }
+}
+
+fn prepare_animation(
+    animation: Animation<'_>,
+    visible: Option<&VisibleMark>,
+    key: &ImageKey,
+    rejected: impl Fn(Rejection) -> Error,
+) -> Result<PreparedImage, Error> {
+    let animation::Prepared { size, frames, framed, mark, files } =
+        animation::prepare(animation, visible, key, rejected)?;
+    let record = ImageRecord { sizes: vec![size], framed, form: ImageForm::Animation { frames }, mark };
+    Ok(PreparedImage { record, objects: files.into() })
 }
 
 /// Encodes as PNG, quickly.

@@ -3,13 +3,13 @@
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use chatpic_core::{Clock, SystemClock, Timestamp};
 
-use crate::commands::{CommandError, io_error, open, options, say};
+use crate::commands::{DONE, Status, open, options, say};
 use crate::config::Settings;
+use crate::place::{CommandError, io_error};
 
 /// No clock of a computer that is set shows an earlier time: 1 November 2026.
 const CLOCK_AT_LEAST: Timestamp = Timestamp(1_793_491_200_000);
@@ -17,11 +17,11 @@ const CLOCK_AT_LEAST: Timestamp = Timestamp(1_793_491_200_000);
 const CLOCKS_APART: Duration = Duration::from_secs(2);
 
 /// Checks the settings, the secret, the stores and the clock, in this order, until something is wrong.
-pub(crate) async fn check(settings: &Settings) -> Result<ExitCode, CommandError> {
+pub(crate) async fn check(settings: &Settings) -> Result<Status, CommandError> {
     options(settings)?;
-    check_secret(&settings.secret_file())?;
+    check_secret(&settings.place.secret_file())?;
     say("settings: ok")?;
-    let database = chatpic_storage::inspect(&settings.database_url()).await?;
+    let database = chatpic_storage::inspect(&settings.place.database_url()).await?;
     if let Some(schema) = database.schema.filter(|schema| *schema < database.known) {
         return Err(CommandError::Setting(format!(
             "the database's tables have version {schema}, older than this ChatPic's {}: back them up, and `chatpic \
@@ -36,7 +36,7 @@ pub(crate) async fn check(settings: &Settings) -> Result<ExitCode, CommandError>
     say("room: ok")?;
     check_clock(SystemClock.now(), database.clock)?;
     say("clock: ok")?;
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }
 
 fn check_secret(file: &Path) -> Result<(), CommandError> {
