@@ -423,9 +423,16 @@ const startUpload = (form) => {
     tell(say("script.cancelled"));
     send.focus();
   });
+  let quarter = 0;
   const advance = (loaded, total) => {
     byId("progress").value = loaded / total;
-    byId("progress-label").textContent = loaded >= total ? say("script.marking") : say("script.sending", { percent: percent(loaded / total) });
+    const words = loaded >= total ? say("script.marking") : say("script.sending", { percent: percent(loaded / total) });
+    byId("progress-label").textContent = words;
+    // Read out at each quarter, not at each step.
+    if (Math.floor(4 * loaded / total) > quarter) {
+      quarter = Math.floor(4 * loaded / total);
+      tell(words);
+    }
     // The files go in order, so each one's own share of the way is known.
     let before = 0;
     chosen.forEach(({ file }, index) => {
@@ -448,6 +455,7 @@ const startUpload = (form) => {
     }
     fail("");
     sending(true);
+    quarter = 0;
     advance(0, 1);
     tell(say("script.sending_said"));
     byId("cancel").focus();

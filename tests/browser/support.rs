@@ -229,6 +229,13 @@ impl Wire {
     }
 }
 
+/// Chromium with a profile of its own; it ends with the value.
+pub(crate) struct Browser {
+    pub(crate) driver: WebDriver,
+    _driver_process: Driver,
+    profile: TempDir,
+}
+
 /// The driver, which ends its browser when it is told to shut down; one that is only killed leaves it behind.
 struct Driver {
     process: Child,
@@ -298,9 +305,14 @@ impl Browser {
         drop(rustls::crypto::ring::default_provider().install_default());
         let driver = WebDriver::new(&address, wanted).await.expect("chromium starts");
         driver.set_script_timeout(2 * PATIENCE).await.unwrap();
-        let browser = Self { driver, _driver_process: process, _profile: profile };
+        let browser = Self { driver, _driver_process: process, profile };
         browser.become_a(kind).await;
         browser
+    }
+
+    /// The folder of its profile, which stands on the command line of each of its processes.
+    pub(crate) fn profile(&self) -> &str {
+        self.profile.path().to_str().unwrap()
     }
 
     /// Takes on another width, touch and colour scheme.
