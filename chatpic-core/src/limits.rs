@@ -66,6 +66,8 @@ pub struct Limits {
     pub report_chars: usize,
     /// Sealed bytes of all shares above which nothing can be uploaded; no such limit when `None`.
     pub max_stored: Option<u64>,
+    /// Free space of the blob store's disk, in percent, under which nothing can be uploaded.
+    pub free_percent: u8,
     /// An upload not committed after so long is given up, and the sweep deletes what it left.
     pub upload_timeout: Duration,
     /// Images decoded, marked or traced at the same time, and passwords hashed at the same time.
@@ -106,6 +108,7 @@ impl Default for Limits {
             reports_per_share: 20,
             report_chars: 2000,
             max_stored: None,
+            free_percent: 5,
             upload_timeout: Duration::from_secs(60 * 60),
             workers: 2,
             queue: 64,

@@ -88,6 +88,8 @@ pub(crate) async fn files<const N: usize>(
                 found[place] = Some(bytes).filter(|bytes| !bytes.is_empty());
             } else if name == "token" {
                 token = Some(text(&mut field).await?);
+            } else {
+                return Err(unknown(&name));
             }
         }
         Ok(())
@@ -232,7 +234,7 @@ async fn receive(app: &App, upload: &mut Upload, form: &mut Multipart) -> Result
             "keep_ledger" => policy.keep_ledger = option(&mut field, |t| duration("keep_ledger", t)).await?,
             "max_views" => policy.max_views = option(&mut field, max_views).await?,
             "password" => policy.password = option(&mut field, |t| Ok(Password::new(t))).await?,
-            _ => drop(text(&mut field).await?),
+            other => return Err(unknown(other)),
         }
     }
     if !allowed {
@@ -270,6 +272,11 @@ async fn text(field: &mut Field<'_>) -> Result<String, Problem> {
         bytes.extend_from_slice(&chunk);
     }
     String::from_utf8(bytes).map_err(|_| Problem::malformed("a text field is not UTF-8"))
+}
+
+/// A field that nothing is known of may be a misspelt option, such as a password: nothing is made without it.
+fn unknown(name: &str) -> Problem {
+    Problem::malformed(format!("the form has no field {name:.40?}"))
 }
 
 async fn next(form: &mut Multipart) -> Result<Option<Field<'_>>, Problem> {

@@ -16,7 +16,15 @@ struct Node {
 
 /// Roles of what can be operated, as Chromium names them.
 const OPERATED: [&str; 9] = [
-    "button", "link", "textbox", "combobox", "spinbutton", "checkbox", "DisclosureTriangle", "textField", "searchbox",
+    "button",
+    "link",
+    "textbox",
+    "combobox",
+    "spinbutton",
+    "checkbox",
+    "DisclosureTriangle",
+    "textField",
+    "searchbox",
 ];
 
 /// Chromium's accessibility tree without what is hidden from assistive technology.
@@ -61,7 +69,8 @@ async fn tab_to(browser: &Browser, role: &str, name: &str) {
              return e === document.body || shown(e) || shown(e.closest('label'))",
         );
         assert_eq!(shown.await, true, "the focus is not shown after {passed:?}");
-        let focused = tree(browser).await.into_iter().rfind(|node| node.focused && node.role != "RootWebArea");
+        let focused =
+            tree(browser).await.into_iter().rfind(|node| node.focused && node.role != "RootWebArea");
         let Some(node) = focused else { continue };
         if node.role == role && node.name.contains(name) {
             return;
@@ -109,7 +118,15 @@ async fn the_whole_flow_is_told_to_a_screen_reader_and_done_by_keyboard() {
     tab_to(&uploader, "link", "Open the dashboard").await;
     uploader.keys(Key::Enter).await;
     uploader.see_text("#status-word", "not opened yet").await;
-    assert!(uploader.driver.current_url().await.unwrap().as_str().starts_with(dashboard.split('#').next().unwrap()));
+    assert!(
+        uploader
+            .driver
+            .current_url()
+            .await
+            .unwrap()
+            .as_str()
+            .starts_with(dashboard.split('#').next().unwrap())
+    );
     expect_a_clear_tree(&uploader, "dashboard").await;
 
     let viewer = Browser::start().await;
@@ -175,7 +192,10 @@ async fn what_changes_by_itself_is_said_once() {
     viewer.write("#password", "swordfish").await;
     viewer.click("#view").await;
     viewer.see_loaded(".gallery img").await;
-    assert_eq!(viewer.run("return document.querySelector('[data-countdown]').closest('[role],[aria-live]')").await, Value::Null);
+    assert_eq!(
+        viewer.run("return document.querySelector('[data-countdown]').closest('[role],[aria-live]')").await,
+        Value::Null
+    );
     assert_eq!(viewer.run("return document.getElementById('closing').textContent").await, "");
     site.clock.advance(site.chatpic.limits().session_idle - std::time::Duration::from_secs(50));
     viewer.driver.refresh().await.unwrap();

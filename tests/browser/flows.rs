@@ -291,7 +291,8 @@ async fn a_tile_that_is_drawn_onto_another_takes_its_place() {
     uploader.draw_onto(".thumbs li:nth-child(3) img", ".thumbs li:first-child img").await;
     uploader.see_text(".thumbs li:first-child .name", "2.jpg").await;
     uploader.see_text("#status", "2.jpg is now image 1").await;
-    let order = uploader.run("return [...document.getElementById('images').files].map((f) => f.name).join()").await;
+    let order =
+        uploader.run("return [...document.getElementById('images').files].map((f) => f.name).join()").await;
     assert_eq!(order, "2.jpg,0.jpg,1.jpg", "the form sends them in this order, too");
 }
 

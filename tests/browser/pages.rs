@@ -216,7 +216,18 @@ async fn the_viewers_pages_have_no_barriers() {
 async fn ten_images_have_no_barriers() {
     let site = Site::start().await;
     let browser = Browser::start().await;
-    let sizes = [(600, 400), (400, 600), (64, 48), (800, 300), (300, 800), (1, 1), (500, 500), (640, 480), (120, 900), (480, 640)];
+    let sizes = [
+        (600, 400),
+        (400, 600),
+        (64, 48),
+        (800, 300),
+        (300, 800),
+        (1, 1),
+        (500, 500),
+        (640, 480),
+        (120, 900),
+        (480, 640),
+    ];
     let share = site.share(&sizes, AccessPolicy::default()).await;
     browser.go(&share.link).await;
     browser.see("#view").await;
@@ -241,7 +252,11 @@ async fn expect_a_problem(browser: &Browser, name: &str, says: &str) {
     browser.see_true("document.getElementById('detail').textContent.trim().length > 10").await;
     browser.see_true("document.getElementById('advice').textContent.trim().length > 10").await;
     browser.see("main a.button").await;
-    assert_eq!(browser.run("return /[{}]|problem\\./.test(document.body.textContent)").await, false, "{name}");
+    assert_eq!(
+        browser.run("return /[{}]|problem\\./.test(document.body.textContent)").await,
+        false,
+        "{name}"
+    );
     browser.forget_console().await;
     look(browser, name).await;
 }
@@ -265,7 +280,9 @@ async fn every_error_says_what_happened_and_what_to_do() {
     browser.see(".thumbs li").await;
     browser.run("document.getElementById('expires_in').add(new Option('', 'P90D', true, true)); document.getElementById('upload').submit()").await;
     expect_a_problem(&browser, "error-out-of-range", "out of its range").await;
-    browser.go(&format!("data:text/html,<form method=post action={}><button>x</button></form>", site.url)).await;
+    browser
+        .go(&format!("data:text/html,<form method=post action={}><button>x</button></form>", site.url))
+        .await;
     browser.click("button").await;
     expect_a_problem(&browser, "error-foreign", "Not from this site").await;
     send_plainly(&browser, &site, &[&good], "error-too-many", "A little too fast").await;
@@ -357,7 +374,8 @@ async fn an_operators_own_name_logo_colour_links_and_language_have_no_barriers()
 #[tokio::test(flavor = "multi_thread")]
 async fn times_numbers_and_countries_are_the_readers() {
     let site = Site::start().await;
-    let share = site.share(&[(64, 48)], AccessPolicy { max_views: Some(5000), ..AccessPolicy::default() }).await;
+    let share =
+        site.share(&[(64, 48)], AccessPolicy { max_views: Some(5000), ..AccessPolicy::default() }).await;
     let access = site.chatpic.link_access(&share.made.share_id, &share.made.link_key);
     let opening = Opening { country: "DE".parse().ok(), ..Opening::default() };
     site.chatpic.open(&share.made.share_id, &access, opening).await.unwrap();
@@ -368,5 +386,7 @@ async fn times_numbers_and_countries_are_the_readers() {
     browser.see_text("#views-left", "4.999").await;
     browser.see_text("[data-country=DE]", "Deutschland").await;
     let theirs = "new Date(e.dateTime).toLocaleString('de-DE', { timeZone: 'Asia/Tokyo', dateStyle: 'medium', timeStyle: 'short' })";
-    browser.see_true(&format!("[...document.querySelectorAll('time')].every((e) => e.textContent === {theirs})")).await;
+    browser
+        .see_true(&format!("[...document.querySelectorAll('time')].every((e) => e.textContent === {theirs})"))
+        .await;
 }

@@ -15,9 +15,9 @@ use chatpic_storage::{ObjectBlobs, SqliteShares};
 use image::RgbImage;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use thirtyfour::TypingData;
 use thirtyfour::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// How long a page may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -41,7 +41,7 @@ pub struct TraceMatch {
     pub opened_at: Option<Timestamp>,
     /// Where it was opened, if known.
     pub country: Option<Country>,
-    /// What names it.
+    /// What names it: the leak alone, the leak less the original, or three sessions' copies put together.
     pub evidence: Evidence,
 }
 
@@ -120,7 +120,7 @@ impl ChatPic {
             return Err(Error::Throttled { retry_after: now.until(oldest + DAY) });
         }
         let sought = self.suspects(&TraceScope { share: Some(*id), ..Default::default() }).await?;
-        self.trace_among(sought, leak, original, &running.waiting).await
+        self.trace_among(sought, leak, original, &running.waiting, |_| ()).await
     }
 
     /// How far the trace of a share that runs on this node has come, in percent.
@@ -143,6 +143,8 @@ impl ChatPic {
     }
 
     /// Traces a leaked picture in one share or in all, among all sessions or those of one session ID or of some days.
+    /// `progress` is told the share that is done, 0 to 1; every image takes the same part of it. It is called often, and
+    /// from several threads. A caller who drops the future stops the trace.
     ///
     /// # Errors
     /// [`Error::NotFound`] for an unknown share; [`Error::Rejected`]; [`Error::Busy`]; [`Error::Store`].
@@ -151,9 +153,10 @@ impl ChatPic {
         leak: Vec<u8>,
         original: Option<Vec<u8>>,
         scope: &TraceScope,
+        progress: impl Fn(f32) + Send + Sync + 'static,
     ) -> Result<TraceReport, Error> {
         let sought = self.suspects(scope).await?;
-        self.trace_among(sought, leak, original, &Waiting::default()).await
+        self.trace_among(sought, leak, original, &Waiting::default(), progress).await
     }
 
     /// The images and sessions of a scope, from the ledger.
@@ -224,9 +227,10 @@ impl ChatPic {
         leak: Vec<u8>,
         original: Option<Vec<u8>>,
         waiting: &Waiting,
+        progress: impl Fn(f32) + Send + Sync + 'static,
     ) -> Result<TraceReport, Error> {
         let Sought { subjects, opened } = sought;
-        let progress = Arc::clone(&waiting.0);
+        let noted = Arc::clone(&waiting.0);
         let (limits, visible) = (self.0.limits.clone(), self.0.visible_mark.clone());
         let job = move || {
             let rejected = |rejection| Error::Rejected { index: 0, rejection };
@@ -261,7 +265,11 @@ impl ChatPic {
                         sessions: &subject.sessions,
                     })
                     .collect();
-                let tell = |done: f32| progress.tell((index as f32 + done) / count as f32);
+                let tell = |done: f32| {
+                    let done = (index as f32 + done) / count as f32;
+                    progress(done);
+                    noted.tell(done)
+                };
                 trace = mark::trace(&leak, &suspects, FALSE_ALARM / count, &tell)?;
                 if !trace.matches.is_empty() {
                     break;

@@ -126,7 +126,11 @@ impl ChatPic {
             Some(max) => self.0.shares.stored_bytes().await? < max,
             None => true,
         };
-        if within && self.0.blobs.has_room().await? { Ok(()) } else { Err(Error::Full) }
+        if within && self.0.blobs.has_room(self.0.limits.free_percent).await? {
+            Ok(())
+        } else {
+            Err(Error::Full)
+        }
     }
 
     /// Begins an upload. Two uploads with the same idempotency key make one share: its id and keys are
@@ -209,13 +213,17 @@ impl Upload {
     ///
     /// # Errors
     /// [`Error::Invalid`] for options out of range or no image; [`Conflict::IdempotencyKey`] when the key was
-    /// used for another upload; [`Error::Store`]. The upload is aborted then.
+    /// used for another upload; [`Error::Store`]. The upload is aborted then. After an error of a store the share may
+    /// have been made all the same: whoever sends the upload again with its idempotency key is given it.
     pub async fn commit(self, policy: AccessPolicy) -> Result<Created, Error> {
         let (chatpic, folder) = (self.chatpic.clone(), self.folder.clone());
         let outcome = self.insert(policy).await;
-        if !matches!(outcome, Ok(Created { repeated: false, .. })) {
+        match outcome {
+            Ok(Created { repeated: false, .. }) => {}
+            // The row may be stored though its answer was lost. The sweep looks when that is settled.
+            Err(Error::Store(_)) => {}
             // Best effort: what can't be deleted now is an orphan for the sweep.
-            drop(chatpic.0.blobs.delete_folder(&folder).await);
+            _ => drop(chatpic.0.blobs.delete_folder(&folder).await),
         }
         outcome
     }
@@ -297,7 +305,15 @@ impl Upload {
             blocked: Blocked::default(),
             receipt: Receipt::default(),
         };
-        match chatpic.0.shares.insert(&share).await? {
+        let inserted = match chatpic.0.shares.insert(&share).await {
+            Ok(inserted) => inserted,
+            // Perhaps only the answer was lost.
+            Err(error) => match chatpic.0.shares.find(&self.id).await {
+                Ok(Some(stored)) if stored.folder == self.folder => Inserted::Done,
+                _ => return Err(error.into()),
+            },
+        };
+        match inserted {
             Inserted::Done => Ok(self.created(&share, false)),
             Inserted::IdTaken => {
                 let stored = chatpic.0.shares.find(&self.id).await?.ok_or(Error::NotFound)?;
@@ -372,10 +388,17 @@ fn prepare(pixels: Pixels, visible: Option<&VisibleMark>, key: &ImageKey) -> Res
         }
         Pixels::Alpha(full) => {
             let full = Pixels::Alpha(full);
+            // The trial sees it as most viewers do, on white.
+            let record = match mark::record(&full.clone().into_rgb(), &widths, key) {
+                Ok(record) => Some(record),
+                Err(error) if error.is_unmarkable() => None,
+                Err(error) => return Err(error.into()),
+            };
             let mut sizes = vec![full.size()];
             let smaller: Vec<Pixels> = widths.iter().map(|width| full.scaled(*width)).collect();
             sizes.extend(smaller.iter().map(Pixels::size));
-            let mark = mark::record_of(&sizes);
+            // No width may be served unmarked, so one that can't carry the mark leaves the whole image without.
+            let mark = record.filter(|record| record.sizes == sizes);
             let objects: Result<_, Error> =
                 std::iter::once(full).chain(smaller).map(|pixels| png(&pixels.into_rgba())).collect();
             let record = ImageRecord { sizes, framed, form: ImageForm::Png, mark };

@@ -87,3 +87,11 @@ pub enum MarkError {
     #[error("cancelled")]
     Cancelled,
 }
+
+impl MarkError {
+    /// Whether the image can't carry a forensic mark; any other error says that something went wrong.
+    #[must_use]
+    pub fn is_unmarkable(&self) -> bool {
+        matches!(self, Self::TooSmall | Self::TooFlat | Self::Unreadable)
+    }
+}
