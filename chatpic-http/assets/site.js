@@ -69,10 +69,11 @@ addEventListener("offline", online);
 online();
 // Without a network, a form would be traded for the browser's own error page, and what was written would be lost.
 addEventListener("submit", (event) => {
-  if (navigator.onLine || event.defaultPrevented) return;
+  if (navigator.onLine) return;
   event.preventDefault();
+  event.stopPropagation();
   byId("offline").textContent = say("script.offline");
-});
+}, true);
 
 // ---- Copying and passing on ----------------------------------------------------------------------------------
 

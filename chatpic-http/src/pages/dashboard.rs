@@ -114,7 +114,6 @@ struct DashboardPage {
 /// A trace's outcome in words.
 struct TraceWords {
     found: Vec<Found>,
-    candidates: usize,
 }
 
 /// One session that a leak was served to.
@@ -226,7 +225,6 @@ async fn show_page(
         purged_at: d.receipt.as_ref().and_then(|receipt| receipt.purged_at).map(rfc3339),
         megabytes: limits.image_bytes / (1024 * 1024),
         trace: trace.map(|report| TraceWords {
-            candidates: report.candidates,
             found: report.matches.iter().map(|found| Found::new(&frame, found, report.candidates)).collect(),
         }),
         d,
