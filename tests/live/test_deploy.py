@@ -1,7 +1,6 @@
-"""What `deploy/` holds works: nginx in front of the site, the service's unit, and every name of a setting."""
+"""What `deploy/` holds works: nginx in front of the site, the service's unit, containers."""
 
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
-from conftest import PROGRAM, Site, bearer, png
+from conftest import Site, bearer, png
 from test_countries import database  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
@@ -178,21 +177,6 @@ def test_the_units_settings_are_right_and_leave_it_little_power(tmp_path: Path) 
     for command in (["verify", "--man=no", file], ["security", "--offline=yes", "--threshold=15", file]):
         ended = subprocess.run(["systemd-analyze", *command], capture_output=True, text=True)
         assert ended.returncode == 0, ended.stdout + ended.stderr
-
-
-def test_every_setting_that_documents_name_exists(tmp_path: Path) -> None:
-    help_text = subprocess.run([*PROGRAM, "--help"], capture_output=True, text=True, check=True).stdout
-    help_text += subprocess.run([*PROGRAM, "trace", "--help"], capture_output=True, text=True, check=True).stdout
-    variables = set(re.findall(r"CHATPIC_[A-Z_]+", help_text)) | {"CHATPIC_LOG"}
-    flags = set(re.findall(r"--[a-z][a-z-]+", help_text))
-    documents = [*DEPLOY.iterdir(), ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-    for document in documents:
-        text = document.read_text()
-        for variable in re.findall(r"\bCHATPIC_[A-Z_]+", text):
-            assert variable in variables or variable.startswith("CHATPIC_TEST_"), f"{document.name}: {variable}"
-        for line in re.findall(r"(?:chatpic|chatpic serve|python -m chatpic [a-z]+) (--[^\n`]*)", text):
-            for flag in re.findall(r"(?<!\S)--[a-z][a-z-]+", line):
-                assert flag in flags, f"{document.name}: {flag}"
 
 
 def test_the_compose_files_are_whole() -> None:
