@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn list(sessions: &[SessionId]) -> String {
-    let labels: Vec<String> = sessions.iter().map(SessionId::label).collect();
+    let labels: Vec<String> = sessions.iter().map(|session| session.label()).collect();
     if labels.is_empty() { "nobody".to_owned() } else { labels.join(", ") }
 }
 
@@ -55,8 +55,7 @@ fn screenshot(copy: &[u8]) -> image::ImageResult<Vec<u8>> {
     let shown = image::load_from_memory(copy)?;
     let (width, height) = (shown.width(), shown.height());
     let part = shown.crop_imm(width / 10, height / 10, width * 8 / 10, height * 8 / 10);
-    let smaller =
-        part.resize_exact(part.width() * 8 / 10, part.height() * 8 / 10, FilterType::CatmullRom);
+    let smaller = part.resize_exact(part.width() * 8 / 10, part.height() * 8 / 10, FilterType::CatmullRom);
     let mut file = Cursor::new(Vec::new());
     smaller.write_with_encoder(JpegEncoder::new_with_quality(&mut file, 70))?;
     Ok(file.into_inner())
