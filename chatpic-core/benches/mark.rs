@@ -147,7 +147,9 @@ fn animations(width: u32, height: u32, frames: u32) {
             let frame = frame.unwrap().into_buffer();
             let mut config = webp::WebPConfig::new().unwrap();
             (config.quality, config.method) = (90.0, 2);
-            webp::Encoder::from_rgba(&frame, width, height).encode_advanced(&config).unwrap().len()
+            let encoder = webp::Encoder::from_rgba(&frame, width, height);
+            let encoded = encoder.encode_advanced(&config).unwrap();
+            encoded.len()
         });
         encoded.sum::<usize>()
     });
