@@ -113,6 +113,20 @@ async fn every_frame_and_the_still_name_their_session_and_so_does_the_file() {
 }
 
 #[tokio::test]
+async fn all_frames_together_name_a_session_when_each_is_poor() {
+    let site = Site::new().await;
+    let shared = share(&site, &gif()).await;
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    site.open_session(&shared, json!({})).await.expect(201);
+    let copy = shown(&site.image(&shared, &session).await.expect(200).body);
+    let poor = |frame| image::imageops::resize(frame, 308, 210, image::imageops::FilterType::CatmullRom);
+    let poor: Vec<RgbImage> = copy.frames.iter().map(poor).collect();
+    let report = site.trace(&shared, &samples::gif(&poor, 100)).await.expect(200).json();
+    assert_eq!(report["verdict"], "match", "{report}");
+    assert_eq!(report["matches"][0]["session"], session["session"]);
+}
+
+#[tokio::test]
 async fn with_the_animated_original_a_small_piece_of_a_frame_names_its_session() {
     let site = Site::new().await;
     let shared = share(&site, &gif()).await;
@@ -184,8 +198,7 @@ async fn requests_at_once_wait_for_one_copy() {
     let site = Site::with(Options::default(), Limits { workers: 1, queue: 0, ..limits() }).await;
     let shared = share(&site, &gif()).await;
     let session = site.open_session(&shared, json!({})).await.expect(201).json();
-    let answers =
-        futures::future::join_all((0..4).map(|_| site.image(&shared, &session))).await;
+    let answers = futures::future::join_all((0..4).map(|_| site.image(&shared, &session))).await;
     let first = &answers[0].body;
     assert!(answers.iter().all(|answer| answer.status.as_u16() == 200 && answer.body == *first));
 }
