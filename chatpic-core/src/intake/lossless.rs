@@ -307,7 +307,8 @@ mod tests {
             (0..4).for_each(|_| put(0b0001, 4));
         }
         // The pixel.
-        put(0, 64);
+        put(0, 32);
+        put(0, 32);
         let byte = |bits: &[bool]| bits.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit));
         let mut data: Vec<u8> = bits.chunks(8).map(byte).collect();
         data.resize(data.len().next_multiple_of(2), 0);
