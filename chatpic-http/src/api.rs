@@ -11,7 +11,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use chatpic_core::{
-    ChatPic, Cursor, Dashboard, DashboardAccess, Error, ImageCopy, Opening, Password, SessionToken, ShareId,
+    ChatPic, Cursor, Dashboard, DashboardAccess, Error, ImageCopy, Opening, Password, Readiness,
+    SessionToken, ShareId,
 };
 use data_encoding::BASE64URL_NOPAD;
 use futures::stream;
@@ -51,14 +52,14 @@ pub(crate) fn router() -> Router<App> {
 }
 
 pub(crate) async fn ready(State(chatpic): State<ChatPic>) -> Answer<&'static str> {
-    match chatpic.check_ready().await {
-        Ok(()) => Ok("ready\n"),
-        Err(Error::Store(failed)) => {
-            let detail = format!("the store does not answer: {}", failed.store);
-            Err(Problem { detail, ..Error::Store(failed).into() })
-        }
-        Err(error) => Err(error.into()),
-    }
+    let Readiness { shares, blobs } = chatpic.check_ready().await;
+    let failed = [("the shares", shares.err()), ("the images", blobs.err())];
+    let failed = failed.into_iter().filter_map(|(what, failed)| Some((what, failed?)));
+    let (names, problems): (Vec<_>, Vec<Problem>) = failed
+        .map(|(what, failed)| (format!("{what} ({})", failed.store), Error::Store(failed).into()))
+        .unzip();
+    let detail = format!("the store does not answer: {}", names.join(", "));
+    problems.into_iter().next().map_or(Ok("ready\n"), |problem| Err(Problem { detail, ..problem }))
 }
 
 /// What an upload's form may hold.
@@ -191,13 +192,15 @@ pub(crate) async fn current(
     Ok(Json(chatpic.current(&share_id(&id)?, &bearer.parse()?).await?.into()))
 }
 
-/// How wide an image is wanted.
+/// In which form an image is wanted.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Width {
-    /// Pixels, rounded up to 640, 1280 or the full width.
+    /// Pixels, rounded up to 640, 1280 or the full width; animations have one width.
     #[param(value_type = u64, required = false, maximum = 4294967295_u64)]
     width: Option<u32>,
+    /// Of an animation, its first frame alone.
+    still: Option<bool>,
 }
 
 /// The session's own copy of an image, with its marks.
@@ -205,7 +208,7 @@ pub(crate) struct Width {
     get, path = "/shares/{id}/images/{index}",
     params(("id" = String, Path, description = "The share's id"), ("index" = u32, Path, description = "Which image, from 0"), Width),
     responses(
-        (status = 200, description = "The marked image", content((String = "image/jpeg"), (String = "image/png"))),
+        (status = 200, description = "The marked image", content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
         (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("session_token" = []))
@@ -230,7 +233,11 @@ pub(crate) async fn serve_image(
     const CHUNK: usize = 64 * 1024;
     let id = share_id(id)?;
     let index = index.parse().map_err(|_| Problem::not_found())?;
-    let ImageCopy { bytes, media_type } = chatpic.image(&id, &token, index, width?.width).await?;
+    let Query(Width { width, still }) = width?;
+    let ImageCopy { bytes, media_type } = match still {
+        Some(true) => chatpic.still(&id, &token, index).await?,
+        _ => chatpic.image(&id, &token, index, width).await?,
+    };
     let length = bytes.len();
     let chunks = stream::unfold(bytes, move |mut rest: Bytes| {
         let (chatpic, token) = (chatpic.clone(), token.clone());
@@ -514,7 +521,8 @@ pub(crate) async fn burn(
 ) -> Answer<Json<ReceiptAnswer>> {
     let id = share_id(&id)?;
     let receipt = chatpic.burn(&id, &chatpic.dashboard_access(&id, &bearer.parse()?)).await?;
-    Ok(Json(ReceiptAnswer::from(&receipt)))
+    // It destroys the keys before anything else, or fails.
+    Ok(Json(ReceiptAnswer::new(&receipt, true)))
 }
 
 /// What a trace's form holds.

@@ -20,6 +20,8 @@ use crate::time::duration;
 
 /// Bytes of a text field, at most.
 const TEXT_BYTES: usize = 4096;
+/// Bytes of a megabyte, as limits are told.
+const MEGABYTE: usize = 1024 * 1024;
 /// How long the rest of a refused upload is read, so that the answer reaches the client.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -285,7 +287,11 @@ async fn read(field: &mut Field<'_>, cap: usize, what: &str) -> Result<Vec<u8>, 
     let mut bytes = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(broken)? {
         if bytes.len() + chunk.len() > cap {
-            return Err(Problem::too_large(format!("{what} has more than {cap} bytes")));
+            let cap = match cap / MEGABYTE {
+                megabytes if megabytes > 0 && cap % MEGABYTE == 0 => format!("{megabytes} MB"),
+                _ => format!("{cap} bytes"),
+            };
+            return Err(Problem::too_large(format!("{what} has more than {cap}")));
         }
         bytes.extend_from_slice(&chunk);
     }

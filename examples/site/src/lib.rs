@@ -2,6 +2,7 @@
 //!
 //! A library, so that `python -m chatpic` is the same program.
 
+mod check;
 mod commands;
 mod config;
 mod place;
@@ -48,10 +49,10 @@ async fn obey(arguments: Arguments) -> Result<Status, CommandError> {
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => commands::serve(settings).await,
         Command::Trace(trace) => commands::trace(settings, trace).await,
-        Command::Sweep => commands::sweep(settings).await,
+        Command::Sweep(sweep) => commands::sweep(settings, sweep.reconcile).await,
         Command::Burn { id } => commands::burn(settings, &id).await,
         Command::Reports { json } => commands::reports(settings, json).await,
-        Command::Check => commands::check(settings).await,
+        Command::Check => check::check(settings).await,
         Command::Completions { shell } => commands::completions(shell),
     }
 }

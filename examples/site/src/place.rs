@@ -81,11 +81,22 @@ impl Place {
         Ok(ChatPic::builder(secret).stores(shares, blobs))
     }
 
+    /// Where the secret stands.
+    pub(crate) fn secret_file(&self) -> PathBuf {
+        self.secret_file.clone().unwrap_or_else(|| self.data.join("secret"))
+    }
+
+    /// Where shares are kept.
+    pub(crate) fn database_url(&self) -> String {
+        let own = || format!("sqlite://{}", self.data.join("chatpic.sqlite").display()).replace('%', "%25");
+        self.database.clone().unwrap_or_else(own)
+    }
+
     fn secret(&self) -> Result<InstallationSecret, CommandError> {
-        let file = match &self.secret_file {
-            Some(file) => file.clone(),
-            None => self.folder()?.join("secret"),
-        };
+        if self.secret_file.is_none() {
+            self.folder()?;
+        }
+        let file = self.secret_file();
         let what = format!("can't use the secret file {}", file.display());
         secret::load_or_create(&file).map_err(io_error(what))
     }
