@@ -140,14 +140,17 @@ fn animations(width: u32, height: u32, frames: u32) {
     let uploaded = started.elapsed().as_secs_f64() * 1e3;
     let link = chatpic.link_access(&share.share_id, &share.link_key);
     let open = || runtime.block_on(chatpic.open(&share.share_id, &link, Opening::default())).unwrap().token;
-    let copy = |token| runtime.block_on(chatpic.image(&share.share_id, token, 0, None)).unwrap().bytes.len();
+    let copy =
+        |token: &_| runtime.block_on(chatpic.image(&share.share_id, token, 0, None)).unwrap().bytes.len();
     let plain = time(2, || {
         let decoder = WebPDecoder::new(std::io::Cursor::new(&file[..])).unwrap();
         let encoded = decoder.into_frames().map(|frame| {
             let frame = frame.unwrap().into_buffer();
             let mut config = webp::WebPConfig::new().unwrap();
             (config.quality, config.method) = (90.0, 2);
-            webp::Encoder::from_rgba(&frame, width, height).encode_advanced(&config).unwrap().len()
+            let encoder = webp::Encoder::from_rgba(&frame, width, height);
+            let encoded = encoder.encode_advanced(&config).unwrap();
+            encoded.len()
         });
         encoded.sum::<usize>()
     });

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use axum::Router;
 use chatpic_core::testing::{ManualClock, SeededEntropy, samples};
-use chatpic_core::{AccessPolicy, ChatPic, Created, InstallationSecret, Limits, SystemClock, Timestamp};
+use chatpic_core::{
+    AccessPolicy, ChatPic, Created, InstallationSecret, Limits, Opening, Password, SystemClock, Timestamp,
+};
 use chatpic_http::Options;
 use chatpic_storage::{ObjectBlobs, SqliteShares};
 use image::RgbImage;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use thirtyfour::TypingData;
 use thirtyfour::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -94,6 +95,16 @@ impl Site {
         let link = format!("{url}/s/{id}#{}", made.link_key.reveal());
         let dashboard = format!("{url}/d/{id}#{}", made.dashboard_key.reveal());
         Share { link, dashboard, made }
+    }
+
+    /// Guesses the password from the browsers' address until no more guesses are taken.
+    pub(crate) async fn guess_until_throttled(&self, share: &Share) {
+        let access = self.chatpic.link_access(&share.made.share_id, &share.made.link_key);
+        for _ in 0..self.chatpic.limits().wrong_passwords_per_address {
+            let password = Some(Password::new("a guess"));
+            let opening = Opening { password, address: "127.0.0.1".to_owned(), ..Opening::default() };
+            assert!(self.chatpic.open(&share.made.share_id, &access, opening).await.is_err());
+        }
     }
 
     /// How many shares have files.
@@ -434,10 +445,17 @@ impl Browser {
         picture.detect_grids().first().expect("a QR code is found").decode().unwrap().1
     }
 
-    /// Spreads two fingers over the middle of the screen until everything is this many times as large.
-    pub(crate) async fn pinch(&self, scale: f64) {
-        let gesture = json!({ "x": 195, "y": 420, "scaleFactor": scale, "gestureSourceType": "touch" });
-        self.devtools("Input.synthesizePinchGesture", gesture).await;
+    /// Spreads two fingers over the middle of the screen.
+    pub(crate) async fn spread_fingers(&self) {
+        let fingers = |apart: i32| json!([{ "x": 195 - apart, "y": 420, "id": 0 }, { "x": 195 + apart, "y": 420, "id": 1 }]);
+        let touch = async |kind: &str, points: Value| {
+            self.devtools("Input.dispatchTouchEvent", json!({ "type": kind, "touchPoints": points })).await;
+        };
+        touch("touchStart", fingers(30)).await;
+        for apart in [45, 60, 75, 90, 105, 120] {
+            touch("touchMove", fingers(apart)).await;
+        }
+        touch("touchEnd", json!([])).await;
     }
 
     /// Draws with the mouse from the middle of one thing to the middle of another.

@@ -171,3 +171,14 @@ async fn every_answer_carries_the_protective_headers() {
         assert_eq!(answer.headers["x-robots-tag"], "noindex");
     }
 }
+
+#[tokio::test]
+async fn a_misspelt_option_makes_no_share() {
+    let site = Site::new().await;
+    let answer = site.upload(&[("pasword", "s3cret")], &[&photograph()]).await.expect(400);
+    assert!(answer.text().contains("no field \\\"pasword\\\""), "{}", answer.text());
+    let shared = site.share(&[]).await;
+    let body = json!({ "key": shared.link_key, "pasword": "s3cret" });
+    let path = format!("/api/v1/shares/{}/sessions", shared.id);
+    site.call(axum::http::Method::POST, &path, None, body).await.expect(400);
+}
