@@ -105,7 +105,8 @@ async fn every_frame_and_the_still_name_their_session_and_so_does_the_file() {
         assert!(report["matches"][0]["false_alarm"].as_f64().unwrap() <= 1e-6);
     }
     let everything = TraceScope::default();
-    let report = site.chatpic.trace_as_operator(leaks.swap_remove(1), None, &everything, |_| ()).await.unwrap();
+    let report =
+        site.chatpic.trace_as_operator(leaks.swap_remove(1), None, &everything, |_| ()).await.unwrap();
     assert_eq!(report.matches.len(), 1, "so it does among all shares");
     assert_eq!(report.matches[0].session.to_string(), sessions[2]["session"].as_str().unwrap());
     let unmarked = site.trace(&shared, &gif()).await.expect(200).json();
