@@ -140,7 +140,8 @@ fn animations(width: u32, height: u32, frames: u32) {
     let uploaded = started.elapsed().as_secs_f64() * 1e3;
     let link = chatpic.link_access(&share.share_id, &share.link_key);
     let open = || runtime.block_on(chatpic.open(&share.share_id, &link, Opening::default())).unwrap().token;
-    let copy = |token| runtime.block_on(chatpic.image(&share.share_id, token, 0, None)).unwrap().bytes.len();
+    let copy =
+        |token: &_| runtime.block_on(chatpic.image(&share.share_id, token, 0, None)).unwrap().bytes.len();
     let plain = time(2, || {
         let decoder = WebPDecoder::new(std::io::Cursor::new(&file[..])).unwrap();
         let encoded = decoder.into_frames().map(|frame| {

@@ -8,14 +8,30 @@ use bytes::Bytes;
 /// A red, green and blue of a screen, 0 to 255 each.
 type Rgb = [u8; 3];
 
-/// Grounds that the accent stands on, light and dark, as `assets/site.css` has them: ground, card, sunk.
-const GROUNDS: [[Rgb; 3]; 2] = [
-    [[0xf6, 0xf6, 0xf3], [0xff, 0xff, 0xff], [0xf1, 0xf1, 0xed]],
-    [[0x12, 0x14, 0x17], [0x1a, 0x1d, 0x22], [0x14, 0x17, 0x1b]],
-];
+/// What the accent stands on in a scheme, as `assets/site.css` has it, and how it is made to stand out.
+struct Scheme {
+    /// Ground, card, sunk, and the ground of warnings.
+    grounds: [Rgb; 4],
+    /// Black or white: where the accent goes until it reads.
+    towards: Rgb,
+    /// Its contrast with each ground, at least; on dark ground it looks dull below 6.
+    contrast: f64,
+}
 
 /// Contrast of text with its ground, at least (WCAG 2.2, 1.4.3).
 const AA: f64 = 4.5;
+
+const LIGHT: Scheme = Scheme {
+    grounds: [[0xf6, 0xf6, 0xf3], [0xff; 3], [0xf1, 0xf1, 0xed], [0xff, 0xf3, 0xd1]],
+    towards: [0; 3],
+    contrast: AA,
+};
+
+const DARK: Scheme = Scheme {
+    grounds: [[0x12, 0x14, 0x17], [0x1a, 0x1d, 0x22], [0x14, 0x17, 0x1b], [0x36, 0x2d, 0x14]],
+    towards: [0xff; 3],
+    contrast: 6.0,
+};
 
 /// Why a logo, colour or link is none.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,18 +85,19 @@ struct Shades {
 }
 
 impl Accent {
-    /// The nearest shade towards black on light grounds, or towards white on dark ones, that can be read there.
-    fn shades(self, grounds: &[Rgb; 3], towards: Rgb) -> Shades {
-        let [_, card, _] = *grounds;
+    /// The nearest shade that can be read in a scheme.
+    fn shades(self, scheme: &Scheme) -> Shades {
+        let [_, card, ..] = scheme.grounds;
         let at = |percent: u32| {
-            let accent = mix(self.0, towards, f64::from(percent) / 100.0);
+            let accent = mix(self.0, scheme.towards, f64::from(percent) / 100.0);
             let soft = mix(card, accent, 0.12);
-            let on = if luminance(accent) > 0.18 { mix(accent, [0; 3], 0.85) } else { [255; 3] };
+            let on = if luminance(accent) > 0.18 { mix(accent, [0; 3], 0.85) } else { [0xff; 3] };
             Shades { accent, soft, on }
         };
         let reads = |shades: &Shades| {
-            let grounds = grounds.iter().chain([&shades.soft, &shades.on]);
-            grounds.map(|ground| contrast(shades.accent, *ground)).all(|ratio| ratio >= AA)
+            let on_grounds =
+                scheme.grounds.iter().all(|ground| contrast(shades.accent, *ground) >= scheme.contrast);
+            on_grounds && [shades.soft, shades.on].iter().all(|ground| contrast(shades.accent, *ground) >= AA)
         };
         // The last is black or white, which reads on every ground.
         (0..100).map(at).find(reads).unwrap_or_else(|| at(100))
@@ -88,9 +105,8 @@ impl Accent {
 
     /// Custom properties for `assets/site.css`, in both schemes.
     pub(crate) fn css(self) -> String {
-        let [light, dark] = GROUNDS;
-        let properties = |shades: Shades| {
-            let Shades { accent, soft, on } = shades;
+        let properties = |scheme| {
+            let Shades { accent, soft, on } = self.shades(scheme);
             format!(
                 ":root {{ --accent: {}; --accent-soft: {}; --on-accent: {}; }}",
                 hex(accent),
@@ -98,8 +114,7 @@ impl Accent {
                 hex(on)
             )
         };
-        let light = properties(self.shades(&light, [0; 3]));
-        let dark = properties(self.shades(&dark, [255; 3]));
+        let (light, dark) = (properties(&LIGHT), properties(&DARK));
         format!("{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n")
     }
 }
@@ -218,9 +233,9 @@ mod tests {
             for green in steps {
                 for blue in steps {
                     let accent = Accent([red, green, blue]);
-                    for (grounds, towards) in GROUNDS.iter().zip([[0; 3], [255; 3]]) {
-                        let shades = accent.shades(grounds, towards);
-                        for ground in grounds.iter().chain([&shades.soft, &shades.on]) {
+                    for scheme in [LIGHT, DARK] {
+                        let shades = accent.shades(&scheme);
+                        for ground in scheme.grounds.iter().chain([&shades.soft, &shades.on]) {
                             let ratio = contrast(shades.accent, *ground);
                             assert!(ratio >= AA, "{accent}: {shades:?} on {ground:?} is {ratio:.2}");
                         }
@@ -240,10 +255,11 @@ mod tests {
     #[test]
     fn the_grounds_are_the_style_sheets() {
         let css = include_str!("../assets/site.css");
-        for [ground, card, sunk] in GROUNDS {
-            let card = if card == [255; 3] { "#fff".to_owned() } else { hex(card) };
+        for Scheme { grounds: [ground, card, sunk, warn], .. } in [LIGHT, DARK] {
+            let card = if card == [0xff; 3] { "#fff".to_owned() } else { hex(card) };
             let line = format!("--ground: {}; --card: {card}; --sunk: {};", hex(ground), hex(sunk));
             assert!(css.contains(&line), "{line}");
+            assert!(css.contains(&format!("--warn: {};", hex(warn))));
         }
         assert!(include_str!("../assets/icon.svg").contains(&Accent::default().to_string()));
     }

@@ -96,6 +96,8 @@ impl Text {
         };
         let phrase = self.phrases.get(&format!("{path}_{form}"));
         let phrase = phrase.or_else(|| self.phrases.get(&format!("{path}_other")));
+        // What only names a number has one form.
+        let phrase = phrase.or_else(|| self.phrases.get(path));
         Phrase(phrase.map_or(path, String::as_str).to_owned()).with("count", number.number())
     }
 
@@ -247,6 +249,7 @@ mod tests {
         let images = [1_u32, 2, 5, 22].map(|count| text.count("images", count).to_string());
         assert_eq!(images, ["1 obraz", "2 obrazy", "5 obrazów", "22 obrazy"]);
         assert_eq!(text.say("frame.copy").to_string(), "Copy");
+        assert_eq!(text.count("dashboard.seen_of", 2_u32).with("seen", 1).to_string(), "1 of 2");
         assert!(text.script().contains("\"script.copy\":\"Kopiuj\""));
     }
 

@@ -154,7 +154,7 @@ async fn a_phone_shares_looks_and_turns_pictures_by_swiping() {
     phone.swipe_left().await;
     phone.see_text("#lightbox-place", "2 of 2").await;
     phone.see_loaded("#lightbox img").await;
-    phone.pinch(2.0).await;
+    phone.spread_fingers().await;
     phone.see_true("visualViewport.scale > 1.5").await;
     phone.swipe_left().await;
     phone.see_text("#lightbox-place", "2 of 2").await;
@@ -196,7 +196,8 @@ fn paths(files: &[std::path::PathBuf]) -> Vec<&Path> {
 async fn a_slow_upload_of_ten_images_that_loses_the_network_in_the_middle_makes_one_share() {
     let site = Site::start().await;
     let uploader = Browser::start().await;
-    uploader.go(&site.url).await;
+    let wire = Wire::to(&site).await;
+    uploader.go(&wire.url).await;
     let pictures = ten(&site);
     uploader.choose("#images", &paths(&pictures)).await;
     uploader.see_text("#send", "10 images").await;
@@ -206,18 +207,21 @@ async fn a_slow_upload_of_ten_images_that_loses_the_network_in_the_middle_makes_
     uploader.see_text("#progress-label", "%").await;
     let halfway = "[...document.querySelectorAll('.thumbs progress')].map((p) => p.value / p.max)";
     uploader.see_true(&format!("{halfway}[0] === 1 && {halfway}[9] < 1")).await;
-    uploader.go_offline().await;
+    wire.cut();
     uploader.see_text("#failure", "Nothing is lost").await;
+    assert_eq!(site.shares(), 0, "what was cut off leaves nothing");
+    uploader.go_offline().await;
     uploader.see("#offline").await;
     uploader.see(".thumbs li:nth-child(10)").await;
     uploader.click("#send").await;
     uploader.see_text("#offline", "Try again when the network is back").await;
+    wire.mend();
     uploader.upload_at(-1).await;
     uploader.see_no("#offline").await;
     uploader.see_text("#send", "Try again").await;
     uploader.click("#send").await;
     uploader.see_text("#result .lead", "10 images").await;
-    assert_eq!(site.shares(), 1, "what was cut off leaves nothing");
+    assert_eq!(site.shares(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

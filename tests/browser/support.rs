@@ -445,10 +445,17 @@ impl Browser {
         picture.detect_grids().first().expect("a QR code is found").decode().unwrap().1
     }
 
-    /// Spreads two fingers over the middle of the screen until everything is this many times as large.
-    pub(crate) async fn pinch(&self, scale: f64) {
-        let gesture = json!({ "x": 195, "y": 420, "scaleFactor": scale, "gestureSourceType": "touch" });
-        self.devtools("Input.synthesizePinchGesture", gesture).await;
+    /// Spreads two fingers over the middle of the screen.
+    pub(crate) async fn spread_fingers(&self) {
+        let fingers = |apart: i32| json!([{ "x": 195 - apart, "y": 420, "id": 0 }, { "x": 195 + apart, "y": 420, "id": 1 }]);
+        let touch = async |kind: &str, points: Value| {
+            self.devtools("Input.dispatchTouchEvent", json!({ "type": kind, "touchPoints": points })).await;
+        };
+        touch("touchStart", fingers(30)).await;
+        for apart in [45, 60, 75, 90, 105, 120] {
+            touch("touchMove", fingers(apart)).await;
+        }
+        touch("touchEnd", json!([])).await;
     }
 
     /// Draws with the mouse from the middle of one thing to the middle of another.

@@ -17,9 +17,9 @@ async fn leak(site: &Site, share: &Share, image: usize) -> (String, std::path::P
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trace_shows_how_far_it_is_can_be_cancelled_and_says_in_words_what_it_found() {
     let site = Site::start().await;
-    let share = site.share(&[(1200, 800); 5], AccessPolicy::default()).await;
+    let share = site.share(&[(900, 600); 3], AccessPolicy::default()).await;
     let (id, leaked) = leak(&site, &share, 1).await;
-    let foreign = site.photograph("somewhere-else.jpg", 1200, 800, 99);
+    let foreign = site.photograph("somewhere-else.jpg", 900, 600, 99);
     let uploader = Browser::start().await;
     uploader.go(&share.dashboard).await;
 
