@@ -240,10 +240,11 @@ impl Pace {
         self.told = now;
         let images = (done * self.images as f32 + 1e-3) as usize;
         let percent = (done * 100.0) as u32;
-        let Some(left) = (images > 0).then(|| self.started.until(now).mul_f32((1.0 - done) / done)) else {
+        if images == 0 {
             return Some(format!("{percent} % done"));
-        };
-        let left = match left.as_secs() {
+        }
+        let left = self.started.until(now).as_secs_f64() * f64::from((1.0 - done) / done);
+        let left = match left.round() as u64 {
             seconds @ ..100 => format!("{seconds} seconds"),
             seconds => format!("{} minutes", seconds.div_ceil(60)),
         };
