@@ -1,4 +1,4 @@
-//! The JSON API under `/api/v1` (SPEC section 7). Keys and tokens come as `Authorization: Bearer` only.
+//! The JSON API under `/api/v1`. Keys and tokens come as `Authorization: Bearer` only.
 
 use std::time::Duration;
 
