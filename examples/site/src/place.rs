@@ -1,5 +1,7 @@
 //! Where an installation keeps its shares, its images and its secret.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -103,7 +105,8 @@ impl Place {
 
     fn folder(&self) -> Result<&Path, CommandError> {
         let what = format!("can't make the folder {}", self.data.display());
-        std::fs::create_dir_all(&self.data).map_err(io_error(what))?;
+        // Whoever else is on this computer need not even know when something was shared.
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.data).map_err(io_error(what))?;
         Ok(&self.data)
     }
 }

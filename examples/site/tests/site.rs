@@ -167,8 +167,9 @@ async fn the_secret_file_is_its_owners_alone_and_logs_hold_no_secret() {
     let data = folder.path().join("data");
     // Whatever is to be told, nothing secret is.
     let site = Site::start_with(&data, &[("CHATPIC_LOG", "trace")]);
-    let mode = std::fs::metadata(data.join("secret")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&data.join("secret")), 0o600);
+    assert_eq!(mode(&data), 0o700, "and so is the folder that was made");
 
     let share = site.share(1).await;
     let session: Value = open(&site, &share).await.json().await.unwrap();
