@@ -5,6 +5,7 @@
 mod check;
 mod commands;
 mod config;
+mod memory;
 mod place;
 mod secret;
 
