@@ -11,8 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use chatpic_core::{
-    ChatPic, Cursor, Dashboard, DashboardAccess, Error, ImageCopy, Opening, Password, Readiness,
-    SessionToken, ShareId,
+    ChatPic, Cursor, DashboardAccess, Error, ImageCopy, Opening, Password, Readiness, SessionToken, ShareId,
 };
 use data_encoding::BASE64URL_NOPAD;
 use futures::stream;
@@ -294,16 +293,7 @@ pub(crate) async fn dashboard(
         .map(|after| after.parse().map_err(|_| Problem::malformed("after is no cursor")))
         .transpose()?;
     let dashboard = app.chatpic.dashboard(&id, &access, after).await?;
-    Ok(Json(dashboard_json(&app, &origin, &id, &dashboard)))
-}
-
-pub(crate) fn dashboard_json(
-    app: &App,
-    origin: &Origin,
-    id: &ShareId,
-    dashboard: &Dashboard,
-) -> DashboardAnswer {
-    DashboardAnswer::new(app, origin, id, dashboard)
+    Ok(Json(DashboardAnswer::new(&app, &origin, &id, &dashboard)))
 }
 
 /// All sessions, newest first, as comma-separated values.

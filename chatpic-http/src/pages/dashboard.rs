@@ -23,7 +23,8 @@ use super::{
     with_cookie,
 };
 use crate::App;
-use crate::api::{dashboard_json, serve_csv};
+use crate::answers::DashboardAnswer;
+use crate::api::serve_csv;
 use crate::client::{Origin, share_id};
 use crate::problem::Problem;
 use crate::security::{check_form, form_token};
@@ -290,7 +291,7 @@ async fn state(
     let id = share_id(&id)?;
     let access = dashboard_cookie(&headers)?;
     let dashboard = app.chatpic.dashboard(&id, &access, None).await?;
-    Ok(Json(dashboard_json(&app, &origin, &id, &dashboard)).into_response())
+    Ok(Json(DashboardAnswer::new(&app, &origin, &id, &dashboard)).into_response())
 }
 
 async fn sessions_csv(
