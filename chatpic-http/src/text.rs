@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 const ENGLISH: &str = include_str!("../text/en.json");
 
 /// The texts of pages and script in one language.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Text {
     language: String,
     phrases: HashMap<String, String>,

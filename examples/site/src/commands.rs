@@ -82,7 +82,7 @@ pub(crate) fn options(settings: &Settings) -> Result<Options, CommandError> {
         logo,
         accent: settings.accent,
         links: settings.footer_link.clone(),
-        text: Arc::new(text),
+        text,
         contact: settings.contact.clone(),
         terms: settings.terms.clone(),
         base_url: settings.base_url.clone(),
