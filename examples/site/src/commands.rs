@@ -15,7 +15,7 @@ use clap_complete::Shell;
 use tokio::net::TcpListener;
 
 use crate::config::{Arguments, Settings, Trace};
-use crate::place::{CommandError, io_error};
+use crate::error::{CommandError, io_error};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How long running requests may take after the signal to stop; event streams would go on for ever.
