@@ -1,4 +1,4 @@
-//! The reference site and its tools: `chatpic serve`, `trace`, `sweep`, `burn`, `reports`, `check`.
+//! The reference site and its tools: `chatpic serve`, `trace`, `sweep`, `burn`, `reports`, `check`, `completions`.
 //!
 //! A library, so that `python -m chatpic` is the same program.
 
