@@ -548,7 +548,9 @@ async fn set_ledger(
 }
 
 async fn burn(core: Core, id: ShareId, key: DashboardKey) -> Result<Receipt, Failure> {
-    Ok(core.burn(&id, &core.dashboard_access(&id, &key)).await?.into())
+    let receipt = core.burn(&id, &core.dashboard_access(&id, &key)).await?;
+    // It destroys the keys before anything else, or fails.
+    Ok(Receipt::new(&receipt, true))
 }
 
 async fn trace(
