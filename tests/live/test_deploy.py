@@ -13,7 +13,6 @@ import pytest
 import requests
 import yaml
 from conftest import Site, bearer, png
-from test_countries import database  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -85,7 +84,7 @@ class Nginx:
 
 
 @pytest.fixture
-def behind(serve: Callable[..., Site], database: Path) -> Iterator[Nginx]:  # noqa: F811
+def behind(serve: Callable[..., Site], database: Path) -> Iterator[Nginx]:
     """A site behind nginx, which alone is believed."""
     site = serve(
         *("--trusted-proxy", "127.0.0.1/32", "--country-db", str(database), "--country-header", "CF-IPCountry"),
