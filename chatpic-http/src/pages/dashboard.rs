@@ -274,7 +274,7 @@ async fn exchange(
     let access = app.chatpic.dashboard_access(&id, &key);
     match app.chatpic.check_dashboard(&id, &access).await {
         Ok(()) => {
-            let path = share_path(&origin, 'd', &id);
+            let path = share_path(&origin, 'd', id);
             with_cookie(see_other(&path), &app, DASHBOARD, &access.reveal(), &path)
         }
         Err(Error::Unauthorized(_)) => shell(&origin, Lock::Dashboard, true),
@@ -329,7 +329,7 @@ impl FromRequest<App> for Sent {
         let Ok(Path(id)) = Path::<String>::from_request_parts(&mut parts, app).await else {
             return Err(problem_page(&origin, Problem::not_found(), None));
         };
-        let path = share_path(&origin, 'd', &id);
+        let path = share_path(&origin, 'd', id);
         let read = async {
             let (id, access) = (share_id(&id)?, dashboard_cookie(&parts.headers)?);
             let headers = parts.headers.clone();
@@ -396,13 +396,13 @@ async fn view(
     headers: HeaderMap,
 ) -> Response {
     let Ok(id) = share_id(&id) else { return shell(&origin, Lock::Dashboard, false) };
-    let path = share_path(&origin, 'd', &id);
+    let path = share_path(&origin, 'd', id);
     view_page(&app, &origin, &headers, &id, path, true).await
 }
 
 async fn trace(State(app): State<App>, Path(id): Path<String>, origin: Origin, request: Request) -> Response {
     let headers = request.headers().clone();
-    let back = share_path(&origin, 'd', &id);
+    let back = share_path(&origin, 'd', id);
     let outcome = async {
         let id = share_id(&id)?;
         let access = dashboard_cookie(&headers)?;

@@ -75,7 +75,7 @@ async fn take(
             response
         }
         Err(problem) => {
-            problem_page(&origin, problem, Some(format!("{}/report", share_path(&origin, 's', &id))))
+            problem_page(&origin, problem, Some(format!("{}/report", share_path(&origin, 's', id))))
         }
     }
 }

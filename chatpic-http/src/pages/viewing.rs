@@ -132,7 +132,7 @@ async fn exchange(
     match app.chatpic.check_link(&id, &access).await {
         // An ended share may still have a live session, which the cover page finds.
         Ok(()) | Err(Error::NotFound) => {
-            let path = share_path(&origin, 's', &id);
+            let path = share_path(&origin, 's', id);
             with_cookie(see_other(&path), &app, LINK, &access.reveal(), &path)
         }
         Err(Error::Unauthorized(_)) => shell(&origin, Lock::Share, true),
@@ -156,7 +156,7 @@ async fn open(
     form: Result<Form<OpenForm>, FormRejection>,
 ) -> Response {
     let Ok(id) = share_id(&id) else { return problem_page(&origin, Problem::not_found(), None) };
-    let path = share_path(&origin, 's', &id);
+    let path = share_path(&origin, 's', id);
     let form = match form {
         Ok(Form(form)) => form,
         Err(rejection) => return problem_page(&origin, rejection.into(), Some(path)),
@@ -204,7 +204,7 @@ async fn view(
     headers: HeaderMap,
 ) -> Response {
     let Ok(id) = share_id(&id) else { return problem_page(&origin, Problem::not_found(), None) };
-    let path = share_path(&origin, 's', &id);
+    let path = share_path(&origin, 's', id);
     view_page(&app, &origin, &headers, &id, path, false).await
 }
 
