@@ -329,7 +329,7 @@ impl FromRequest<App> for Sent {
         let Ok(Path(id)) = Path::<String>::from_request_parts(&mut parts, app).await else {
             return Err(problem_page(&origin, Problem::not_found(), None));
         };
-        let path = share_path(&origin, 'd', id);
+        let path = share_path(&origin, 'd', &id);
         let read = async {
             let (id, access) = (share_id(&id)?, dashboard_cookie(&parts.headers)?);
             let headers = parts.headers.clone();
@@ -402,7 +402,7 @@ async fn view(
 
 async fn trace(State(app): State<App>, Path(id): Path<String>, origin: Origin, request: Request) -> Response {
     let headers = request.headers().clone();
-    let back = share_path(&origin, 'd', id);
+    let back = share_path(&origin, 'd', &id);
     let outcome = async {
         let id = share_id(&id)?;
         let access = dashboard_cookie(&headers)?;
