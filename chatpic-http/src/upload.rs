@@ -288,7 +288,7 @@ async fn read(field: &mut Field<'_>, cap: usize, what: &str) -> Result<Vec<u8>, 
     while let Some(chunk) = field.chunk().await.map_err(broken)? {
         if bytes.len() + chunk.len() > cap {
             let cap = match cap / MEGABYTE {
-                megabytes if megabytes > 0 && cap % MEGABYTE == 0 => format!("{megabytes} MB"),
+                megabytes if megabytes > 0 && cap.is_multiple_of(MEGABYTE) => format!("{megabytes} MB"),
                 _ => format!("{cap} bytes"),
             };
             return Err(Problem::too_large(format!("{what} has more than {cap}")));

@@ -8,7 +8,7 @@ use chatpic_core::StoreError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, query};
+use sqlx::{Connection, Sqlite, query};
 
 use crate::Inspected;
 use crate::sql::dialect::{Dialect, Script, speak_through_sqlx};
@@ -58,7 +58,13 @@ impl SqliteShares {
                 .synchronous(SqliteSynchronous::Full)
                 .pragma("secure_delete", "ON");
             // One connection: writers of this process queue here, fairly, instead of racing for SQLite's lock.
-            let writers = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+            // SQLite itself takes back what meets a full disk, and sqlx goes on believing in that transaction: such a
+            // connection could never begin another one.
+            let writers = SqlitePoolOptions::new().max_connections(1).before_acquire(|connection, _| {
+                let usable = !connection.is_in_transaction();
+                Box::pin(async move { Ok(usable) })
+            });
+            let writers = writers.connect_with(options.clone()).await?;
             migrate(&writers).await?;
             let readers = SqlitePoolOptions::new()
                 .max_connections(READERS)

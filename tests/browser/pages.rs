@@ -148,16 +148,22 @@ async fn the_uploaders_pages_have_no_barriers() {
     browser.see_text("#views", "14").await;
     look(&browser, "dashboard").await;
 
-    browser.choose("#leak", &[&long]).await;
-    browser.click("#trace-button").await;
-    browser.see_text("#trace-result", "No match").await;
-    look(&browser, "trace-no-match").await;
-    let opened = site.chatpic.open(&busy.made.share_id, &access, Opening::default()).await.unwrap();
-    let copy = site.chatpic.image(&busy.made.share_id, &opened.token, 0, None).await.unwrap();
-    browser.choose("#leak", &[&site.file("leak.jpg", &copy.bytes)]).await;
-    browser.click("#trace-button").await;
-    browser.see_text("#trace-result", &opened.session.label()).await;
-    look(&browser, "trace-match").await;
+    let small = site.share(&[(900, 600)], AccessPolicy::default()).await;
+    let access = site.chatpic.link_access(&small.made.share_id, &small.made.link_key);
+    let opening = Opening { country: "DE".parse().ok(), ..Opening::default() };
+    let opened = site.chatpic.open(&small.made.share_id, &access, opening).await.unwrap();
+    let copy = site.chatpic.image(&small.made.share_id, &opened.token, 0, None).await.unwrap();
+    browser.go(&small.dashboard).await;
+    browser.see("#trace-button").await;
+    for (leak, result, name) in [
+        (site.photograph("somewhere-else.jpg", 900, 600, 99), "No match", "trace-no-match"),
+        (site.file("leak.jpg", &copy.bytes), &*opened.session.label(), "trace-match"),
+    ] {
+        browser.choose("#leak", &[&leak]).await;
+        browser.click("#trace-button").await;
+        browser.see_text("#trace-result h3", result).await;
+        look(&browser, name).await;
+    }
 
     browser.click("#burn-ask").await;
     browser.click("#burn").await;
@@ -352,7 +358,7 @@ async fn an_operators_own_name_logo_colour_links_and_language_have_no_barriers()
             options.accent = accent.parse().unwrap();
             options.terms = Some("https://pics.example/terms".to_owned());
             options.links = vec!["Imprint=https://pics.example/imprint".parse().unwrap()];
-            options.text = std::sync::Arc::new(chatpic_http::Text::parse(german).unwrap());
+            options.text = chatpic_http::Text::parse(german).unwrap();
         });
         let site = site.await;
         let browser = Browser::start().await;

@@ -68,7 +68,7 @@ async fn a_receipt_tells_what_is_pending_and_that_nobody_can_read_it() {
     assert_eq!(site.dashboard(&shared).await["receipt"], receipt);
     let told = page(&site, &shared).await;
     assert!(told.contains("nobody can read these images again"), "{told}");
-    assert!(told.contains(&format!("{objects} still to go")), "{told}");
+    assert!(told.contains(&format!("{objects} files are still to go")), "{told}");
 
     site.blob_faults.plan([]);
     site.clock.advance(MINUTE);

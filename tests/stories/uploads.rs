@@ -1,6 +1,8 @@
 //! Good uploads are taken, bad ones get the right answer and leave nothing behind.
 
 use chatpic_core::testing::samples;
+use image::codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder};
+use image::{ExtendedColorType, ImageEncoder};
 use serde_json::json;
 
 use crate::site::{Shared, Site, photograph};
@@ -40,6 +42,38 @@ async fn what_is_no_image_is_refused_by_its_content() {
     site.upload(&[], &[&whole, truncated]).await.expect(415);
     site.upload(&[], &[]).await.expect(422);
     assert_eq!(site.objects().len(), 0);
+}
+
+#[tokio::test]
+async fn no_metadata_reaches_a_viewer() {
+    const SECRET: &[u8] = b"51.4779 N, 0.0015 W, by Jane";
+    let picture = samples::photograph(300, 200, 4);
+    let exif = [b"II*\0\x08\0\0\0\0\0\0\0\0\0", SECRET].concat();
+    let (mut jpeg, mut png, mut webp) = (Vec::new(), Vec::new(), Vec::new());
+    let mut encoder = JpegEncoder::new_with_quality(&mut jpeg, 90);
+    encoder.set_exif_metadata(exif.clone()).unwrap();
+    encoder.write_image(&picture, 300, 200, ExtendedColorType::Rgb8).unwrap();
+    let mut encoder = PngEncoder::new(&mut png);
+    encoder.set_exif_metadata(exif.clone()).unwrap();
+    encoder.write_image(&picture, 300, 200, ExtendedColorType::Rgb8).unwrap();
+    let mut encoder = WebPEncoder::new_lossless(&mut webp);
+    encoder.set_exif_metadata(exif).unwrap();
+    encoder.write_image(&picture, 300, 200, ExtendedColorType::Rgb8).unwrap();
+    // A comment block before the trailer.
+    let mut gif = samples::gif(&samples::pan(&picture, 240, 200, 3), 100);
+    gif.pop();
+    gif.extend([&[0x21, 0xFE, SECRET.len() as u8], SECRET, &[0, 0x3B]].concat());
+
+    let site = Site::new().await;
+    let holds = |bytes: &[u8]| bytes.windows(SECRET.len()).any(|window| window == SECRET);
+    for (name, file) in [("JPEG", jpeg), ("PNG", png), ("WebP", webp), ("GIF", gif)] {
+        assert!(holds(&file), "{name}");
+        let shared = Shared::from(site.upload(&[], &[&file]).await.expect(201).json());
+        let session = site.open_session(&shared, json!({})).await.expect(201).json();
+        let copy = site.image(&shared, &session).await.expect(200).body;
+        assert!(!holds(&copy), "{name}");
+        assert!(!copy.windows(4).any(|window| window == b"Exif" || window == b"EXIF"), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -46,8 +46,8 @@ pub(super) fn tables(data: &[u8], start: usize, size: (u32, u32), limit: u64) ->
                     width,
                     match colours {
                         ..=2 => 3,
-                        ..=4 => 2,
-                        ..=16 => 1,
+                        3..=4 => 2,
+                        5..=16 => 1,
                         _ => 0,
                     },
                 );

@@ -86,13 +86,18 @@ impl Plane {
         let (w, h, r) = (self.width, self.height, radius as isize);
         let scale = 1.0 / (2 * radius + 1) as f64;
         let mut rows = Self::new(w, h);
+        let mut padded = vec![0f64; w + 2 * radius];
         for (input, out) in self.data.chunks_exact(w.max(1)).zip(rows.data.chunks_exact_mut(w.max(1))) {
-            let at = |x: isize| f64::from(input[mirror(x, w)]);
-            let mut sum: f64 = (-r..r).map(at).sum();
-            for (x, out) in (0isize..).zip(out) {
-                sum += at(x + r);
+            let (left, rest) = padded.split_at_mut(radius);
+            let (middle, right) = rest.split_at_mut(w);
+            left.iter_mut().zip(-r..).for_each(|(cell, x)| *cell = f64::from(input[mirror(x, w)]));
+            middle.iter_mut().zip(input).for_each(|(cell, v)| *cell = f64::from(*v));
+            right.iter_mut().zip(w as isize..).for_each(|(cell, x)| *cell = f64::from(input[mirror(x, w)]));
+            let mut sum: f64 = padded[..2 * radius].iter().sum();
+            for ((out, enter), leave) in out.iter_mut().zip(&padded[2 * radius..]).zip(&padded) {
+                sum += enter;
                 *out = (sum * scale) as f32;
-                sum -= at(x - r);
+                sum -= leave;
             }
         }
         let mut result = Self::new(w, h);

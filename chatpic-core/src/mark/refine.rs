@@ -537,10 +537,11 @@ pub(crate) fn solve<const N: usize>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn waves() -> Waves {
+    /// The pilot that tests look for.
+    pub(crate) fn waves() -> Waves {
         Waves::new((0..40).map(|k| {
             let angle = (k as f64 + 0.37) * std::f64::consts::PI / 40.;
             let radius = 0.06 + 0.07 * ((k * 17 % 40) as f64 / 40.);

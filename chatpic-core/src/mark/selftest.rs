@@ -88,13 +88,13 @@ pub(crate) fn strength(luma: &Plane, key: &ImageKey, record: &MarkRecord) -> Res
 /// takes a fainter mark, and its many segments need no more.
 ///
 /// Photographs are to keep 45 dB at a megapixel and 42 dB at 0.4 in the median. One that needs more to be traced is a
-/// busy one, which hides it, and may have 2 dB more.
+/// busy one, which hides it, and may have a little more.
 fn faintest(luma: &Plane) -> f32 {
     if flat_fraction(luma) > 0.1 {
         return 41.2;
     }
     let megapixels = (luma.width * luma.height) as f32 / 1e6;
-    (43.15 + 7.6 * megapixels.log10()).clamp(39.5, 43.15)
+    (43.15 + 3.9 * megapixels.log10()).clamp(39.5, 43.15)
 }
 
 /// The waves of an image's pilot on its full size.

@@ -428,16 +428,8 @@ impl Places {
 mod tests {
     use super::*;
     use crate::mark::plane::Plane;
-    use crate::mark::refine::Wave;
+    use crate::mark::refine::tests::waves;
     use rustfft::num_complex::Complex32;
-
-    fn waves() -> Waves {
-        Waves::new((0..40).map(|k| {
-            let angle = (k as f64 + 0.37) * std::f64::consts::PI / 40.;
-            let radius = 0.06 + 0.07 * ((k * 17 % 40) as f64 / 40.);
-            Wave { x: radius * angle.cos(), y: radius * angle.sin(), phase: (k * k) as f64 }
-        }))
-    }
 
     /// The pilot as a leak of `width` x `height` shows it, over noise that changes from pixel to pixel.
     fn leak(waves: &Waves, width: usize, height: usize, map: &Homography) -> Plane {

@@ -30,7 +30,7 @@ pub(super) fn bars(timeline: &[(Timestamp, u32)], from: Timestamp, until: Timest
         steps[step] = steps[step].saturating_add(views);
     }
     // A single view is no peak.
-    let most = steps.iter().copied().max().unwrap_or(0).max(4);
+    let most = steps.iter().copied().max().unwrap_or(0).max(2);
     let step = PLOT.0 / STEPS as f64;
     let bar = |(index, &views): (usize, &u32)| {
         let height = f64::from(views) / f64::from(most) * PLOT.1;

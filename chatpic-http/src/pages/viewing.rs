@@ -19,7 +19,7 @@ use super::{
     with_cookie,
 };
 use crate::App;
-use crate::api::{Width, serve_image};
+use crate::api::{ImageQuery, serve_image};
 use crate::client::{Client, Origin, cookie, share_id};
 use crate::problem::Problem;
 use crate::security::{check_form, form_token};
@@ -132,7 +132,7 @@ async fn exchange(
     match app.chatpic.check_link(&id, &access).await {
         // An ended share may still have a live session, which the cover page finds.
         Ok(()) | Err(Error::NotFound) => {
-            let path = share_path(&origin, 's', &id);
+            let path = share_path(&origin, 's', id);
             with_cookie(see_other(&path), &app, LINK, &access.reveal(), &path)
         }
         Err(Error::Unauthorized(_)) => shell(&origin, Lock::Share, true),
@@ -156,7 +156,7 @@ async fn open(
     form: Result<Form<OpenForm>, FormRejection>,
 ) -> Response {
     let Ok(id) = share_id(&id) else { return problem_page(&origin, Problem::not_found(), None) };
-    let path = share_path(&origin, 's', &id);
+    let path = share_path(&origin, 's', id);
     let form = match form {
         Ok(Form(form)) => form,
         Err(rejection) => return problem_page(&origin, rejection.into(), Some(path)),
@@ -204,7 +204,7 @@ async fn view(
     headers: HeaderMap,
 ) -> Response {
     let Ok(id) = share_id(&id) else { return problem_page(&origin, Problem::not_found(), None) };
-    let path = share_path(&origin, 's', &id);
+    let path = share_path(&origin, 's', id);
     view_page(&app, &origin, &headers, &id, path, false).await
 }
 
@@ -257,12 +257,12 @@ pub(super) async fn current(
 pub(super) async fn image(
     State(app): State<App>,
     Path((id, index)): Path<(String, String)>,
-    width: Result<Query<Width>, QueryRejection>,
+    query: Result<Query<ImageQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     // A copy is shown within its page; opened on its own, in a tab or by a download, it is refused.
     if headers.get("sec-fetch-dest").is_some_and(|dest| dest != "image") {
         return Err(Problem::not_found());
     }
-    serve_image(app.chatpic, &id, &index, width, session_cookie(&headers)?).await
+    serve_image(app.chatpic, &id, &index, query, session_cookie(&headers)?).await
 }
