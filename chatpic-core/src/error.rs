@@ -65,7 +65,8 @@ impl Error {
     pub fn for_log(&self) -> String {
         let Self::Store(failed) = self else { return self.to_string() };
         let StoreError { store, operation, source } = failed;
-        let causes = std::iter::successors(Some(&**source as &(dyn std::error::Error + 'static)), |e| e.source());
+        let causes =
+            std::iter::successors(Some(&**source as &(dyn std::error::Error + 'static)), |e| e.source());
         match causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).last() {
             Some(cause) => format!("{store} could not {operation}: {}", cause.kind()),
             None => format!("{store} could not {operation}"),
@@ -192,7 +193,8 @@ mod tests {
 
     #[test]
     fn a_log_names_store_operation_and_kind_and_no_object() {
-        let failed = |source| Error::from(StoreError { store: "folder", operation: "store an object", source });
+        let failed =
+            |source| Error::from(StoreError { store: "folder", operation: "store an object", source });
         let full = failed(Box::new(Backend(ErrorKind::StorageFull.into())));
         assert!(full.to_string().contains("E64F44F6"), "whoever calls is told everything");
         assert_eq!(full.for_log(), "folder could not store an object: no storage space");

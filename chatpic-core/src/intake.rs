@@ -9,6 +9,7 @@ mod container;
 #[cfg(test)]
 mod formats;
 mod jpeg;
+mod lossless;
 #[cfg(test)]
 mod truncation;
 
@@ -210,15 +211,20 @@ pub fn intake(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
 /// # Errors
 /// A [`Rejection`] that says what was found.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
-    check_bytes(bytes, limits)?;
+    let bytes = checked(bytes, limits)?;
     contained(|| decode_format(bytes, limits))
 }
 
-fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<(), Rejection> {
+/// The bytes of an image file that is not too large.
+fn checked<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a [u8], Rejection> {
     match bytes.len() {
         0 => Err(Rejection::Empty),
         length if length > limits.image_bytes => Err(Rejection::TooManyBytes { limit: limits.image_bytes }),
-        _ => Ok(()),
+        // The decoder looks for chunks a little further than the file goes by what it says itself.
+        _ if image::guess_format(bytes).is_ok_and(|format| format == ImageFormat::WebP) => {
+            container::riff(bytes)
+        }
+        _ => Ok(bytes),
     }
 }
 
@@ -228,7 +234,7 @@ fn decode_format(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
         Ok(ImageFormat::Jpeg) => decode_jpeg(bytes, limits),
         Ok(ImageFormat::Png) => {
             let metadata = limits.decode_bytes.min(METADATA_BYTES);
-            finish(PngDecoder::with_limits(input, bounded(metadata)).map_err(reason)?, 0, limits)
+            finish(PngDecoder::with_limits(input, bounded(metadata)).map_err(reason)?, 0, 0, limits)
         }
         Ok(ImageFormat::Gif) => {
             let frames = container::gif_frames(bytes)?;
@@ -236,21 +242,23 @@ fn decode_format(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
                 return Err(Rejection::Animated);
             }
             // A frame larger than the canvas is decoded whole: four bytes a pixel, and one of indices.
-            check_size(frames.largest, Working { decoder: 5, raw: 4, eight: 4, turns: false }, limits)?;
-            finish(GifDecoder::new(input).map_err(reason)?, 5, limits)
+            check_size(
+                frames.largest,
+                Working { decoder: 5, raw: 4, eight: 4, ..Working::default() },
+                limits,
+            )?;
+            finish(GifDecoder::new(input).map_err(reason)?, 5, 0, limits)
         }
         Ok(ImageFormat::WebP) => {
-            // The decoder spends memory on the bitstream's own size before it compares it with the container's.
-            if let Some(size) = container::webp_lossy_size(bytes)? {
-                check_size(size, Working { decoder: 2, raw: 3, eight: 3, turns: false }, limits)?;
-            }
             match container::webp_frames(bytes)? {
                 Some(frames) if frames.count > 1 => return Err(Rejection::Animated),
                 // An animation of one frame is a still, which is drawn onto a canvas.
-                Some(_) => {
+                Some(frames) => {
+                    let mut working = Working { decoder: 13, raw: 4, eight: 4, turns: true, tables: 0 };
+                    check_size(frames.canvas, working, limits)?;
+                    working.tables = container::webp_tables(bytes, 1, limits.decode_bytes)?;
+                    check_size(frames.canvas, working, limits)?;
                     let mut decoder = WebPDecoder::new(input).map_err(reason)?;
-                    let working = Working { decoder: 13, raw: 4, eight: 4, turns: true };
-                    check_size(decoder.dimensions(), working, limits)?;
                     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
                     let profile = decoder.icc_profile().unwrap_or_default();
                     let frame = decoder.into_frames().next().ok_or(Rejection::Incomplete)?.map_err(reason)?;
@@ -259,10 +267,15 @@ fn decode_format(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
                 }
                 None => {}
             }
+            // The decoder spends memory on the bitstream's own size before it compares it with the container's.
+            let size = container::webp_still(bytes)?;
+            check_size(size, Working { decoder: 2, raw: 3, eight: 3, ..Working::default() }, limits)?;
+            let tables = container::webp_tables(bytes, 1, limits.decode_bytes)?;
             let decoder = WebPDecoder::new(input).map_err(reason)?;
-            // Planes of luma and chroma, and with transparency another image for the alpha channel.
-            let inner = if decoder.color_type().has_alpha() { 7 } else { 4 };
-            finish(decoder, inner, limits)
+            // Planes of luma and chroma, and with transparency another image for the alpha channel; or an image with
+            // an alpha channel that is not wanted, and smaller ones that say how to read it.
+            let inner = if decoder.color_type().has_alpha() { 7 } else { 5 };
+            finish(decoder, inner, tables, limits)
         }
         _ => Err(Rejection::Unsupported { found: looks_like(bytes) }),
     }
@@ -301,8 +314,8 @@ fn bounded(bytes: u64) -> image::Limits {
     bounds
 }
 
-/// What decoding takes, in bytes for each pixel.
-#[derive(Clone, Copy)]
+/// What decoding takes, in bytes for each pixel if nothing else is said.
+#[derive(Clone, Copy, Default)]
 struct Working {
     /// Inside the decoder, besides the pixels it gives.
     decoder: u64,
@@ -312,6 +325,8 @@ struct Working {
     eight: u64,
     /// Whether turning upright exchanges width and height, which takes a copy.
     turns: bool,
+    /// Inside the decoder, in bytes for the whole image, whatever its size.
+    tables: u64,
 }
 
 /// Checks an image's size from its header: its pixels, and the memory that the greediest step of decoding,
@@ -322,13 +337,14 @@ fn check_size(size: (u32, u32), working: Working, limits: &Limits) -> Result<(),
     if area > limits.image_pixels {
         return Err(Rejection::TooManyPixels { width, height, limit: limits.image_pixels });
     }
-    let Working { decoder, raw, eight, turns } = working;
+    let Working { decoder, raw, eight, turns, tables } = working;
     let converted = if raw == eight { raw } else { raw + eight };
     let turned = if turns { 2 * eight } else { 0 };
     // An alpha channel that hides nothing is dropped into a copy; one that does is multiplied into one to be scaled.
     let has_alpha = eight == 4;
     let copied = if has_alpha { 2 * eight } else { eight };
-    let per_pixel = (raw + decoder).max(converted).max(turned).max(copied);
+    let decoding = (raw + decoder) * area + tables;
+    let after = converted.max(turned).max(copied) * area;
     // While it is scaled, an image exists at its new width and old height, and at its new size, as well.
     let new = rendition_size(Size { width, height }, limits);
     let scaling = if new == (Size { width, height }) {
@@ -336,7 +352,7 @@ fn check_size(size: (u32, u32), working: Working, limits: &Limits) -> Result<(),
     } else {
         copied * area + eight * u64::from(new.width) * (u64::from(height) + u64::from(new.height))
     };
-    if (per_pixel * area).max(scaling) > limits.decode_bytes {
+    if decoding.max(after).max(scaling) > limits.decode_bytes {
         return Err(Rejection::TooMuchMemory { limit: limits.decode_bytes });
     }
     Ok(())
@@ -355,11 +371,13 @@ fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
     let frame = Frame::find(bytes)?;
     let size = (frame.width, frame.height);
     let area = (u64::from(frame.width) * u64::from(frame.height)).max(1);
-    // A progressive file's coefficients, two bytes each, stay until the last one is known; a baseline file's are
-    // gone with their row.
-    let coefficients = if frame.progressive { (2 * frame.coefficients()).div_ceil(area) } else { 1 };
-    let working = Working { decoder: coefficients, raw: 3, eight: 3, turns: false };
+    // Coefficients, two bytes each, stay until the last one is known, or are gone with their row.
+    let coefficients = if frame.is_kept { (2 * frame.coefficients()).div_ceil(area) } else { 1 };
+    let working = Working { decoder: coefficients, raw: 3, eight: 3, ..Working::default() };
     check_size(size, working, limits)?;
+    // The decoder fills up what is missing with grey, so nothing may be missing. What other decoders forgive, such as
+    // stray bytes before a marker, costs no pixel.
+    let bytes = jpeg::walked(bytes)?;
 
     let side = usize::from(u16::MAX);
     let options = DecoderOptions::default()
@@ -369,14 +387,15 @@ fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(|_| Rejection::Corrupt)?;
+    // It must have read the size that was checked.
+    if decoder.dimensions() != Some((frame.width as usize, frame.height as usize)) {
+        return Err(Rejection::Corrupt);
+    }
     let orientation = decoder
         .exif()
         .and_then(|exif| Orientation::from_exif_chunk(exif))
         .unwrap_or(Orientation::NoTransforms);
     check_size(size, Working { turns: exchanges_sides(orientation), ..working }, limits)?;
-    // The decoder fills up what is missing with grey, so nothing may be missing. What it forgives besides, such as
-    // stray bytes before a marker, costs no pixel.
-    jpeg::check_whole(bytes)?;
     let pixels = decoder.decode().map_err(|_| Rejection::Corrupt)?;
     let image = RgbImage::from_raw(size.0, size.1, pixels).ok_or(Rejection::Corrupt)?;
     let profile = decoder.icc_profile();
@@ -393,14 +412,21 @@ fn exchanges_sides(orientation: Orientation) -> bool {
     )
 }
 
-/// Decodes the rest of a file; `inner` is what its decoder takes inside, in bytes for each pixel.
-fn finish(mut decoder: impl ImageDecoder, inner: u64, limits: &Limits) -> Result<Pixels, Rejection> {
+/// Decodes the rest of a file; `inner` is what its decoder takes inside, in bytes for each pixel, and `tables` in bytes
+/// besides.
+fn finish(
+    mut decoder: impl ImageDecoder,
+    inner: u64,
+    tables: u64,
+    limits: &Limits,
+) -> Result<Pixels, Rejection> {
     let color = decoder.color_type();
     let mut working = Working {
         decoder: inner,
         raw: color.bytes_per_pixel().into(),
         eight: if color.has_alpha() { 4 } else { 3 },
         turns: false,
+        tables,
     };
     check_size(decoder.dimensions(), working, limits)?;
     decoder.set_limits(bounded(limits.decode_bytes)).map_err(reason)?;

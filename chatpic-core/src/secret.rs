@@ -1,4 +1,4 @@
-//! Secrets and what is derived from them (SPEC section 4).
+//! Secrets and what is derived from them.
 //!
 //! Every derivation is HMAC-SHA256 used as a pseudo-random function (NIST SP 800-108), keyed by the
 //! installation's own secret, over a label and length-prefixed parts; whoever holds only the database, or

@@ -1,4 +1,4 @@
-//! A share and its viewing sessions, and the rules of their lives (SPEC section 3): pure, without I/O.
+//! A share and its viewing sessions, and the rules of their lives: pure, without I/O.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! The JSON API under `/api/v1` (SPEC section 7). Keys and tokens come as `Authorization: Bearer` only.
+//! The JSON API under `/api/v1`. Keys and tokens come as `Authorization: Bearer` only.
 
 use std::time::Duration;
 
@@ -11,8 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use chatpic_core::{
-    ChatPic, Cursor, Dashboard, DashboardAccess, Error, ImageCopy, Opening, Password, Readiness,
-    SessionToken, ShareId,
+    ChatPic, Cursor, DashboardAccess, Error, ImageCopy, Opening, Password, Readiness, SessionToken, ShareId,
 };
 use data_encoding::BASE64URL_NOPAD;
 use futures::stream;
@@ -195,7 +194,7 @@ pub(crate) async fn current(
 /// In which form an image is wanted.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Width {
+pub(crate) struct ImageQuery {
     /// Pixels, rounded up to 640, 1280 or the full width; animations have one width.
     #[param(value_type = u64, required = false, maximum = 4294967295_u64)]
     width: Option<u32>,
@@ -206,7 +205,7 @@ pub(crate) struct Width {
 /// The session's own copy of an image, with its marks.
 #[utoipa::path(
     get, path = "/shares/{id}/images/{index}",
-    params(("id" = String, Path, description = "The share's id"), ("index" = u32, Path, description = "Which image, from 0"), Width),
+    params(("id" = String, Path, description = "The share's id"), ("index" = u32, Path, description = "Which image, from 0"), ImageQuery),
     responses(
         (status = 200, description = "The marked image", content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
         (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
@@ -216,10 +215,10 @@ pub(crate) struct Width {
 pub(crate) async fn image(
     State(app): State<App>,
     Path((id, index)): Path<(String, String)>,
-    width: Result<Query<Width>, QueryRejection>,
+    query: Result<Query<ImageQuery>, QueryRejection>,
     bearer: Bearer,
 ) -> Answer<Response> {
-    serve_image(&app, &id, &index, width, bearer.parse()?).await
+    serve_image(&app, &id, &index, query, bearer.parse()?).await
 }
 
 /// A session's copy, with its marks.
@@ -227,12 +226,12 @@ pub(crate) async fn serve_image(
     app: &App,
     id: &str,
     index: &str,
-    width: Result<Query<Width>, QueryRejection>,
+    query: Result<Query<ImageQuery>, QueryRejection>,
     token: SessionToken,
 ) -> Answer<Response> {
     let id = share_id(id)?;
     let index = index.parse().map_err(|_| Problem::not_found())?;
-    let Query(Width { width, still }) = width?;
+    let Query(ImageQuery { width, still }) = query?;
     let ImageCopy { bytes, media_type } = match still {
         Some(true) => app.chatpic.still(&id, &token, index).await?,
         _ => app.chatpic.image(&id, &token, index, width).await?,
@@ -278,16 +277,7 @@ pub(crate) async fn dashboard(
         .map(|after| after.parse().map_err(|_| Problem::malformed("after is no cursor")))
         .transpose()?;
     let dashboard = app.chatpic.dashboard(&id, &access, after).await?;
-    Ok(Json(dashboard_json(&app, &origin, &id, &dashboard)))
-}
-
-pub(crate) fn dashboard_json(
-    app: &App,
-    origin: &Origin,
-    id: &ShareId,
-    dashboard: &Dashboard,
-) -> DashboardAnswer {
-    DashboardAnswer::new(app, origin, id, dashboard)
+    Ok(Json(DashboardAnswer::new(&app, &origin, &id, &dashboard)))
 }
 
 /// All sessions, newest first, as comma-separated values.

@@ -113,9 +113,7 @@ impl Stream {
         });
         let mut response = Sse::new(events).keep_alive(KeepAlive::default()).into_response();
         // Proxies that collect an answer before they pass it on would make these pages wait.
-        response
-            .headers_mut()
-            .insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
+        response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
         response
     }
 }

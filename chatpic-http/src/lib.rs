@@ -58,7 +58,7 @@ pub struct Options {
     /// Further links at the foot of every page.
     pub links: Vec<FooterLink>,
     /// What pages say.
-    pub text: Arc<Text>,
+    pub text: Text,
     /// The site's public address, such as `https://pics.example`, with the path that the router is nested under;
     /// without it, links are made from the request's `Host`.
     pub base_url: Option<String>,
@@ -97,7 +97,7 @@ impl Default for Options {
             contact: None,
             terms: None,
             links: Vec::new(),
-            text: Arc::default(),
+            text: Text::default(),
             base_url: None,
             trusted_proxies: Vec::new(),
             client_header: "X-Forwarded-For".to_owned(),

@@ -7,13 +7,13 @@ mod report;
 mod upload;
 mod viewing;
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use chatpic_core::ShareId;
 use serde::Deserialize;
 
 pub(crate) use dashboard::dashboard_cookie;
@@ -188,7 +188,7 @@ fn secret_cookie<T: std::str::FromStr>(headers: &HeaderMap, name: &str) -> Optio
 }
 
 /// The path of a share's pages of this kind, `s` or `d`.
-fn share_path(origin: &Origin, kind: char, id: &ShareId) -> String {
+fn share_path(origin: &Origin, kind: char, id: impl Display) -> String {
     format!("{}/{kind}/{id}", origin.prefix)
 }
 

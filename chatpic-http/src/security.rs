@@ -13,7 +13,7 @@ use crate::problem::Problem;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Adds the headers of SPEC section 7 to every answer.
+/// Adds the security headers to every answer.
 pub(crate) async fn headers(request: Request, next: Next) -> Response {
     let is_front_page = request.extensions().get::<MatchedPath>().is_some_and(|path| path.as_str() == "/");
     let mut response = next.run(request).await;

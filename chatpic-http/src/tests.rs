@@ -20,7 +20,6 @@ use crate::{App, Options, routes};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const FORM: &str = "multipart/form-data; boundary=b";
-const HEAD: &str = "--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a\"\r\n\r\n";
 
 pub(crate) async fn site(options: Options, limits: Limits) -> App {
     let chatpic = ChatPic::builder(InstallationSecret::from_bytes([42; 32])).limits(limits).build();
@@ -61,10 +60,13 @@ fn trace(share: &Created, chunks: impl Stream<Item = Bytes> + Send + 'static) ->
     request
 }
 
+fn head(field: &str) -> String {
+    format!("--b\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"a\"\r\n\r\n")
+}
+
 /// A form whose one file is this, named `field`.
 fn form(field: &str, file: &[u8]) -> Bytes {
-    let head = HEAD.replace("\"image\"", &format!("\"{field}\""));
-    Bytes::from([head.as_bytes(), file, b"\r\n--b--\r\n"].concat())
+    Bytes::from([head(field).as_bytes(), file, b"\r\n--b--\r\n"].concat())
 }
 
 /// Chunks that come one by one.
@@ -75,12 +77,13 @@ fn every(period: Duration, chunks: Vec<Bytes>) -> impl Stream<Item = Bytes> + Se
     })
 }
 
-/// Says when its first chunk is taken, and then comes to no end.
-fn stalling(first: &'static str) -> (impl Stream<Item = Bytes> + Send, oneshot::Receiver<()>) {
+/// A form that says when its first chunk is taken, and then comes to no end.
+fn stalling(field: &str) -> (impl Stream<Item = Bytes> + Send + use<>, oneshot::Receiver<()>) {
     let (taken, begun) = oneshot::channel();
+    let head = head(field);
     let first = async move {
-        drop(taken.send(()));
-        Bytes::from_static(first.as_bytes())
+        taken.send(()).ok();
+        Bytes::from(head)
     };
     (stream::once(first).chain(stream::pending()), begun)
 }
@@ -97,7 +100,7 @@ async fn a_body_from_which_nothing_comes_is_answered_and_gone_after_half_a_minut
     for (path, kind, status) in
         [("/api/v1/shares", FORM, 422), ("/", FORM, 422), (&sessions, "application/json", 400)]
     {
-        let mut request = post(path, stalling(HEAD).0);
+        let mut request = post(path, stalling("images").0);
         request.headers_mut().insert(header::CONTENT_TYPE, kind.parse().unwrap());
         request.headers_mut().insert("sec-fetch-site", "same-origin".parse().unwrap());
         let begun = Instant::now();
@@ -136,7 +139,7 @@ async fn forms_in_memory_are_bounded_by_node_and_by_address() {
     let whole = || post("/api/v1/shares", stream::iter([image.clone()]));
     let mut waiting = Vec::new();
     let mut stall = async |address| {
-        let (chunks, begun) = stalling(HEAD);
+        let (chunks, begun) = stalling("images");
         let (app, request) = (app.clone(), from(address, post("/api/v1/shares", chunks)));
         waiting.push(tokio::spawn(async move { send(&app, request).await }));
         begun.await.unwrap();
@@ -160,7 +163,7 @@ async fn forms_in_memory_are_bounded_by_node_and_by_address() {
 async fn a_trace_has_its_turn_and_its_count_before_its_pictures_come() {
     let app = site(Options::default(), Limits { traces_per_day: 2, ..Limits::default() }).await;
     let share = share(&app).await;
-    let (chunks, begun) = stalling(HEAD);
+    let (chunks, begun) = stalling("image");
     let first = tokio::spawn({
         let (app, request) = (app.clone(), trace(&share, chunks));
         async move { send(&app, request).await }

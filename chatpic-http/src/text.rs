@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 const ENGLISH: &str = include_str!("../text/en.json");
 
 /// The texts of pages and script in one language.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Text {
     language: String,
     phrases: HashMap<String, String>,
@@ -37,7 +37,7 @@ impl std::error::Error for TextError {}
 
 impl Default for Text {
     fn default() -> Self {
-        Self::read(ENGLISH, HashMap::new()).expect("the embedded catalogue is whole")
+        Self::read(ENGLISH).expect("the embedded catalogue is whole")
     }
 }
 
@@ -48,7 +48,7 @@ impl Text {
     /// What is wrong with the JSON, its `language`, or a path that the English catalogue does not have.
     pub fn parse(json: &str) -> Result<Self, TextError> {
         let english = Self::default().phrases;
-        let translation = Self::read(json, HashMap::new())?;
+        let translation = Self::read(json)?;
         for path in translation.phrases.keys() {
             // A language may have more plural forms than English.
             let counts = path.rsplit_once('_').map(|(stem, _)| format!("{stem}_other"));
@@ -56,12 +56,14 @@ impl Text {
                 return Err(TextError(format!("there is no text {path}")));
             }
         }
-        Self::read(json, english)
+        let phrases = english.into_iter().chain(translation.phrases).collect();
+        Ok(Self { phrases, ..translation })
     }
 
-    fn read(json: &str, mut phrases: HashMap<String, String>) -> Result<Self, TextError> {
+    fn read(json: &str) -> Result<Self, TextError> {
         let catalogue: Map<String, Value> =
             serde_json::from_str(json).map_err(|error| TextError(error.to_string()))?;
+        let mut phrases = HashMap::new();
         flatten("", &catalogue, &mut phrases)?;
         let language = phrases.get("language").cloned().unwrap_or_default();
         let wrong = |what: &dyn Display| TextError(format!("language {language:?}: {what}"));

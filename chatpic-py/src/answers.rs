@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chatpic_core::mark::Evidence;
 use chatpic_core::{ImageInfo as CoreImage, Timestamp};
 use pyo3::prelude::*;
 
@@ -146,18 +147,21 @@ pub(crate) struct Blocked {
 pub(crate) struct Receipt {
     /// When it was burned; None if it ended otherwise.
     burned_at: Option<SystemTime>,
+    /// Whether every key to the data is destroyed: what is pending can't be read by anybody.
+    keys_destroyed: bool,
     /// Objects that were deleted.
     objects_deleted: u64,
-    /// Objects that a failing store still holds; unreadable, for their key is gone.
+    /// Objects that a failing store may still hold; they are deleted when it works again.
     objects_pending: u64,
     /// When the last object was deleted.
     purged_at: Option<SystemTime>,
 }
 
-impl From<chatpic_core::Receipt> for Receipt {
-    fn from(receipt: chatpic_core::Receipt) -> Self {
+impl Receipt {
+    pub(crate) fn new(receipt: &chatpic_core::Receipt, keys_destroyed: bool) -> Self {
         Self {
             burned_at: receipt.burned_at.map(instant),
+            keys_destroyed,
             objects_deleted: receipt.objects_deleted,
             objects_pending: receipt.objects_pending,
             purged_at: receipt.purged_at.map(instant),
@@ -223,7 +227,7 @@ impl From<chatpic_core::Dashboard> for Dashboard {
             blocked: Blocked { wrong_password, throttled, after_end },
             link_key: dashboard.link_key.map(|key| key.reveal()),
             ledger_until: instant(dashboard.ledger_until),
-            receipt: dashboard.receipt.map(Receipt::from),
+            receipt: dashboard.receipt.map(|receipt| Receipt::new(&receipt, dashboard.keys_destroyed)),
         }
     }
 }
@@ -266,6 +270,9 @@ pub(crate) struct TraceMatch {
     opened_at: Option<SystemTime>,
     /// Where it was opened, by two letters, if known.
     country: Option<String>,
+    /// What names it: `blind` the leak alone, `original` the leak less the original, `triple` three sessions' copies put
+    /// together.
+    evidence: &'static str,
 }
 
 /// What a trace found; no match proves nobody's innocence.
@@ -286,6 +293,11 @@ impl From<chatpic_core::TraceReport> for TraceReport {
             false_alarm: found.false_alarm,
             opened_at: found.opened_at.map(instant),
             country: found.country.map(String::from),
+            evidence: match found.evidence {
+                Evidence::Blind => "blind",
+                Evidence::Original => "original",
+                Evidence::Triple => "triple",
+            },
         };
         Self { matches: report.matches.into_iter().map(found).collect(), candidates: report.candidates }
     }

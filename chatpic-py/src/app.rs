@@ -21,13 +21,8 @@ use crate::runtime::{Home, spawn, wait};
 /// Several may be open on the same stores at once, in one process or in many, beside a running site.
 /// Every method ends in `_async` once more, as a coroutine for asyncio; giving up on one of these stops its work.
 ///
-/// >>> import chatpic, zlib, struct
-/// >>> def chunk(kind, data):
-/// ...     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-/// >>> picture = b"\x89PNG\r\n\x1a\n" + b"".join([
-/// ...     chunk(b"IHDR", struct.pack(">IIBBBBB", 320, 240, 8, 2, 0, 0, 0)),
-/// ...     chunk(b"IDAT", zlib.compress((b"\0" + bytes(range(240)) * 4) * 240)),
-/// ...     chunk(b"IEND", b"")])
+/// >>> import chatpic
+/// >>> picture = b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
 /// >>> app = chatpic.ChatPic.in_memory()
 /// >>> share = app.create([picture], max_views=1)
 /// >>> view = app.view(share.id, share.link_key, country="NZ")
@@ -548,7 +543,9 @@ async fn set_ledger(
 }
 
 async fn burn(core: Core, id: ShareId, key: DashboardKey) -> Result<Receipt, Failure> {
-    Ok(core.burn(&id, &core.dashboard_access(&id, &key)).await?.into())
+    let receipt = core.burn(&id, &core.dashboard_access(&id, &key)).await?;
+    // It destroys the keys before anything else, or fails.
+    Ok(Receipt::new(&receipt, true))
 }
 
 async fn trace(

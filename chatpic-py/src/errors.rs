@@ -28,11 +28,8 @@ pub(crate) enum Failure {
     Core(Error),
     /// A file of the caller's can't be read: Python's own `OSError`.
     Io(std::io::Error),
-    /// Opening the installation failed.
-    Opening(CommandError),
-    /// The mark alone, or a picture for it.
-    Mark(String),
-    Usage(&'static str),
+    /// Anything else, in words.
+    Said(String),
 }
 
 impl From<Error> for Failure {
@@ -45,7 +42,7 @@ impl From<CommandError> for Failure {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::ChatPic(error) => Self::Core(error),
-            other => Self::Opening(other),
+            other => Self::Said(other.to_string()),
         }
     }
 }
@@ -55,9 +52,7 @@ impl From<Failure> for PyErr {
         match failure {
             Failure::Core(error) => of(&error),
             Failure::Io(error) => error.into(),
-            Failure::Opening(error) => ChatPicError::new_err(error.to_string()),
-            Failure::Mark(said) => ChatPicError::new_err(said),
-            Failure::Usage(said) => ChatPicError::new_err(said),
+            Failure::Said(said) => ChatPicError::new_err(said),
         }
     }
 }

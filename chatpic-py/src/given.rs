@@ -144,7 +144,7 @@ impl ImageFile {
                 };
                 match tokio::task::spawn_blocking(read).await {
                     Ok(read) => read.map_err(Failure::Io),
-                    Err(_) => Err(Failure::Usage("the work was broken off")),
+                    Err(_) => Err(Failure::Said("the work was broken off".to_owned())),
                 }
             }
         }

@@ -36,7 +36,7 @@ impl Home {
         if self.0 == std::process::id() {
             Ok(())
         } else {
-            Err(Failure::Usage("this ChatPic was opened before a fork; open one in each process"))
+            Err(Failure::Said("this ChatPic was opened before a fork; open one in each process".to_owned()))
         }
     }
 }
@@ -46,7 +46,7 @@ fn handle() -> Result<Handle, Failure> {
     let here = std::process::id();
     match &*state {
         State::Running { process, runtime } if *process == here => return Ok(runtime.handle().clone()),
-        State::Stopped => return Err(Failure::Usage("the interpreter is ending")),
+        State::Stopped => return Err(Failure::Said("the interpreter is ending".to_owned())),
         State::Idle | State::Running { .. } => {}
     }
     let runtime = Runtime::new().map_err(Failure::Io)?;
@@ -73,7 +73,7 @@ pub(crate) async fn spawn<T: Send + 'static>(
     let mut task = Task(handle()?.spawn(future));
     match (&mut task.0).await {
         Ok(outcome) => Ok(outcome?),
-        Err(_) => Err(Failure::Usage("the work was broken off").into()),
+        Err(_) => Err(Failure::Said("the work was broken off".to_owned()).into()),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::runtime::spawn;
 const FALSE_ALARM: f64 = 1e-6;
 
 fn failed(error: impl std::fmt::Display) -> Failure {
-    Failure::Mark(error.to_string())
+    Failure::Said(error.to_string())
 }
 
 /// An image as Python gives it: an array or the bytes of a file.

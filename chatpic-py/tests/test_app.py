@@ -67,6 +67,7 @@ def test_a_share_is_made_viewed_followed_burned_and_traced(
     assert app.keep_ledger(share.id, share.dashboard_key, timedelta(days=3)) < dashboard.ledger_until
 
     receipt = app.burn(share.id, share.dashboard_key)
+    assert receipt.keys_destroyed and app.dashboard(share.id, share.dashboard_key).receipt.keys_destroyed
     assert receipt.objects_deleted > 0 and receipt.objects_pending == 0 and receipt.purged_at is not None
     with pytest.raises(chatpic.SessionOver):
         view.image(0)
@@ -74,6 +75,7 @@ def test_a_share_is_made_viewed_followed_burned_and_traced(
     report = app.trace(share.id, share.dashboard_key, leaked)
     assert [match.session for match in report.matches] == [view.session]
     assert report.matches[0].image == 0 and report.matches[0].country == "DE"
+    assert report.matches[0].evidence == "blind"
     assert report.matches[0].false_alarm <= 1e-6 and report.candidates >= 2
     assert app.trace(share.id, share.dashboard_key, photograph, original=path).matches == []
 

@@ -358,7 +358,7 @@ async fn an_operators_own_name_logo_colour_links_and_language_have_no_barriers()
             options.accent = accent.parse().unwrap();
             options.terms = Some("https://pics.example/terms".to_owned());
             options.links = vec!["Imprint=https://pics.example/imprint".parse().unwrap()];
-            options.text = std::sync::Arc::new(chatpic_http::Text::parse(german).unwrap());
+            options.text = chatpic_http::Text::parse(german).unwrap();
         });
         let site = site.await;
         let browser = Browser::start().await;

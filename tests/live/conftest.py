@@ -1,11 +1,15 @@
 """The site as an operator runs it: a process of its own, reached over the network."""
 
 import re
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import mmdb_writer
+import netaddr
 import numpy
 import pytest
 import requests
@@ -50,6 +54,23 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Site]]:
         site.stop()
 
 
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A small database in MaxMind's format, in which this computer lies in New Zealand."""
+    file = tmp_path / "countries.mmdb"
+    writer = mmdb_writer.MMDBWriter(ip_version=6, ipv4_compatible=True, database_type="Test-Country")
+    for networks, record in (
+        (["127.0.0.0/8", "::1/128"], {"country": {"iso_code": "NZ"}}),
+        (["203.0.113.0/24", "2001:db8::/32"], {"country": {"iso_code": "DE"}}),
+        # Others lay it out flat.
+        (["198.51.100.0/24"], {"country_code": "BR"}),
+        (["192.0.2.0/24"], {"country": {"names": {"en": "nowhere"}}}),
+    ):
+        writer.insert_network(netaddr.IPSet(networks), record)
+    writer.to_db_file(str(file))
+    return file
+
+
 @pytest.fixture(scope="session")
 def picture() -> bytes:
     """A small PNG file."""
@@ -58,8 +79,6 @@ def picture() -> bytes:
 
 def png(height: int, width: int, seed: int = 1, level: int = 6) -> bytes:
     """A PNG file of noise; at level 0 its bytes are as many as its pixels', and a little more."""
-    import struct
-    import zlib
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -3,29 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import mmdb_writer
-import netaddr
-import pytest
 import requests
 from conftest import Site, bearer, share
 from requests.adapters import HTTPAdapter
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    """A small database in MaxMind's format, in which this computer lies in New Zealand."""
-    file = tmp_path / "countries.mmdb"
-    writer = mmdb_writer.MMDBWriter(ip_version=6, ipv4_compatible=True, database_type="Test-Country")
-    for networks, record in (
-        (["127.0.0.0/8", "::1/128"], {"country": {"iso_code": "NZ"}}),
-        (["203.0.113.0/24", "2001:db8::/32"], {"country": {"iso_code": "DE"}}),
-        # Others lay it out flat.
-        (["198.51.100.0/24"], {"country_code": "BR"}),
-        (["192.0.2.0/24"], {"country": {"names": {"en": "nowhere"}}}),
-    ):
-        writer.insert_network(netaddr.IPSet(networks), record)
-    writer.to_db_file(str(file))
-    return file
 
 
 class From(HTTPAdapter):

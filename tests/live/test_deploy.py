@@ -13,7 +13,6 @@ import pytest
 import requests
 import yaml
 from conftest import Site, bearer, png
-from test_countries import database  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -85,7 +84,7 @@ class Nginx:
 
 
 @pytest.fixture
-def behind(serve: Callable[..., Site], database: Path) -> Iterator[Nginx]:  # noqa: F811
+def behind(serve: Callable[..., Site], database: Path) -> Iterator[Nginx]:
     """A site behind nginx, which alone is believed."""
     site = serve(
         *("--trusted-proxy", "127.0.0.1/32", "--country-db", str(database), "--country-header", "CF-IPCountry"),
@@ -179,9 +178,18 @@ def test_the_units_settings_are_right_and_leave_it_little_power(tmp_path: Path) 
         assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
+def test_memory_is_bounded_and_never_written_to_a_disk() -> None:
+    unit = (DEPLOY / "chatpic.service").read_text().splitlines()
+    assert {"MemoryMax=4G", "MemorySwapMax=0", "LimitCORE=0"} <= set(unit)
+    service = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["chatpic"]
+    # What both are is memory and swap together: no swap.
+    assert service["mem_limit"] == service["memswap_limit"] == "4g"
+    assert service["ulimits"] == {"core": 0}
+
+
 def test_the_compose_files_are_whole() -> None:
-    networks = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["networks"]
-    trusted = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["chatpic"]["environment"]
-    assert trusted["CHATPIC_TRUSTED_PROXY"] == networks["inside"]["ipam"]["config"][0]["subnet"]
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    trusted = compose["services"]["chatpic"]["environment"]["CHATPIC_TRUSTED_PROXY"]
+    assert trusted == compose["networks"]["inside"]["ipam"]["config"][0]["subnet"]
     for name in ("compose.postgres.yaml", "compose.s3.yaml", "traefik.yaml"):
         assert yaml.safe_load((DEPLOY / name).read_text())

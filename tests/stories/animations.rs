@@ -49,7 +49,7 @@ async fn still(site: &Site, shared: &Shared, session: &Value) -> Vec<u8> {
     site.get(&path, session["token"].as_str()).await.expect(200).body
 }
 
-/// How much of the mean change between two pictures lies at each pixel, as a map of what was drawn there.
+/// The mean difference of two pictures, in grey levels.
 fn difference(one: &RgbImage, other: &RgbImage) -> f64 {
     let sum: u64 = one.iter().zip(other.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
     sum as f64 / one.as_raw().len() as f64

@@ -251,24 +251,25 @@ impl ChatPic {
                 Some(visible) => visible.frame(pixels).0.into_rgb(),
                 None => pixels.into_rgb(),
             };
+            // The original goes through the intake that made the rendition, which always does the same. Of an animated
+            // one each picture has a frame of its own.
+            let originals: Vec<_> = match &original {
+                None => Vec::new(),
+                Some(bytes) => match most_like(&leaks, bytes, &limits).map_err(rejected)? {
+                    Some(frames) => frames.into_iter().map(Pixels::Alpha).map(framed).collect(),
+                    None => vec![framed(intake(bytes, &limits).map_err(rejected)?)],
+                },
+            };
             let count = leaks.len() as f64;
             let mut trace = Trace::default();
-            for (index, leak) in leaks.into_iter().enumerate() {
-                // The original goes through the intake that made the rendition, which always does the same.
-                let original = match &original {
-                    None => None,
-                    Some(bytes) => Some(match most_like(&leak, bytes, &limits).map_err(rejected)? {
-                        Some(frame) => Pixels::Alpha(frame),
-                        None => intake(bytes, &limits).map_err(rejected)?,
-                    }),
-                };
-                let original = original.map(framed);
+            for (index, leak) in leaks.iter().enumerate() {
+                let original = originals.get(index).or(originals.first());
                 let suspects: Vec<Suspect<'_>> = subjects
                     .iter()
                     .map(|subject| Suspect {
                         key: &subject.key,
                         record: &subject.record,
-                        original: original.as_ref(),
+                        original,
                         sessions: &subject.sessions,
                     })
                     .collect();
@@ -277,7 +278,7 @@ impl ChatPic {
                     progress(done);
                     noted.tell(done)
                 };
-                trace = mark::trace(&leak, &suspects, FALSE_ALARM / count, &tell)?;
+                trace = mark::trace(leak, &suspects, FALSE_ALARM / count, &tell)?;
                 if !trace.matches.is_empty() {
                     break;
                 }

@@ -1,6 +1,6 @@
 //! Walks the containers of GIF and WebP before a pixel is decoded: how many frames, and how large.
 
-use super::Rejection;
+use super::{Rejection, lossless};
 
 /// What a container says of its frames.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -94,21 +94,17 @@ fn gif_repeats(block: &[u8]) -> Option<u16> {
 /// [`Rejection::Incomplete`] when it breaks off; [`Rejection::Corrupt`] when a frame lies outside the canvas, or its
 /// bitstream gives itself another size: a decoder spends memory on that before it compares the two.
 pub(super) fn webp_frames(bytes: &[u8]) -> Result<Option<Frames>, Rejection> {
-    let Some(("VP8X", header)) = bytes.get(12..).and_then(|rest| Chunks(rest).next()?.ok()) else {
-        return Ok(None);
-    };
-    if header.first().is_none_or(|flags| flags & 2 == 0) {
-        return Ok(None);
+    let Some(header) = animation_header(bytes) else { return Ok(None) };
+    if said_length(bytes)? > bytes.len() {
+        return Err(Rejection::Incomplete);
     }
-    let end = bytes.get(4..8).and_then(u32_le).ok_or(Rejection::Incomplete)?.saturating_add(8);
-    let whole = bytes.get(12..end).ok_or(Rejection::Incomplete)?;
     let three = |body: &[u8], at: usize| {
         let three: &[u8; 3] = body.get(at..).and_then(<[u8]>::first_chunk).ok_or(Rejection::Corrupt)?;
         Ok(u32::from_le_bytes([three[0], three[1], three[2], 0]))
     };
     let (width, height) = (three(header, 4)? + 1, three(header, 7)? + 1);
     let mut frames = Frames { canvas: (width, height), is_whole: true, ..Frames::default() };
-    for chunk in Chunks(whole) {
+    for chunk in Chunks(&bytes[12..]) {
         match chunk? {
             ("ANIM", body) => {
                 let loops = body.get(4..).and_then(<[u8]>::first_chunk).ok_or(Rejection::Corrupt)?;
@@ -117,10 +113,11 @@ pub(super) fn webp_frames(bytes: &[u8]) -> Result<Option<Frames>, Rejection> {
             ("ANMF", body) => {
                 let (x, y) = (2 * three(body, 0)?, 2 * three(body, 3)?);
                 let size = (three(body, 6)? + 1, three(body, 9)? + 1);
-                if x + size.0 > width || y + size.1 > height {
+                // The decoder does not see the byte behind an odd length, and would read on elsewhere.
+                let is_odd = body.len() % 2 == 1;
+                if is_odd || x + size.0 > width || y + size.1 > height || frame(body)?.size()? != size {
                     return Err(Rejection::Corrupt);
                 }
-                check_bitstreams(body.get(16..).ok_or(Rejection::Corrupt)?, size)?;
                 frames.add(size.0, size.1);
             }
             _ => {}
@@ -129,23 +126,88 @@ pub(super) fn webp_frames(bytes: &[u8]) -> Result<Option<Frames>, Rejection> {
     if frames.count == 0 { Err(Rejection::Incomplete) } else { Ok(Some(frames)) }
 }
 
-/// Whether the bitstreams of one frame are whole and of its size.
-fn check_bitstreams(frame: &[u8], size: (u32, u32)) -> Result<(), Rejection> {
-    for chunk in Chunks(frame) {
-        let own = match chunk? {
-            ("VP8 ", body) => lossy_size(body)?,
-            // A byte of signature, then each side less one in 14 bits.
-            ("VP8L", body) => {
-                let bits = body.get(1..5).and_then(u32_le).ok_or(Rejection::Incomplete)? as u32;
-                ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+/// The first chunk of a WebP file that says it is an animation.
+fn animation_header(bytes: &[u8]) -> Option<&[u8]> {
+    match bytes.get(12..).and_then(|rest| Chunks(rest).next()?.ok()) {
+        Some(("VP8X", header)) if header.first().is_some_and(|flags| flags & 2 != 0) => Some(header),
+        _ => None,
+    }
+}
+
+/// What a still or a frame is decoded from.
+struct Picture<'a> {
+    is_lossless: bool,
+    bitstream: &'a [u8],
+    /// The alpha channel of a lossy one: a byte that says how it is coded, then itself.
+    alpha: Option<&'a [u8]>,
+}
+
+impl<'a> Picture<'a> {
+    /// Finds it among chunks. It must be the only one, so that no reader can take another.
+    fn find(chunks: Chunks<'a>) -> Result<Self, Rejection> {
+        let (mut picture, mut alpha) = (None, None);
+        for chunk in chunks {
+            match chunk? {
+                ("ALPH", body) if picture.is_none() && alpha.is_none() => alpha = Some(body),
+                ("VP8 ", bitstream) if picture.is_none() => {
+                    picture = Some(Self { is_lossless: false, bitstream, alpha });
+                }
+                ("VP8L", bitstream) if picture.is_none() && alpha.is_none() => {
+                    picture = Some(Self { is_lossless: true, bitstream, alpha });
+                }
+                ("ALPH" | "VP8 " | "VP8L" | "ANMF", _) => return Err(Rejection::Corrupt),
+                // The decoder takes whatever follows an alpha channel for the picture.
+                _ if picture.is_none() && alpha.is_some() => return Err(Rejection::Corrupt),
+                _ => {}
             }
-            _ => continue,
-        };
-        if own != size {
-            return Err(Rejection::Corrupt);
+        }
+        picture.ok_or(Rejection::Incomplete)
+    }
+
+    /// The size that the bitstream gives itself.
+    fn size(&self) -> Result<(u32, u32), Rejection> {
+        if !self.is_lossless {
+            // Three bytes of tag, three of start code, then the sides with two bits of scale each (RFC 6386, 9.1).
+            let side = |at: usize| {
+                let two = self.bitstream.get(at..).and_then(<[u8]>::first_chunk);
+                Ok(u32::from(u16::from_le_bytes(*two.ok_or(Rejection::Incomplete)?) & 0x3FFF))
+            };
+            return Ok((side(6)?, side(8)?));
+        }
+        // A byte of signature, then each side less one in 14 bits.
+        let bits = self.bitstream.get(1..5).and_then(u32_le).ok_or(Rejection::Incomplete)? as u32;
+        Ok(((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1))
+    }
+
+    /// Bytes that the decoder takes for tables.
+    fn tables(&self, limit: u64) -> Result<u64, Rejection> {
+        match self.alpha {
+            // The header has three more bits of version and one that says whether there is transparency.
+            None if self.is_lossless => lossless::tables(self.bitstream, 40, self.size()?, limit),
+            Some(alpha) if alpha.first().is_some_and(|coding| coding & 3 == 1) => {
+                lossless::tables(alpha, 8, self.size()?, limit)
+            }
+            _ => Ok(0),
         }
     }
-    Ok(())
+}
+
+/// What a frame of an animation is decoded from.
+fn frame(body: &[u8]) -> Result<Picture<'_>, Rejection> {
+    Picture::find(Chunks(body.get(16..).ok_or(Rejection::Corrupt)?))
+}
+
+/// Bytes that the decoder of a WebP still, or of so many frames, takes for tables at one time, whatever the size. Sizes
+/// and frames must have been checked before: it takes time for each pixel.
+///
+/// # Errors
+/// [`Rejection::TooMuchMemory`] when they are more than `limit`; [`Rejection::Incomplete`]; [`Rejection::Corrupt`].
+pub(super) fn webp_tables(bytes: &[u8], frames: usize, limit: u64) -> Result<u64, Rejection> {
+    if animation_header(bytes).is_none() {
+        return Picture::find(Chunks(&bytes[12..]))?.tables(limit);
+    }
+    let chunks = Chunks(&bytes[12..]).filter(|chunk| !matches!(chunk, Ok((name, _)) if *name != "ANMF"));
+    chunks.take(frames).try_fold(0, |most, chunk| Ok(frame(chunk?.1)?.tables(limit)?.max(most)))
 }
 
 /// The chunks of a RIFF file, behind its own header: name and body.
@@ -170,30 +232,21 @@ fn u32_le(bytes: &[u8]) -> Option<usize> {
     bytes.first_chunk().map(|four| u32::from_le_bytes(*four) as usize)
 }
 
-/// The size that a lossy bitstream gives itself: three bytes of tag, three of start code, then the sides with two bits
-/// of scale each (RFC 6386, 9.1).
-fn lossy_size(bitstream: &[u8]) -> Result<(u32, u32), Rejection> {
-    let side = |at: usize| {
-        let two = bitstream.get(at..).and_then(<[u8]>::first_chunk).ok_or(Rejection::Incomplete)?;
-        Ok(u32::from(u16::from_le_bytes(*two) & 0x3FFF))
-    };
-    Ok((side(6)?, side(8)?))
-}
-
-/// The size that a WebP still's lossy bitstream gives itself, whatever the container says; `None` for others.
+/// The size that a WebP still's bitstream gives itself, whatever the container says.
 ///
 /// # Errors
 /// [`Rejection::Incomplete`] when a chunk breaks off: the decoder would make up the last pixels of a lossy one.
-pub(super) fn webp_lossy_size(bytes: &[u8]) -> Result<Option<(u32, u32)>, Rejection> {
-    let end = bytes.get(4..8).and_then(u32_le).ok_or(Rejection::Incomplete)?.saturating_add(8);
-    let (mut at, mut lossy) = (12, None);
-    while at + 8 <= end.min(bytes.len()) {
-        let length = u32_le(&bytes[at + 4..]).ok_or(Rejection::Incomplete)?;
-        let body = bytes.get(at + 8..at + 8 + length).ok_or(Rejection::Incomplete)?;
-        if bytes[at..].starts_with(b"VP8 ") {
-            lossy = Some(lossy_size(body)?);
-        }
-        at += 8 + length + (length & 1);
-    }
-    Ok(lossy)
+/// [`Rejection::Corrupt`] when there are several.
+pub(super) fn webp_still(bytes: &[u8]) -> Result<(u32, u32), Rejection> {
+    Picture::find(Chunks(&bytes[12..]))?.size()
+}
+
+/// A WebP file as far as it says that it goes; what follows is no part of it.
+pub(super) fn riff(bytes: &[u8]) -> Result<&[u8], Rejection> {
+    let length = said_length(bytes)?.min(bytes.len());
+    if length < 12 { Err(Rejection::Incomplete) } else { Ok(&bytes[..length]) }
+}
+
+fn said_length(bytes: &[u8]) -> Result<usize, Rejection> {
+    Ok(bytes.get(4..8).and_then(u32_le).ok_or(Rejection::Incomplete)?.saturating_add(8))
 }

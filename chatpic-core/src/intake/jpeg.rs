@@ -2,6 +2,9 @@
 //!
 //! Decoders fill up what is missing with grey. This tells beforehand whether anything is: every block of every scan
 //! must be coded, and the scans of a progressive file must together send every coefficient to its last bit.
+//!
+//! Two readers of one file may disagree about where a segment begins, and so about the picture's size. The decoder
+//! therefore gets a file with nothing in it but what was walked here.
 
 use super::Rejection;
 
@@ -24,14 +27,24 @@ pub(super) struct Frame {
     pub(super) height: u32,
     pub(super) progressive: bool,
     components: Vec<Component>,
+    /// Whether every coefficient stays in memory until the last scan: of a progressive file, or of one whose
+    /// components come one after another.
+    pub(super) is_kept: bool,
 }
 
 impl Frame {
-    /// Reads the first frame header of a file.
+    /// Reads the frame header of a file, which stands before its first scan.
     pub(super) fn find(bytes: &[u8]) -> Result<Self, Rejection> {
+        let mut frame: Option<Self> = None;
         for (marker, body) in (Segments { bytes, at: 0 }) {
-            if let Some(frame) = Self::read(marker, body)? {
+            if marker == 0xDA {
+                let mut frame = frame.ok_or(Rejection::Corrupt)?;
+                let at_once = body.first().is_some_and(|count| usize::from(*count) == frame.components.len());
+                frame.is_kept = frame.progressive || !at_once;
                 return Ok(frame);
+            }
+            if let Some(another) = Self::read(marker, body)? {
+                only(&mut frame, another)?;
             }
         }
         Err(Rejection::Incomplete)
@@ -63,6 +76,7 @@ impl Frame {
             height: u32::from(u16::from_be_bytes([high, low])),
             progressive: marker == 0xC2,
             components: components.chunks_exact(3).take(count).map(component).collect::<Result<_, _>>()?,
+            is_kept: marker == 0xC2,
         }))
     }
 
@@ -96,12 +110,21 @@ impl Frame {
     }
 }
 
-/// Whether every pixel of the file is there. The size must have been checked before: a progressive file takes one
-/// bit of memory for each coefficient.
-pub(super) fn check_whole(bytes: &[u8]) -> Result<(), Rejection> {
+/// Takes what a file may have once.
+fn only<T>(place: &mut Option<T>, value: T) -> Result<(), Rejection> {
+    if place.replace(value).is_some() { Err(Rejection::Corrupt) } else { Ok(()) }
+}
+
+/// The file with nothing in it but what pixels are made of, of which every one is there. The size must have been
+/// checked before: a progressive file takes one bit of memory for each coefficient.
+///
+/// # Errors
+/// [`Rejection::Incomplete`] when pixels are missing; [`Rejection::Corrupt`].
+pub(super) fn walked(bytes: &[u8]) -> Result<Vec<u8>, Rejection> {
     let mut walk: Option<Walk> = None;
     let mut tables = Tables::default();
     let mut segments = Segments { bytes, at: 0 };
+    let mut file = vec![0xFF, 0xD8];
     while let Some((marker, body)) = segments.next() {
         match marker {
             0xC4 => tables.define(body)?,
@@ -109,19 +132,31 @@ pub(super) fn check_whole(bytes: &[u8]) -> Result<(), Rejection> {
                 let interval = body.first_chunk::<2>().ok_or(Rejection::Corrupt)?;
                 tables.restart_interval = usize::from(u16::from_be_bytes(*interval));
             }
-            0xDA => {
-                let walk = walk.as_mut().ok_or(Rejection::Corrupt)?;
-                segments.at += walk.scan(body, &tables, &bytes[segments.at..])?;
-            }
-            _ => {
-                if let Some(frame) = Frame::read(marker, body)? {
-                    walk = Some(Walk::new(frame));
-                }
-            }
+            // Quantization, and what the colours are and which side is up.
+            0xDB | 0xDA => {}
+            0xE1 if body.starts_with(b"Exif\0\0") => {}
+            0xE2 if body.starts_with(b"ICC_PROFILE\0") => {}
+            0xEE if body.starts_with(b"Adobe") => {}
+            _ => match Frame::read(marker, body)? {
+                Some(frame) => only(&mut walk, Walk::new(frame))?,
+                None => continue,
+            },
+        }
+        let length = u16::try_from(body.len() + 2).map_err(|_| Rejection::Corrupt)?;
+        file.extend([0xFF, marker]);
+        file.extend(length.to_be_bytes());
+        file.extend(body);
+        if marker == 0xDA {
+            let walk = walk.as_mut().ok_or(Rejection::Corrupt)?;
+            let data = &bytes[segments.at..];
+            let length = walk.scan(body, &tables, data)?;
+            file.extend(&data[..length]);
+            segments.at += length;
         }
     }
+    file.extend([0xFF, 0xD9]);
     let complete = walk.is_some_and(|walk| walk.is_complete());
-    if complete { Ok(()) } else { Err(Rejection::Incomplete) }
+    if complete { Ok(file) } else { Err(Rejection::Incomplete) }
 }
 
 /// The marker segments of a file, up to its end or its end marker.
@@ -337,7 +372,8 @@ impl Walk {
         self.sent.iter().flatten().all(|low_bit| *low_bit == Some(0))
     }
 
-    /// Walks through one scan, whose data begin `data`; answers how many bytes they take.
+    /// Walks through one scan, whose data begin `data`; answers how many bytes they take, or some more before the next
+    /// marker.
     fn scan(&mut self, header: &[u8], tables: &Tables, data: &[u8]) -> Result<usize, Rejection> {
         self.scans += 1;
         let (&count, rest) = header.split_first().ok_or(Rejection::Corrupt)?;

@@ -3,6 +3,7 @@
 use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, GrayImage};
 use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
+use proptest::prelude::*;
 
 use super::*;
 use crate::testing::samples;
@@ -210,4 +211,211 @@ fn a_profile_that_unpacks_a_thousandfold_is_not_unpacked() {
     if let Err(rejection) = decode(png, &limits()) {
         assert!(!rejection.is_too_large(), "{rejection}");
     }
+}
+
+/// Where the pieces of a file begin, after its head: segments up to the first scan, chunks, or blocks.
+fn pieces(bytes: &[u8]) -> Vec<usize> {
+    let number = |at: usize, length: usize| {
+        bytes[at..at + length].iter().fold(0usize, |number, byte| number << 8 | usize::from(*byte))
+    };
+    let little = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let mut places = Vec::new();
+    match image::guess_format(bytes).unwrap() {
+        ImageFormat::Jpeg => {
+            let mut at = 2;
+            while places.last().is_none_or(|last| bytes[last + 1] != 0xDA) {
+                places.push(at);
+                at += 2 + number(at + 2, 2);
+            }
+        }
+        ImageFormat::Png => {
+            let mut at = 8;
+            while at < bytes.len() {
+                places.push(at);
+                at += 12 + number(at, 4);
+            }
+        }
+        ImageFormat::WebP => {
+            let mut at = 12;
+            while at < bytes.len() {
+                places.push(at);
+                at += 8 + little(at + 4).next_multiple_of(2);
+            }
+        }
+        _ => places.extend((13..bytes.len()).filter(|at| matches!(bytes[*at], 0x21 | 0x2C | 0x3B))),
+    }
+    places
+}
+
+/// Pieces that say a picture is of another size, or hide that from one reader and not from another.
+fn lies(format: ImageFormat, width: u16, height: u16) -> Vec<Vec<u8>> {
+    let (wide, high) = (u32::from(width), u32::from(height));
+    match format {
+        ImageFormat::Jpeg => {
+            let frame = |kind: u8| {
+                let size = [height.to_be_bytes(), width.to_be_bytes()].concat();
+                [&[0xFF, kind, 0, 17, 8], &size[..], &[3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1]].concat()
+            };
+            let frames = [0xC0, 0xC1, 0xC2].map(frame);
+            // Within a segment of a marker that stands alone, behind stuffing, and behind one that is read too far.
+            let hidden = [0xD0, 0xD7, 0xD8, 0x01, 0x02, 0xF0]
+                .map(|marker| [&[0xFF, marker, 0, 21], &frames[0][..]].concat());
+            let stuffed = [&[0xFF, 0x00], &frames[0][1..]].concat();
+            let behind = [&[0xFF, 0xE0, 0, 6, 1, 2, 3, 4], &frames[0][..]].concat();
+            [&frames[..], &hidden[..], &[stuffed, behind]].concat()
+        }
+        ImageFormat::Png => {
+            let chunk = |name: &[u8], body: &[u8]| {
+                let named = [name, body].concat();
+                let sum = super::formats::crc32(&named);
+                [&(body.len() as u32).to_be_bytes(), &named[..], &sum.to_be_bytes()].concat()
+            };
+            let size = [wide.to_be_bytes(), high.to_be_bytes()].concat();
+            let control = [&[0; 4], &size[..], &[0; 8], &[0, 1, 0, 1, 0, 0]].concat();
+            vec![
+                chunk(b"IHDR", &[&size[..], &[8, 2, 0, 0, 0]].concat()),
+                chunk(b"fcTL", &control),
+                [chunk(b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]), chunk(b"fcTL", &control)].concat(),
+            ]
+        }
+        ImageFormat::WebP => {
+            let chunk = |name: &[u8], body: &[u8]| {
+                [name, &(body.len() as u32).to_le_bytes(), body, &[0][..body.len() % 2]].concat()
+            };
+            let sides = (wide & 0x3FFF | high << 14).to_le_bytes();
+            let lossy =
+                [&[0x50, 1, 0, 0x9D, 1, 0x2A], &width.to_le_bytes()[..], &height.to_le_bytes()].concat();
+            let lossless = [&[0x2F], &sides[..], &[0; 20]].concat();
+            let three = |value: u32| value.to_le_bytes()[..3].to_vec();
+            let pictures = [chunk(b"VP8 ", &lossy), chunk(b"VP8L", &lossless), chunk(b"ALPH", &[1; 9])];
+            let frame = |picture: &Vec<u8>| {
+                let size = [three(wide), three(high)].concat();
+                chunk(b"ANMF", &[&[0; 6], &size[..], &[0; 4], &picture[..]].concat())
+            };
+            let frames = pictures.each_ref().map(frame);
+            let odd = chunk(b"ANMF", &[0; 33]);
+            let canvas = chunk(b"VP8X", &[&[2, 0, 0, 0], &three(wide)[..], &three(high)].concat());
+            let nameless = chunk(b"none", &lossy);
+            [&pictures[..], &frames[..], &[odd, canvas, nameless]].concat()
+        }
+        _ => {
+            let size = [width.to_le_bytes(), height.to_le_bytes()].concat();
+            let frame = [&[0x2C, 0, 0, 0, 0], &size[..], &[0, 2, 2, 0x4C, 1, 0]].concat();
+            let long_name = [&[0x21, 0xFF, 10], &frame[..10]].concat();
+            let control = [&[0x21, 0xF9, 3], &frame[..]].concat();
+            vec![frame, long_name, control]
+        }
+    }
+}
+
+/// Every kind of file with two pieces that lie put in; RIFF files say how long they are.
+fn lying(bytes: &[u8], at: [usize; 2], which: [usize; 2], width: u16, height: u16) -> Vec<u8> {
+    let lies = lies(image::guess_format(bytes).unwrap(), width, height);
+    let mut lying = bytes.to_vec();
+    let places = pieces(bytes);
+    let [mut first, mut second] = at.map(|place| places[place % places.len()]);
+    (first, second) = (first.min(second), first.max(second));
+    for (place, lie) in [(second, which[0]), (first, which[1])] {
+        lying.splice(place..place, lies[lie % lies.len()].iter().copied());
+    }
+    if bytes.starts_with(b"RIFF") {
+        let length = lying.len() as u32 - 8;
+        lying[4..8].copy_from_slice(&length.to_le_bytes());
+    }
+    lying
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn no_second_size_is_decoded_but_the_one_that_was_checked(
+        file in 0usize..21,
+        at: [usize; 2],
+        which: [usize; 2],
+        width in 62u16..,
+        height in 62u16..,
+    ) {
+        let files = [jpegs(), others()].concat();
+        let (name, bytes) = &files[file % files.len()];
+        // The picture's own size is all that may be decoded.
+        let limits = Limits { image_pixels: (SIDE * SIDE) as u64, ..limits() };
+        prop_assert!(decode(bytes, &limits).is_ok(), "{}", name);
+        if let Ok(pixels) = decode(&lying(bytes, at, which, width, height), &limits) {
+            prop_assert_eq!(pixels.size(), Size { width: SIDE as u32, height: SIDE as u32 }, "{}", name);
+        }
+    }
+}
+
+#[test]
+fn a_jpeg_whose_size_is_hidden_from_one_reader_is_refused() {
+    for (name, bytes) in jpegs() {
+        let frame = bytes.windows(2).position(|pair| pair[0] == 0xFF && matches!(pair[1], 0xC0..=0xC2));
+        let frame = frame.unwrap();
+        let end = frame + 2 + usize::from(bytes[frame + 3]);
+        let own = &bytes[frame..end];
+        let hide = |marker: u8| [&[0xFF, marker, 0, own.len() as u8 + 2], own].concat();
+        let mut huge = own.to_vec();
+        huge[5..9].copy_from_slice(&[0xEA, 0x60, 0xEA, 0x60]);
+        // Some readers see the frame within a segment that they take for none, others the one between.
+        for marker in [0xD0, 0xD7, 0xD8, 0x01] {
+            let hidden = hide(marker);
+            let file = [&bytes[..frame], &hidden, &huge, &hidden, &bytes[end..]].concat();
+            assert_eq!(decode(&file, &limits()), Err(Rejection::Corrupt), "{name}, {marker:X}");
+        }
+        // Stuffing before a marker, and a segment whose length some read by a byte too far.
+        let whole = decode(&bytes, &limits()).unwrap();
+        let stuffed = [&[0xFF, 0x00], &huge[1..]].concat();
+        let behind = [&[0xFF, 0xE0, 0, 6, 1, 2, 3, 4], &huge[..]].concat();
+        let with = |lie: &[u8]| decode(&[&bytes[..frame], lie, &bytes[frame..]].concat(), &limits());
+        assert_eq!(with(&stuffed), Ok(whole), "{name}: no segment of the file");
+        assert_eq!(with(&behind), Err(Rejection::Corrupt), "{name}");
+    }
+}
+
+#[test]
+fn a_second_frame_header_is_refused_before_it_is_walked() {
+    let (_, bytes) = jpegs().swap_remove(3);
+    let frame = bytes.windows(2).position(|pair| pair == [0xFF, 0xC2]).unwrap();
+    let scan = bytes.windows(2).rposition(|pair| pair == [0xFF, 0xDA]).unwrap();
+    let mut second = bytes[frame..frame + 19].to_vec();
+    second[5..9].fill(0xFF);
+    let file = [&bytes[..scan], &second, &bytes[scan..]].concat();
+    assert_eq!(decode(&file, &limits()), Err(Rejection::Corrupt));
+}
+
+#[test]
+fn a_baseline_file_whose_components_come_one_by_one_pays_for_its_coefficients() {
+    let rgb = picture();
+    let mut bytes =
+        Encoder::new(&rgb, SIDE, SIDE, PixelFormat::Rgb).subsampling(Subsampling::S444).encode().unwrap();
+    let at = bytes.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap() + 5;
+    bytes[at..at + 4].copy_from_slice(&[0x1F, 0x40, 0x1E, 0x00]);
+    assert_eq!(decode(&bytes, &limits()), Err(Rejection::Incomplete), "its rows are gone one by one");
+    let scan = bytes.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap();
+    bytes.splice(scan..scan + 14, [0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0]);
+    assert!(matches!(decode(&bytes, &limits()), Err(Rejection::TooMuchMemory { .. })));
+}
+
+#[test]
+fn a_webp_picture_is_refused_where_decoders_could_take_another() {
+    let bytes = include_bytes!("samples/lossy-alpha.webp");
+    let whole = decode(bytes, &limits()).unwrap();
+    let places = pieces(bytes);
+    let named = |name: &[u8]| places.iter().copied().find(|at| bytes[*at..].starts_with(name)).unwrap();
+    let with = |at: usize, chunk: &[u8]| {
+        let mut file = [&bytes[..at], chunk, &bytes[at..]].concat();
+        let length = file.len() as u32 - 8;
+        file[4..8].copy_from_slice(&length.to_le_bytes());
+        decode(&file, &limits())
+    };
+    let huge = &lies(ImageFormat::WebP, 0x3FFF, 0x3FFF);
+    // Two pictures, of which the first or the last may count; one within a frame; one under another name.
+    for lie in &huge[..6] {
+        assert!(with(named(b"VP8 "), lie).is_err());
+        assert_eq!(with(bytes.len(), lie), Err(Rejection::Corrupt));
+    }
+    assert_eq!(with(named(b"VP8 "), &huge[8]), Err(Rejection::Corrupt));
+    // What stands behind the end, where the decoder still looks for chunks, is no part of the file.
+    let profile = [&b"ICCP"[..], &[0xFF; 4]].concat();
+    assert_eq!(decode(&[&bytes[..], &profile].concat(), &limits()), Ok(whole));
 }

@@ -23,7 +23,8 @@ use super::{
     with_cookie,
 };
 use crate::App;
-use crate::api::{dashboard_json, serve_csv};
+use crate::answers::DashboardAnswer;
+use crate::api::serve_csv;
 use crate::client::{Origin, share_id};
 use crate::problem::Problem;
 use crate::security::{check_form, form_token};
@@ -290,7 +291,7 @@ async fn state(
     let id = share_id(&id)?;
     let access = dashboard_cookie(&headers)?;
     let dashboard = app.chatpic.dashboard(&id, &access, None).await?;
-    Ok(Json(dashboard_json(&app, &origin, &id, &dashboard)).into_response())
+    Ok(Json(DashboardAnswer::new(&app, &origin, &id, &dashboard)).into_response())
 }
 
 async fn sessions_csv(
@@ -328,7 +329,7 @@ impl FromRequest<App> for Sent {
         let Ok(Path(id)) = Path::<String>::from_request_parts(&mut parts, app).await else {
             return Err(problem_page(&origin, Problem::not_found(), None));
         };
-        let path = format!("{}/d/{id}", origin.prefix);
+        let path = share_path(&origin, 'd', &id);
         let read = async {
             let (id, access) = (share_id(&id)?, dashboard_cookie(&parts.headers)?);
             let headers = parts.headers.clone();
@@ -401,7 +402,7 @@ async fn view(
 
 async fn trace(State(app): State<App>, Path(id): Path<String>, origin: Origin, request: Request) -> Response {
     let headers = request.headers().clone();
-    let back = format!("{}/d/{id}", origin.prefix);
+    let back = share_path(&origin, 'd', &id);
     let outcome = async {
         let id = share_id(&id)?;
         let access = dashboard_cookie(&headers)?;

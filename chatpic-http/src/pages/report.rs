@@ -74,6 +74,8 @@ async fn take(
             *response.status_mut() = StatusCode::ACCEPTED;
             response
         }
-        Err(problem) => problem_page(&origin, problem, Some(format!("{}/s/{id}/report", origin.prefix))),
+        Err(problem) => {
+            problem_page(&origin, problem, Some(format!("{}/report", share_path(&origin, 's', &id))))
+        }
     }
 }

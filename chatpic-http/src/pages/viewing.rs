@@ -19,7 +19,7 @@ use super::{
     with_cookie,
 };
 use crate::App;
-use crate::api::{Width, serve_image};
+use crate::api::{ImageQuery, serve_image};
 use crate::client::{Client, Origin, cookie, share_id};
 use crate::problem::Problem;
 use crate::security::{check_form, form_token};
@@ -257,12 +257,12 @@ pub(super) async fn current(
 pub(super) async fn image(
     State(app): State<App>,
     Path((id, index)): Path<(String, String)>,
-    width: Result<Query<Width>, QueryRejection>,
+    query: Result<Query<ImageQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     // A copy is shown within its page; opened on its own, in a tab or by a download, it is refused.
     if headers.get("sec-fetch-dest").is_some_and(|dest| dest != "image") {
         return Err(Problem::not_found());
     }
-    serve_image(&app, &id, &index, width, session_cookie(&headers)?).await
+    serve_image(&app, &id, &index, query, session_cookie(&headers)?).await
 }

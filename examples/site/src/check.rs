@@ -9,7 +9,7 @@ use chatpic_core::{Clock, SystemClock, Timestamp};
 
 use crate::commands::{DONE, Status, open, options, say};
 use crate::config::Settings;
-use crate::place::{CommandError, io_error};
+use crate::error::{CommandError, io_error};
 
 /// No clock of a computer that is set shows an earlier time: 1 November 2026.
 const CLOCK_AT_LEAST: Timestamp = Timestamp(1_793_491_200_000);

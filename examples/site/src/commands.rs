@@ -1,7 +1,8 @@
 //! What each command does.
 
+use std::error::Error;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,7 +26,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use crate::config::{Arguments, Settings, Trace};
-use crate::place::{CommandError, io_error};
+use crate::error::{CommandError, io_error};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How long a request's head may take, and a connection may wait for the next one: longer than proxies keep theirs.
@@ -51,59 +52,41 @@ pub(crate) async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
     Ok(builder.build().await?)
 }
 
-fn cannot_use(what: &str, file: &Path) -> String {
-    format!("can't use the {what} {}", file.display())
-}
-
-fn wrong_file(what: &str, file: &Path, error: &dyn std::fmt::Display) -> CommandError {
-    CommandError::Setting(format!("{}: {error}", cannot_use(what, file)))
+/// What is read from a setting's file, if one is set.
+fn load<T>(
+    file: &Option<PathBuf>,
+    what: &str,
+    read: impl FnOnce(&Path) -> Result<T, Box<dyn Error>>,
+) -> Result<Option<T>, CommandError> {
+    let Some(file) = file else { return Ok(None) };
+    let problem = |error| CommandError::Setting(format!("can't use the {what} {}: {error}", file.display()));
+    read(file).map(Some).map_err(problem)
 }
 
 pub(crate) fn options(settings: &Settings) -> Result<Options, CommandError> {
-    let countries = match &settings.country_db {
-        None => Countries::default(),
-        Some(file) => Countries::open(file).map_err(|error| wrong_file("country database", file, &error))?,
-    };
-    let upload_password = match &settings.upload_password_file {
-        None => None,
-        Some(file) => {
-            let what = format!("can't read the upload password from {}", file.display());
-            let text = std::fs::read_to_string(file).map_err(io_error(what))?;
-            let text = text.trim_end_matches(['\r', '\n']);
-            if text.is_empty() {
-                let empty = format!("the upload password in {} is empty", file.display());
-                return Err(CommandError::Setting(empty));
-            }
-            Some(UploadPassword::new(text))
+    let countries = load(&settings.country_db, "country database", |file| Ok(Countries::open(file)?))?;
+    let upload_password = load(&settings.upload_password_file, "upload password", |file| {
+        let text = std::fs::read_to_string(file)?;
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => Err("it is empty".into()),
+            text => Ok(UploadPassword::new(text)),
         }
-    };
-    let logo = match &settings.logo {
-        None => None,
-        Some(file) => {
-            let logo = Logo::new(std::fs::read(file).map_err(io_error(cannot_use("logo", file)))?);
-            Some(logo.map_err(|error| wrong_file("logo", file, &error))?)
-        }
-    };
-    let text = match &settings.text {
-        None => Text::default(),
-        Some(file) => {
-            let text = std::fs::read_to_string(file).map_err(io_error(cannot_use("text", file)))?;
-            Text::parse(&text).map_err(|error| wrong_file("text", file, &error))?
-        }
-    };
+    })?;
+    let logo = load(&settings.logo, "logo", |file| Ok(Logo::new(std::fs::read(file)?)?))?;
+    let text = load(&settings.text, "text", |file| Ok(Text::parse(&std::fs::read_to_string(file)?)?))?;
     Ok(Options {
         name: settings.name.clone(),
         logo,
         accent: settings.accent,
         links: settings.footer_link.clone(),
-        text: Arc::new(text),
+        text: text.unwrap_or_default(),
         contact: settings.contact.clone(),
         terms: settings.terms.clone(),
         base_url: settings.base_url.clone(),
         trusted_proxies: settings.trusted_proxy.clone(),
         client_header: settings.client_header.clone(),
         country_header: settings.country_header.clone(),
-        countries,
+        countries: countries.unwrap_or_default(),
         uploads_per_hour: settings.uploads_per_hour,
         opens_per_hour: settings.opens_per_hour,
         traces_per_hour: settings.traces_per_hour,

@@ -12,6 +12,7 @@ use clap::{Args, Command as Clap, CommandFactory, FromArgMatches, Parser, Subcom
 use clap_complete::Shell;
 use ipnet::IpNet;
 
+use crate::memory;
 use crate::place::Place;
 
 /// Private, temporary image sharing in which every view can be traced.
@@ -156,9 +157,22 @@ pub(crate) struct Settings {
     pub(crate) limits: LimitSettings,
 }
 
-/// The contract's limits, with a worker for each core.
+/// The contract's limits, with a worker for each core, or as many as half of the memory is enough for.
 pub fn default_limits() -> Limits {
-    Limits { workers: std::thread::available_parallelism().map_or(2, usize::from), ..Limits::default() }
+    let limits = Limits::default();
+    Limits { workers: default_workers(limits.decode_bytes), ..limits }
+}
+
+fn default_workers(decode_bytes: u64) -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    workers(cores, memory::limit(Path::new("/")), decode_bytes)
+}
+
+/// How many of them may each decode an image at the same time; the other half of the memory is for all else.
+fn workers(cores: usize, memory: Option<u64>, decode_bytes: u64) -> usize {
+    let enough = memory.and_then(|memory| (memory / 2).checked_div(decode_bytes));
+    let enough = enough.and_then(|enough| usize::try_from(enough).ok());
+    enough.map_or(cores, |enough| cores.min(enough)).max(1)
 }
 
 /// Makes one flag and variable of each limit, all of them optional: what is not set keeps its default.
@@ -180,8 +194,11 @@ macro_rules! limit_settings {
         impl LimitSettings {
             /// The defaults, with what was set.
             pub(crate) fn limits(&self) -> Limits {
-                let mut limits = Limits { max_stored: self.max_stored, ..default_limits() };
+                let mut limits = Limits { max_stored: self.max_stored, ..Limits::default() };
                 $( if let Some(value) = self.$name { limits.$name = value; } )+
+                if self.workers.is_none() {
+                    limits.workers = default_workers(limits.decode_bytes);
+                }
                 limits
             }
         }
@@ -219,7 +236,7 @@ limit_settings! {
     report_chars: usize, "report-chars", "CHATPIC_REPORT_CHARS", "N", count::<usize>, "Characters of a report";
     free_percent: u8, "free-percent", "CHATPIC_FREE_PERCENT", "N", percent, "Free space of the disk under which uploads are refused";
     upload_timeout: Duration, "upload-timeout", "CHATPIC_UPLOAD_TIMEOUT", "TIME", time, "When an upload is given up";
-    workers: usize, "workers", "CHATPIC_WORKERS", "N", count::<usize>, "Images worked on at the same time [default: the number of cores]";
+    workers: usize, "workers", "CHATPIC_WORKERS", "N", count::<usize>, "Images worked on at the same time [default: the number of cores, or what half of the memory is enough for]";
     queue: usize, "queue", "CHATPIC_QUEUE", "N", count::<usize>, "Jobs that may wait for a worker";
 }
 
@@ -357,6 +374,21 @@ mod tests {
         for wrong in [["--max-views", "many"], ["--session-idle", "soon"], ["--session-idle", "-5s"]] {
             assert_eq!(read(&wrong).err().map(|error| error.exit_code()), Some(2), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn there_are_no_more_workers_than_memory_is_enough_for() {
+        let decode_bytes = Limits::default().decode_bytes;
+        assert_eq!(workers(8, None, decode_bytes), 8, "nothing is known");
+        assert_eq!(workers(8, Some(64 << 30), decode_bytes), 8);
+        assert_eq!(workers(8, Some(4 << 30), decode_bytes), 4, "as in deploy/");
+        assert_eq!(workers(8, Some(4 << 30), 2 * decode_bytes), 2);
+        assert_eq!(workers(8, Some(256 << 20), decode_bytes), 1);
+        let greedy = read(&["--decode-bytes", "1000000000000000"]).ok().unwrap().settings.limits;
+        assert_eq!(greedy.limits().workers, 1);
+        let set =
+            read(&["--workers", "3", "--decode-bytes", "1000000000000000"]).ok().unwrap().settings.limits;
+        assert_eq!(set.limits().workers, 3, "who sets it knows better");
     }
 
     #[test]

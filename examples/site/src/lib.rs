@@ -1,10 +1,12 @@
-//! The reference site and its tools: `chatpic serve`, `trace`, `sweep`, `burn`, `reports`, `check`.
+//! The reference site and its tools: `chatpic serve`, `trace`, `sweep`, `burn`, `reports`, `check`, `completions`.
 //!
 //! A library, so that `python -m chatpic` is the same program.
 
 mod check;
 mod commands;
 mod config;
+mod error;
+mod memory;
 mod place;
 mod secret;
 
@@ -12,7 +14,8 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 
 pub use crate::config::default_limits;
-pub use crate::place::{CommandError, Place};
+pub use crate::error::CommandError;
+pub use crate::place::Place;
 
 use crate::commands::{FAILED, Status};
 use crate::config::{Arguments, Command};
@@ -38,7 +41,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> u8 {
     // Whoever runs a second command in one process keeps the first one's log.
     drop(log);
     let outcome = tokio::runtime::Runtime::new()
-        .map_err(place::io_error("can't start"))
+        .map_err(error::io_error("can't start"))
         .and_then(|runtime| runtime.block_on(obey(arguments)));
     outcome.unwrap_or_else(|error| {
         tracing::error!("{error}");

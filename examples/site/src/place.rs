@@ -1,43 +1,16 @@
 //! Where an installation keeps its shares, its images and its secret.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chatpic_core::{BlobStore, Builder, ChatPic, InstallationSecret, ShareStore};
-use chatpic_storage::{ObjectBlobs, SqliteShares};
+use chatpic_core::{BlobStore, Builder, ChatPic, InstallationSecret};
+use chatpic_storage::ObjectBlobs;
 use clap::Args;
 
+use crate::error::{CommandError, io_error};
 use crate::secret;
-
-/// Why a command failed, in words for the operator.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// The computer refused.
-    #[error("{what}: {source}")]
-    Io {
-        /// What was tried.
-        what: String,
-        /// What was answered.
-        source: std::io::Error,
-    },
-    /// ChatPic refused.
-    #[error("{0}")]
-    ChatPic(#[from] chatpic_core::Error),
-    /// A setting is wrong.
-    #[error("{0}")]
-    Setting(String),
-}
-
-impl From<chatpic_core::StoreError> for CommandError {
-    fn from(error: chatpic_core::StoreError) -> Self {
-        Self::ChatPic(error.into())
-    }
-}
-
-pub(crate) fn io_error(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> CommandError {
-    let what = what.into();
-    move |source| CommandError::Io { what, source }
-}
 
 /// Where an installation keeps its shares, its images and its secret: in one folder, unless told otherwise.
 // No `Debug`: a URL may hold a password.
@@ -70,10 +43,10 @@ impl Place {
             Some(secret) => secret,
             None => self.secret()?,
         };
-        let shares: Arc<dyn ShareStore> = match &self.database {
-            Some(url) => chatpic_storage::share_store(url).await?,
-            None => Arc::new(SqliteShares::open(&self.folder()?.join("chatpic.sqlite")).await?),
-        };
+        if self.database.is_none() {
+            self.folder()?;
+        }
+        let shares = chatpic_storage::share_store(&self.database_url()).await?;
         let blobs: Arc<dyn BlobStore> = match &self.blobs {
             Some(url) => chatpic_storage::blob_store(url)?,
             None => Arc::new(ObjectBlobs::local(&self.folder()?.join("blobs"))?),
@@ -103,7 +76,8 @@ impl Place {
 
     fn folder(&self) -> Result<&Path, CommandError> {
         let what = format!("can't make the folder {}", self.data.display());
-        std::fs::create_dir_all(&self.data).map_err(io_error(what))?;
+        // Whoever else is on this computer need not even know when something was shared.
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.data).map_err(io_error(what))?;
         Ok(&self.data)
     }
 }

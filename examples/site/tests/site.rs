@@ -15,7 +15,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use support::{Site, chatpic};
+use support::{Site, chatpic, run};
 use tempfile::TempDir;
 
 async fn open(site: &Site, share: &Value) -> reqwest::Response {
@@ -121,31 +121,27 @@ async fn trace_burn_and_sweep_work_from_the_command_line() {
     std::fs::write(&leak, image(&site, &share, &session).await.bytes().await.unwrap()).unwrap();
     let id = share["share_id"].as_str().unwrap();
 
-    let run = |arguments: &[&str]| {
-        let output = chatpic().args(arguments).arg("--data").arg(&data).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stdout).unwrap())
-    };
-    let (code, answer) = run(&["burn", id]);
+    let (code, answer) = run(&data, &["burn", id]);
     assert_eq!(code, Some(0), "{answer}");
     assert_eq!(image(&site, &share, &session).await.status(), 401, "the running site sees the burn");
 
-    let (code, answer) = run(&["trace", leak.to_str().unwrap(), "--json"]);
+    let (code, answer) = run(&data, &["trace", leak.to_str().unwrap(), "--json"]);
     assert_eq!(code, Some(0), "{answer}");
     let report: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(report["matches"][0]["session"], session["session"]);
     assert_eq!(report["matches"][0]["evidence"], "blind");
-    let (_, answer) = run(&["trace", leak.to_str().unwrap()]);
+    let (_, answer) = run(&data, &["trace", leak.to_str().unwrap()]);
     assert!(answer.contains("by the session's mark in the leak"), "{answer}");
 
     let clean = folder.path().join("clean.jpg");
     let picture = chatpic_core::testing::samples::photograph(800, 600, 99);
     std::fs::write(&clean, chatpic_core::testing::samples::jpeg(&picture, 90)).unwrap();
-    let (code, answer) = run(&["trace", clean.to_str().unwrap(), "--share", id]);
+    let (code, answer) = run(&data, &["trace", clean.to_str().unwrap(), "--share", id]);
     assert_eq!(code, Some(1), "{answer}");
     assert!(answer.contains("no match"));
 
-    assert_eq!(run(&["sweep"]).0, Some(0));
-    assert_eq!(run(&["burn", "not an id"]).0, Some(2));
+    assert_eq!(run(&data, &["sweep"]).0, Some(0));
+    assert_eq!(run(&data, &["burn", "not an id"]).0, Some(2));
 }
 
 #[tokio::test]
@@ -167,8 +163,9 @@ async fn the_secret_file_is_its_owners_alone_and_logs_hold_no_secret() {
     let data = folder.path().join("data");
     // Whatever is to be told, nothing secret is.
     let site = Site::start_with(&data, &[("CHATPIC_LOG", "trace")]);
-    let mode = std::fs::metadata(data.join("secret")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&data.join("secret")), 0o600);
+    assert_eq!(mode(&data), 0o700, "and so is the folder that was made");
 
     let share = site.share(1).await;
     let session: Value = open(&site, &share).await.json().await.unwrap();
@@ -197,35 +194,31 @@ async fn an_operator_reads_reports_checks_and_traces_by_date() {
     let answer = reqwest::Client::new().post(url).json(&report).send().await.unwrap();
     assert_eq!(answer.status(), 202);
 
-    let run = |arguments: &[&str]| {
-        let output = chatpic().args(arguments).arg("--data").arg(&data).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stdout).unwrap())
-    };
-    let (code, listed) = run(&["reports"]);
+    let (code, listed) = run(&data, &["reports"]);
     assert_eq!(code, Some(0), "{listed}");
     assert!(listed.contains("not theirs [2J") && !listed.contains('\u{1b}'), "{listed}");
     assert!(listed.contains(&format!("/s/{id}#{key}")), "{listed}");
-    let (_, listed) = run(&["reports", "--json"]);
+    let (_, listed) = run(&data, &["reports", "--json"]);
     assert_eq!(serde_json::from_str::<Value>(&listed).unwrap()["share"], id);
 
-    let (code, checked) = run(&["check"]);
+    let (code, checked) = run(&data, &["check"]);
     assert_eq!((code, checked.as_str()), (Some(0), "settings: ok\nstores: ok\nroom: ok\nclock: ok\n"));
     let missing = folder.path().join("missing.mmdb");
-    assert_eq!(run(&["check", "--country-db", missing.to_str().unwrap()]).0, Some(1));
+    assert_eq!(run(&data, &["check", "--country-db", missing.to_str().unwrap()]).0, Some(1));
 
     let leak = leak.to_str().unwrap();
-    let (code, answer) = run(&["trace", leak, "--from", "2020-01-01", "--json"]);
+    let (code, answer) = run(&data, &["trace", leak, "--from", "2020-01-01", "--json"]);
     assert_eq!(code, Some(0), "{answer}");
-    let (code, answer) = run(&["trace", leak, "--until", "2020-01-01", "--json"]);
+    let (code, answer) = run(&data, &["trace", leak, "--until", "2020-01-01", "--json"]);
     assert_eq!(code, Some(1), "{answer}");
     assert_eq!(serde_json::from_str::<Value>(&answer).unwrap()["candidates"], 0);
-    assert_eq!(run(&["trace", leak, "--from", "yesterday"]).0, Some(2));
-    assert_eq!(run(&["trace", leak, "--share", "AAAAAAAAAAAAAAAA"]).0, Some(1));
+    assert_eq!(run(&data, &["trace", leak, "--from", "yesterday"]).0, Some(2));
+    assert_eq!(run(&data, &["trace", leak, "--share", "AAAAAAAAAAAAAAAA"]).0, Some(1));
 
-    let (code, script) = run(&["completions", "bash"]);
+    let (code, script) = run(&data, &["completions", "bash"]);
     assert!(code == Some(0) && script.contains("_chatpic"), "{script}");
-    assert_eq!(run(&["no-such-command"]).0, Some(2));
-    assert_eq!(run(&["--help"]).0, Some(0));
+    assert_eq!(run(&data, &["no-such-command"]).0, Some(2));
+    assert_eq!(run(&data, &["--help"]).0, Some(0));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Site, chatpic};
+use crate::support::{Site, chatpic, run};
 use crate::{image, open};
 
 /// It says that it can't now, and when to come again.
@@ -66,7 +66,7 @@ impl Disk {
 
     fn start(self, data: &Path) -> Site {
         let program = chatpic();
-        let wrapper = match self {
+        let mut wrapper = match self {
             Self::Mounted => {
                 fs::create_dir_all(data).unwrap();
                 let mut unshare = Command::new("unshare");
@@ -81,7 +81,6 @@ impl Disk {
                 shell
             }
         };
-        let mut wrapper = wrapper;
         wrapper.arg(program.get_program());
         Site::start_by(wrapper, data, &[("CHATPIC_OPENS_PER_HOUR", "0")])
     }
@@ -104,7 +103,7 @@ impl Disk {
                 let file = fs::File::options().write(true).open(filler).unwrap();
                 file.set_len(length.saturating_sub(free)).unwrap();
             }
-            Self::Limited => limit(site, &format!("{}:", 1024)),
+            Self::Limited => limit(site, "1024:"),
         }
     }
 
@@ -307,19 +306,15 @@ async fn reconciling_deletes_orphans_and_names_shares_that_lost_objects() {
     fs::write(torn.join("0-0#1"), b"sea").unwrap();
     fs::write(data.join("blobs/not-ours"), b"").unwrap();
 
-    let run = |arguments: &[&str]| {
-        let output = chatpic().args(arguments).arg("--data").arg(&data).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stdout).unwrap())
-    };
-    let (code, told) = run(&["sweep", "--once", "--reconcile"]);
+    let (code, told) = run(&data, &["sweep", "--once", "--reconcile"]);
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains(&id(&damaged)) && !told.contains(&id(&whole)), "{told}");
     assert!(told.contains(" 1 orphaned objects deleted"), "{told}");
     assert!(!orphan.exists() && !torn.exists() && data.join("blobs/not-ours").exists());
     assert_eq!(folders().filter(|path| path.is_dir()).count(), 2, "what belongs to a share stays");
 
-    assert_eq!(run(&["burn", &id(&damaged)]).0, Some(0));
-    let (code, told) = run(&["sweep", "--reconcile"]);
+    assert_eq!(run(&data, &["burn", &id(&damaged)]).0, Some(0));
+    let (code, told) = run(&data, &["sweep", "--reconcile"]);
     assert_eq!(code, Some(0), "{told}");
 }
 

@@ -112,6 +112,12 @@ pub(crate) fn photograph(seed: u64) -> Vec<u8> {
     samples::jpeg(&samples::photograph(1200, 800, seed), 90)
 }
 
+/// Runs a command of the binary's on these data: its exit code, and what it says.
+pub(crate) fn run(data: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = chatpic().args(arguments).arg("--data").arg(data).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
 /// The binary under test.
 pub(crate) fn chatpic() -> Command {
     Command::new(env!("CARGO_BIN_EXE_chatpic"))
