@@ -58,6 +58,22 @@ pub enum Error {
     ForeignSecret,
 }
 
+impl Error {
+    /// What a log may say of it. What a store answered is told by its kind alone: it may hold an object's path, which
+    /// tells shares and sessions apart.
+    #[must_use]
+    pub fn for_log(&self) -> String {
+        let Self::Store(failed) = self else { return self.to_string() };
+        let StoreError { store, operation, source } = failed;
+        let causes =
+            std::iter::successors(Some(&**source as &(dyn std::error::Error + 'static)), |e| e.source());
+        match causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).last() {
+            Some(cause) => format!("{store} could not {operation}: {}", cause.kind()),
+            None => format!("{store} could not {operation}"),
+        }
+    }
+}
+
 /// What is missing or wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -163,4 +179,26 @@ pub struct StoreError {
     pub operation: &'static str,
     /// What it answered.
     pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, ErrorKind};
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("can't write blobs/2026-11-25/0-0-E64F44F6")]
+    struct Backend(#[source] io::Error);
+
+    #[test]
+    fn a_log_names_store_operation_and_kind_and_no_object() {
+        let failed =
+            |source| Error::from(StoreError { store: "folder", operation: "store an object", source });
+        let full = failed(Box::new(Backend(ErrorKind::StorageFull.into())));
+        assert!(full.to_string().contains("E64F44F6"), "whoever calls is told everything");
+        assert_eq!(full.for_log(), "folder could not store an object: no storage space");
+        assert_eq!(failed("blobs/0-0-E64F44F6 is gone".into()).for_log(), "folder could not store an object");
+        assert_eq!(Error::Busy.for_log(), "the server is busy");
+    }
 }

@@ -45,7 +45,7 @@ mod workers;
 pub use chatpic::dashboard::{Cursor, Dashboard, Pulse, SessionInfo};
 pub use chatpic::reports::{OpenedReport, Readiness};
 pub use chatpic::sweep::{Incomplete, Swept};
-pub use chatpic::trace::{TraceMatch, TraceReport, TraceScope, TraceWork};
+pub use chatpic::trace::{TraceMatch, TraceReport, TraceScope, TraceTurn, TraceWork};
 pub use chatpic::upload::{Created, ImageInfo, Upload};
 pub use chatpic::viewing::{Cover, Current, ImageCopy, Opened, Opening};
 pub use chatpic::{Builder, ChatPic};

@@ -29,7 +29,7 @@ use crate::answers::{
 use crate::client::{Bearer, Client, Origin, share_id};
 use crate::problem::{Problem, ProblemDocument};
 use crate::time::{duration, rfc3339};
-use crate::{App, events, openapi, upload};
+use crate::{App, events, openapi, sending, upload};
 
 type Answer<T> = Result<T, Problem>;
 
@@ -213,47 +213,31 @@ pub(crate) struct ImageQuery {
     security(("session_token" = []))
 )]
 pub(crate) async fn image(
-    State(chatpic): State<ChatPic>,
+    State(app): State<App>,
     Path((id, index)): Path<(String, String)>,
     query: Result<Query<ImageQuery>, QueryRejection>,
     bearer: Bearer,
 ) -> Answer<Response> {
-    serve_image(chatpic, &id, &index, query, bearer.parse()?).await
+    serve_image(&app, &id, &index, query, bearer.parse()?).await
 }
 
-/// A session's copy, sent in chunks; a burn in between stops it.
+/// A session's copy, with its marks.
 pub(crate) async fn serve_image(
-    chatpic: ChatPic,
+    app: &App,
     id: &str,
     index: &str,
     query: Result<Query<ImageQuery>, QueryRejection>,
     token: SessionToken,
 ) -> Answer<Response> {
-    const CHUNK: usize = 64 * 1024;
     let id = share_id(id)?;
     let index = index.parse().map_err(|_| Problem::not_found())?;
     let Query(ImageQuery { width, still }) = query?;
     let ImageCopy { bytes, media_type } = match still {
-        Some(true) => chatpic.still(&id, &token, index).await?,
-        _ => chatpic.image(&id, &token, index, width).await?,
+        Some(true) => app.chatpic.still(&id, &token, index).await?,
+        _ => app.chatpic.image(&id, &token, index, width).await?,
     };
     let length = bytes.len();
-    let chunks = stream::unfold(bytes, move |mut rest: Bytes| {
-        let (chatpic, token) = (chatpic.clone(), token.clone());
-        async move {
-            if rest.is_empty() {
-                return None;
-            }
-            let chunk = rest.split_to(rest.len().min(CHUNK));
-            // The first chunk was just allowed; before each further one the session is looked at again.
-            let first = chunk.len() + rest.len() == length;
-            if !first && chatpic.current(&id, &token).await.is_err() {
-                return Some((Err(std::io::Error::other("the session is over")), Bytes::new()));
-            }
-            Some((Ok(chunk), rest))
-        }
-    });
-    let mut response = Response::new(Body::from_stream(chunks));
+    let mut response = Response::new(sending::copy(app, id, token, bytes)?);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
@@ -549,13 +533,7 @@ pub(crate) async fn trace(
 ) -> Answer<Response> {
     let id = share_id(&id)?;
     let access = app.chatpic.dashboard_access(&id, &bearer.parse()?);
-    if let Err(error) = app.chatpic.check_dashboard(&id, &access).await {
-        upload::drain(&app, request.into_body()).await;
-        return Err(error.into());
-    }
-    let ([leak, original], _) = upload::files(&app, request, ["image", "original"]).await?;
-    let leak = leak.ok_or_else(|| Problem::malformed("the field image is missing"))?;
-    let report = app.chatpic.trace(&id, &access, leak, original).await?;
+    let report = upload::trace(&app, &id, &access, request, |_| Ok(())).await?;
     Ok(Json(TraceAnswer::from(&report)).into_response())
 }
 

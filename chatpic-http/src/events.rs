@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,16 +13,16 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chatpic_core::{DashboardAccess, DashboardKey, Error, Pulse, SessionToken, ShareId, Timestamp};
-use futures::Stream;
-use futures::stream;
+use futures::{StreamExt, stream};
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::App;
 use crate::answers::{Counts, CurrentSession};
 use crate::client::{Bearer, share_id};
 use crate::pages::{dashboard_cookie, session_cookie};
+use crate::places::Place;
 use crate::problem::Problem;
 
 /// A burn must reach its viewers within two seconds.
@@ -31,11 +32,10 @@ const POLL: Duration = Duration::from_secs(1);
 type Beat = Arc<HashMap<ShareId, Option<Pulse>>>;
 
 /// Everybody who listens on this node.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Hub {
     listeners: Mutex<Listeners>,
     beats: watch::Sender<Beat>,
-    connections: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -45,31 +45,20 @@ struct Listeners {
 }
 
 impl Hub {
-    /// A hub for at most so many connections.
-    pub(crate) fn new(connections: usize) -> Self {
-        Self {
-            listeners: Mutex::default(),
-            beats: watch::Sender::new(Beat::default()),
-            connections: Arc::new(Semaphore::new(connections)),
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Listeners> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One connection that listens to one share.
-struct Listener {
+/// Listens to one share.
+pub(crate) struct Listener {
     app: App,
     id: ShareId,
     beats: watch::Receiver<Beat>,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Listener {
-    fn new(app: &App, id: ShareId) -> Result<Self, Problem> {
-        let permit = app.hub.connections.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
+    pub(crate) fn new(app: &App, id: ShareId) -> Self {
         let beats = app.hub.beats.subscribe();
         let mut listeners = app.hub.lock();
         *listeners.by_share.entry(id).or_default() += 1;
@@ -77,12 +66,11 @@ impl Listener {
             listeners.polling = true;
             tokio::spawn(poll(app.clone()));
         }
-        app.metrics.listeners.inc();
-        Ok(Self { app: app.clone(), id, beats, _permit: permit })
+        Self { app: app.clone(), id, beats }
     }
 
     /// What the next look at the store finds of the share.
-    async fn next(&mut self) -> Option<Pulse> {
+    pub(crate) async fn next(&mut self) -> Option<Pulse> {
         loop {
             self.beats.changed().await.ok()?;
             // A look that began before this listener came does not know its share.
@@ -95,7 +83,6 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.app.metrics.listeners.dec();
         let mut listeners = self.app.hub.lock();
         if let Some(count) = listeners.by_share.get_mut(&self.id) {
             *count -= 1;
@@ -103,6 +90,37 @@ impl Drop for Listener {
                 listeners.by_share.remove(&self.id);
             }
         }
+    }
+}
+
+/// An open stream of events, among all of this node.
+struct Stream {
+    app: App,
+    _place: Place,
+}
+
+impl Stream {
+    fn open(app: &App, holder: impl Hash) -> Result<Self, Error> {
+        let _place = app.streams.take(holder, 1)?;
+        app.metrics.listeners.inc();
+        Ok(Self { app: app.clone(), _place })
+    }
+
+    fn answer(self, events: impl futures::Stream<Item = Event> + Send + 'static) -> Response {
+        let events = events.map(move |event| {
+            let _open = &self;
+            Ok::<_, Infallible>(event)
+        });
+        let mut response = Sse::new(events).keep_alive(KeepAlive::default()).into_response();
+        // Proxies that collect an answer before they pass it on would make these pages wait.
+        response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
+        response
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.app.metrics.listeners.dec();
     }
 }
 
@@ -127,7 +145,7 @@ async fn poll(app: App) {
                 beat.extend(pulses.into_iter().map(|pulse| (pulse.share_id, Some(pulse))));
                 app.hub.beats.send_replace(Arc::new(beat));
             }
-            Err(error) => tracing::warn!(%error, "event streams wait for the share store"),
+            Err(error) => tracing::warn!(error = error.for_log(), "event streams wait for the share store"),
         }
     }
 }
@@ -140,18 +158,11 @@ fn data(name: &'static str, value: &impl serde::Serialize) -> Event {
     Event::default().event(name).data(serde_json::to_string(value).unwrap_or_default())
 }
 
-fn answer(events: impl Stream<Item = Event> + Send + 'static) -> Response {
-    let events = futures::StreamExt::map(events, Ok::<_, Infallible>);
-    let mut response = Sse::new(events).keep_alive(KeepAlive::default()).into_response();
-    // Proxies that collect an answer before they pass it on would make these pages wait.
-    response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
-    response
-}
-
 /// A share's counts whenever they change, and how far a trace has come.
 async fn of_dashboard(app: App, id: ShareId, access: DashboardAccess) -> Result<Response, Problem> {
     app.chatpic.check_dashboard(&id, &access).await?;
-    let listener = Listener::new(&app, id)?;
+    let open = Stream::open(&app, id)?;
+    let listener = Listener::new(&app, id);
     let events = stream::unfold((listener, None::<Pulse>), |(mut listener, last)| async move {
         loop {
             let pulse = listener.next().await?;
@@ -166,7 +177,7 @@ async fn of_dashboard(app: App, id: ShareId, access: DashboardAccess) -> Result<
             return Some((event, (listener, Some(pulse))));
         }
     });
-    Ok(answer(events))
+    Ok(open.answer(events))
 }
 
 enum Watch {
@@ -178,7 +189,8 @@ enum Watch {
 /// How a session stands, and that it is over; nothing else, and no activity.
 async fn of_session(app: App, id: ShareId, token: SessionToken) -> Result<Response, Problem> {
     let current = app.chatpic.current(&id, &token).await?;
-    let listener = Listener::new(&app, id)?;
+    let open = Stream::open(&app, (id, token.reveal()))?;
+    let listener = Listener::new(&app, id);
     let ends_at = app.chatpic.now() + Duration::from_secs(current.seconds_left);
     let begins = Watch::Begins(current.into(), ends_at);
     let events = stream::unfold((listener, token, begins), |(mut listener, token, watch)| async move {
@@ -204,7 +216,7 @@ async fn of_session(app: App, id: ShareId, token: SessionToken) -> Result<Respon
             }
         }
     });
-    Ok(answer(events))
+    Ok(open.answer(events))
 }
 
 /// One event of a stream.

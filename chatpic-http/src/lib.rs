@@ -11,9 +11,14 @@ mod country;
 mod events;
 mod metrics;
 mod openapi;
+mod pace;
 mod pages;
+mod places;
 mod problem;
 mod security;
+mod sending;
+#[cfg(test)]
+mod tests;
 mod text;
 mod throttle;
 mod time;
@@ -34,6 +39,7 @@ pub use upload::UploadPassword;
 
 use crate::events::Hub;
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::throttle::Throttle;
 
 /// How the site is reached, and how it presents itself.
@@ -68,10 +74,16 @@ pub struct Options {
     pub uploads_per_hour: u32,
     /// Openings of one address within an hour; 0 is no cap.
     pub opens_per_hour: u32,
+    /// Traces of one address within an hour; 0 is no cap.
+    pub traces_per_hour: u32,
     /// What uploaders must know, if not everybody may upload.
     pub upload_password: Option<UploadPassword>,
-    /// Event streams at the same time.
+    /// Event streams at the same time; of them, eight for one session or dashboard.
     pub listeners: usize,
+    /// Bytes of uploads and pictures to trace in memory at the same time, encoded; a quarter of them for one address.
+    pub form_bytes: usize,
+    /// Bytes of images on their way to viewers at the same time; a quarter of them for one session.
+    pub answer_bytes: usize,
     /// Whether `/metrics` is shown.
     pub metrics: bool,
 }
@@ -93,8 +105,11 @@ impl Default for Options {
             countries: Countries::default(),
             uploads_per_hour: 60,
             opens_per_hour: 600,
+            traces_per_hour: 60,
             upload_password: None,
             listeners: 1000,
+            form_bytes: 512 * 1024 * 1024,
+            answer_bytes: 256 * 1024 * 1024,
             metrics: true,
         }
     }
@@ -107,6 +122,10 @@ struct App {
     options: Arc<Options>,
     uploads: Arc<Throttle>,
     opens: Arc<Throttle>,
+    traces: Arc<Throttle>,
+    streams: Arc<Places>,
+    forms: Arc<Places>,
+    answers: Arc<Places>,
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
 }
@@ -117,7 +136,25 @@ impl FromRef<App> for ChatPic {
     }
 }
 
+/// Event streams of one session, which may be open in several tabs, or of one dashboard.
+const STREAMS_EACH: usize = 8;
+
 impl App {
+    fn new(chatpic: ChatPic, options: Options) -> Self {
+        Self {
+            chatpic,
+            uploads: Arc::new(Throttle::new(options.uploads_per_hour)),
+            opens: Arc::new(Throttle::new(options.opens_per_hour)),
+            traces: Arc::new(Throttle::new(options.traces_per_hour)),
+            streams: Places::new(options.listeners, STREAMS_EACH),
+            forms: Places::new(options.form_bytes, options.form_bytes / 4),
+            answers: Places::new(options.answer_bytes, options.answer_bytes / 4),
+            hub: Arc::default(),
+            metrics: Arc::new(Metrics::new()),
+            options: Arc::new(options),
+        }
+    }
+
     fn is_https(&self) -> bool {
         self.options.base_url.as_deref().is_some_and(|url| url.starts_with("https:"))
     }
@@ -131,14 +168,10 @@ impl App {
 
 /// The JSON API under `/api/v1`, the pages, `/healthz`, `/readyz` and `/metrics`.
 pub fn router(chatpic: ChatPic, options: Options) -> Router {
-    let app = App {
-        chatpic,
-        uploads: Arc::new(Throttle::new(options.uploads_per_hour)),
-        opens: Arc::new(Throttle::new(options.opens_per_hour)),
-        hub: Arc::new(Hub::new(options.listeners)),
-        metrics: Arc::new(Metrics::new()),
-        options: Arc::new(options),
-    };
+    routes(App::new(chatpic, options))
+}
+
+fn routes(app: App) -> Router {
     let metrics =
         if app.options.metrics { Router::new().route("/metrics", get(metrics::show)) } else { Router::new() };
     Router::new()
@@ -153,6 +186,7 @@ pub fn router(chatpic: ChatPic, options: Options) -> Router {
         // Handlers that take uploads bound their bodies themselves; nothing else needs more than this.
         .layer(DefaultBodyLimit::max(64 * 1024))
         .layer(middleware::from_fn_with_state(app.clone(), throttle::guard))
+        .layer(middleware::from_fn_with_state(app.clone(), pace::bodies))
         .layer(middleware::from_fn(security::headers))
         .layer(middleware::from_fn_with_state(app.clone(), metrics::count))
         .layer(middleware::from_fn(security::log))

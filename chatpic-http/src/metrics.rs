@@ -51,7 +51,7 @@ impl Metrics {
         let help = "Time until an answer begins, by route";
         registry.register_with_unit("answer", help, Unit::Seconds, seconds.clone());
         let throttled = Counter::default();
-        registry.register("throttled", "Uploads and opens past an address's cap", throttled.clone());
+        registry.register("throttled", "Uploads, opens and traces past an address's cap", throttled.clone());
         let listeners = Gauge::default();
         registry.register("listeners", "Open event streams", listeners.clone());
         let polls = Counter::default();

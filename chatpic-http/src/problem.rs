@@ -115,7 +115,7 @@ impl From<Error> for Problem {
                 ..problem(StatusCode::SERVICE_UNAVAILABLE, "full", "There is no room at the moment")
             },
             Error::Store(_) => {
-                tracing::error!(%error, "a store failed");
+                tracing::error!(error = error.for_log(), "a store failed");
                 let detail = "a store does not answer".to_owned();
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Self {

@@ -1,20 +1,26 @@
 //! Uploads: a multipart form streamed field by field into a bounded buffer, one image at a time.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::multipart::{Field, MultipartError};
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Multipart, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::Bytes;
-use chatpic_core::{AccessPolicy, Created, Error, Password, Upload};
+use chatpic_core::{
+    AccessPolicy, Created, DashboardAccess, Error, Invalid, Password, ShareId, TraceReport, Upload,
+};
 use futures::stream::{self, StreamExt};
 use ring::hmac;
 
 use crate::App;
+use crate::client::Client;
+use crate::pace::is_slow;
+use crate::places::Place;
 use crate::problem::Problem;
 use crate::time::duration;
 
@@ -22,6 +28,9 @@ use crate::time::duration;
 const TEXT_BYTES: usize = 4096;
 /// Bytes of a megabyte, as limits are told.
 const MEGABYTE: usize = 1024 * 1024;
+/// Bytes of a form that its reader may collect, beside the chunk that comes next, without an end of what it reads: the
+/// longest boundary with the head of a part is far shorter.
+const UNREAD_BYTES: usize = 64 * 1024;
 /// How long the rest of a refused upload is read, so that the answer reaches the client.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -61,8 +70,9 @@ pub(crate) async fn create(app: &App, request: Request) -> Result<Created, Probl
             return Err(problem);
         }
     };
-    let mut form = Form::begin(app, request).await?;
-    match receive(app, &mut upload, &mut form.fields).await {
+    // One image of it is in memory at a time.
+    let mut form = Form::begin(app, request, 1).await?;
+    match receive(app, &mut upload, &mut form).await {
         Ok(policy) => Ok(upload.commit(policy).await?),
         Err(problem) => {
             upload.abort().await;
@@ -71,32 +81,44 @@ pub(crate) async fn create(app: &App, request: Request) -> Result<Created, Probl
     }
 }
 
-/// Reads the named files of a form, such as a leaked picture, each at most as large as an image may be.
-pub(crate) async fn files<const N: usize>(
+/// Traces the picture of a form, with the original if it is there, unless its token is refused. The share's turn and one
+/// of its traces of the day are taken before the form is read, which is in memory until the trace is done.
+pub(crate) async fn trace(
     app: &App,
+    id: &ShareId,
+    access: &DashboardAccess,
     request: Request,
-    names: [&str; N],
-) -> Result<([Option<Vec<u8>>; N], Option<String>), Problem> {
-    let mut form = Form::begin(app, request).await?;
-    let mut found = [const { None }; N];
-    let mut token = None;
-    let outcome = async {
-        while let Some(mut field) = next(&mut form.fields).await? {
-            let name = field.name().unwrap_or_default().to_owned();
-            if let Some(place) = names.iter().position(|wanted| *wanted == name) {
-                let bytes = read(&mut field, app.chatpic.limits().image_bytes, &name).await?;
-                found[place] = Some(bytes).filter(|bytes| !bytes.is_empty());
-            } else if name == "token" {
-                token = Some(text(&mut field).await?);
-            } else {
-                return Err(unknown(&name));
-            }
+    check_token: impl FnOnce(Option<&str>) -> Result<(), Problem>,
+) -> Result<TraceReport, Problem> {
+    let turn = match app.chatpic.begin_trace(id, access).await {
+        Ok(turn) => turn,
+        Err(error) => {
+            drain(app, request.into_body()).await;
+            return Err(error.into());
         }
-        Ok(())
-    }
-    .await;
-    match outcome {
-        Ok(()) => Ok((found, token)),
+    };
+    let mut form = Form::begin(app, request, 2).await?;
+    let (mut leak, mut original, mut token) = (None, None, None);
+    let outcome = async {
+        while let Some(mut part) = form.next().await? {
+            let name = part.name().to_owned();
+            let place = match name.as_str() {
+                "image" => &mut leak,
+                "original" => &mut original,
+                "token" => {
+                    token = Some(part.text().await?);
+                    continue;
+                }
+                _ => return Err(unknown(&name)),
+            };
+            let bytes = part.read(app.chatpic.limits().image_bytes, &name).await?;
+            *place = Some(bytes).filter(|bytes| !bytes.is_empty());
+        }
+        check_token(token.as_deref())?;
+        leak.ok_or_else(|| Problem::malformed("the picture to trace is missing"))
+    };
+    match outcome.await {
+        Ok(leak) => Ok(turn.trace(leak, original).await?),
         Err(problem) => Err(form.refuse(problem).await),
     }
 }
@@ -115,7 +137,10 @@ struct Bounded(Arc<Mutex<Rest>>);
 struct Rest {
     body: BodyDataStream,
     left: usize,
-    exceeded: bool,
+    /// Bytes that the form's reader took since it last gave some of them on.
+    unread: usize,
+    /// Why nothing more is read.
+    over: Option<Problem>,
     /// Whether the next chunk waits until the one before was used: the form's reader takes all that is ready into
     /// memory before it looks at any of it.
     pauses: bool,
@@ -129,42 +154,65 @@ impl Bounded {
         Self(Arc::new(Mutex::new(Rest {
             body: body.into_data_stream(),
             left,
-            exceeded: false,
+            unread: 0,
+            over: None,
             pauses: false,
         })))
     }
 
+    fn lock(&self) -> MutexGuard<'_, Rest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, axum::Error>>> {
-        let mut rest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if rest.exceeded {
+        let mut rest = self.lock();
+        if rest.over.is_some() {
             return Poll::Ready(None);
         }
         if std::mem::take(&mut rest.pauses) {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let polled = rest.body.poll_next_unpin(context);
-        if let Poll::Ready(Some(Ok(chunk))) = &polled {
-            rest.pauses = true;
-            match rest.left.checked_sub(chunk.len()) {
-                Some(left) => rest.left = left,
-                None => rest.exceeded = true,
-            }
+        if rest.unread > UNREAD_BYTES {
+            return Poll::Ready(Some(Err(axum::Error::new("a part of the form has no end"))));
         }
-        if rest.exceeded { Poll::Ready(Some(Err(axum::Error::new("too large")))) } else { polled }
+        let polled = rest.body.poll_next_unpin(context);
+        match &polled {
+            Poll::Ready(Some(Ok(chunk))) => {
+                rest.pauses = true;
+                rest.unread += chunk.len();
+                match rest.left.checked_sub(chunk.len()) {
+                    Some(left) => rest.left = left,
+                    None => {
+                        rest.over = Some(Problem::too_large("the upload is too large"));
+                        return Poll::Ready(Some(Err(axum::Error::new("too large"))));
+                    }
+                }
+            }
+            Poll::Ready(Some(Err(error))) if is_slow(error) => {
+                rest.over = Some(Error::from(Invalid::TooSlow).into());
+            }
+            _ => {}
+        }
+        polled
     }
 
-    fn is_exceeded(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).exceeded
+    /// Notes that the form's reader has given on what it took, but for less than a chunk.
+    fn was_read(&self) {
+        self.lock().unread = 0;
     }
 
     fn into_body(self) -> Body {
         Body::from_stream(stream::poll_fn(move |context| self.poll(context)))
     }
 
-    async fn drain(self) {
-        let mut rest = stream::poll_fn(move |context| self.poll(context));
-        let all = async { while let Some(Ok(_)) = rest.next().await {} };
+    async fn drain(&self) {
+        let all = async {
+            self.was_read();
+            while let Some(Ok(_)) = poll_fn(|context| self.poll(context)).await {
+                self.was_read();
+            }
+        };
         drop(tokio::time::timeout(DRAIN, all).await);
     }
 }
@@ -177,63 +225,133 @@ pub(crate) async fn drain(app: &App, body: Body) {
 struct Form {
     fields: Multipart,
     body: Bounded,
+    /// Of the bytes of all forms on this node.
+    _place: Place,
 }
 
 impl Form {
-    async fn begin(app: &App, request: Request) -> Result<Self, Problem> {
-        let (parts, body) = request.into_parts();
+    /// Begins to read a form of which so many images are in memory at a time.
+    async fn begin(app: &App, request: Request, images: usize) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
         let body = Bounded::new(app, body);
+        let length = parts.headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(usize::MAX);
+        let held = length.min(app.chatpic.limits().image_bytes.saturating_mul(images));
+        let Ok(client) = Client::from_request_parts(&mut parts, app).await;
+        let place = app.forms.take(client.address, held);
         let kind = parts.headers.get(header::CONTENT_TYPE).cloned();
         let mut request = Request::from_parts(parts, body.clone().into_body());
         DefaultBodyLimit::disable().apply(&mut request);
-        match Multipart::from_request(request, app).await {
-            Ok(fields) => Ok(Self { fields, body }),
-            Err(_) => {
-                body.drain().await;
+        let refusal = match (place, Multipart::from_request(request, app).await) {
+            (Ok(place), Ok(fields)) => return Ok(Self { fields, body, _place: place }),
+            (Err(busy), _) => busy.into(),
+            (_, Err(_)) => {
                 let kind = kind.as_ref().and_then(|kind| kind.to_str().ok()).unwrap_or("nothing");
-                Err(Problem::malformed(format!("this is no multipart form, but {kind:.60}")))
+                Problem::malformed(format!("this is no multipart form, but {kind:.60}"))
             }
-        }
+        };
+        body.drain().await;
+        Err(refusal)
+    }
+
+    async fn next(&mut self) -> Result<Option<Part<'_>>, Problem> {
+        let field = self.fields.next_field().await.map_err(broken)?;
+        self.body.was_read();
+        Ok(field.map(|field| Part { field, body: &self.body }))
     }
 
     /// Reads what is left, so that the problem reaches the client.
     async fn refuse(self, problem: Problem) -> Problem {
-        let Self { fields, body } = self;
-        let exceeded = body.is_exceeded();
+        let Self { fields, body, _place } = self;
         drop(fields);
+        let over = body.lock().over.clone();
         body.drain().await;
-        if exceeded { Problem::too_large("the upload is too large") } else { problem }
+        over.unwrap_or(problem)
     }
 }
 
-async fn receive(app: &App, upload: &mut Upload, form: &mut Multipart) -> Result<AccessPolicy, Problem> {
+/// One field of a form.
+struct Part<'a> {
+    field: Field<'a>,
+    body: &'a Bounded,
+}
+
+impl Part<'_> {
+    fn name(&self) -> &str {
+        self.field.name().unwrap_or_default()
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
+        let chunk = self.field.chunk().await.map_err(broken)?;
+        self.body.was_read();
+        Ok(chunk)
+    }
+
+    async fn text(&mut self) -> Result<String, Problem> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            if bytes.len() + chunk.len() > TEXT_BYTES {
+                let name = self.name();
+                return Err(Problem::out_of_range(format!("{name:.40} has more than {TEXT_BYTES} bytes")));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        String::from_utf8(bytes).map_err(|_| Problem::malformed("a text field is not UTF-8"))
+    }
+
+    /// An option that is absent when its field is empty.
+    async fn option<T>(
+        &mut self,
+        parse: impl FnOnce(&str) -> Result<T, Problem>,
+    ) -> Result<Option<T>, Problem> {
+        let text = self.text().await?;
+        if text.is_empty() { Ok(None) } else { parse(&text).map(Some) }
+    }
+
+    async fn read(&mut self, cap: usize, what: &str) -> Result<Vec<u8>, Problem> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            if bytes.len() + chunk.len() > cap {
+                let cap = match cap / MEGABYTE {
+                    megabytes if megabytes > 0 && cap.is_multiple_of(MEGABYTE) => format!("{megabytes} MB"),
+                    _ => format!("{cap} bytes"),
+                };
+                return Err(Problem::too_large(format!("{what} has more than {cap}")));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+}
+
+async fn receive(app: &App, upload: &mut Upload, form: &mut Form) -> Result<AccessPolicy, Problem> {
     let limits = app.chatpic.limits();
     let mut policy = AccessPolicy::default();
     let mut index = 0;
     let mut allowed = app.options.upload_password.is_none();
-    while let Some(mut field) = next(form).await? {
-        match field.name().unwrap_or_default() {
+    while let Some(mut part) = form.next().await? {
+        match part.name() {
             "images" => {
                 if !allowed {
                     return Err(Problem::upload_password());
                 }
                 let what = format!("image {}", index + 1);
-                let bytes = read(&mut field, limits.image_bytes, &what).await?;
+                let bytes = part.read(limits.image_bytes, &what).await?;
                 // A form without a chosen file sends an empty one without a name.
-                if bytes.is_empty() && field.file_name().is_none_or(str::is_empty) {
+                if bytes.is_empty() && part.field.file_name().is_none_or(str::is_empty) {
                     continue;
                 }
                 upload.add(bytes).await?;
                 index += 1;
             }
             "upload_password" => {
-                let given = text(&mut field).await?;
+                let given = part.text().await?;
                 allowed = app.options.upload_password.as_ref().is_none_or(|password| password.is(&given));
             }
-            "expires_in" => policy.expires_in = option(&mut field, |t| duration("expires_in", t)).await?,
-            "keep_ledger" => policy.keep_ledger = option(&mut field, |t| duration("keep_ledger", t)).await?,
-            "max_views" => policy.max_views = option(&mut field, max_views).await?,
-            "password" => policy.password = option(&mut field, |t| Ok(Password::new(t))).await?,
+            "expires_in" => policy.expires_in = part.option(|t| duration("expires_in", t)).await?,
+            "keep_ledger" => policy.keep_ledger = part.option(|t| duration("keep_ledger", t)).await?,
+            "max_views" => policy.max_views = part.option(max_views).await?,
+            "password" => policy.password = part.option(|t| Ok(Password::new(t))).await?,
             other => return Err(unknown(other)),
         }
     }
@@ -253,51 +371,38 @@ fn max_views(text: &str) -> Result<u32, Problem> {
     text.parse().map_err(|_| Problem::out_of_range("max_views is out of range"))
 }
 
-/// An option that is absent when its field is empty.
-async fn option<T>(
-    field: &mut Field<'_>,
-    parse: impl FnOnce(&str) -> Result<T, Problem>,
-) -> Result<Option<T>, Problem> {
-    let text = text(field).await?;
-    if text.is_empty() { Ok(None) } else { parse(&text).map(Some) }
-}
-
-async fn text(field: &mut Field<'_>) -> Result<String, Problem> {
-    let name = field.name().unwrap_or("a text field").to_owned();
-    let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(broken)? {
-        if bytes.len() + chunk.len() > TEXT_BYTES {
-            return Err(Problem::out_of_range(format!("{name:.40} has more than {TEXT_BYTES} bytes")));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    String::from_utf8(bytes).map_err(|_| Problem::malformed("a text field is not UTF-8"))
-}
-
 /// A field that nothing is known of may be a misspelt option, such as a password: nothing is made without it.
 fn unknown(name: &str) -> Problem {
     Problem::malformed(format!("the form has no field {name:.40?}"))
 }
 
-async fn next(form: &mut Multipart) -> Result<Option<Field<'_>>, Problem> {
-    form.next_field().await.map_err(broken)
-}
-
-async fn read(field: &mut Field<'_>, cap: usize, what: &str) -> Result<Vec<u8>, Problem> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(broken)? {
-        if bytes.len() + chunk.len() > cap {
-            let cap = match cap / MEGABYTE {
-                megabytes if megabytes > 0 && cap.is_multiple_of(MEGABYTE) => format!("{megabytes} MB"),
-                _ => format!("{cap} bytes"),
-            };
-            return Err(Problem::too_large(format!("{what} has more than {cap}")));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
-}
-
 fn broken(_: MultipartError) -> Problem {
     Problem::malformed("the form breaks off or can't be read")
+}
+
+#[cfg(test)]
+mod tests {
+    use chatpic_core::Limits;
+
+    use super::*;
+    use crate::Options;
+    use crate::tests::{post, site};
+
+    #[tokio::test]
+    async fn what_has_no_end_is_refused_before_it_is_collected() {
+        let app = site(Options::default(), Limits::default()).await;
+        for start in ["", "no boundary", "--b\r\nContent-Disposition: form-data; name=\"images"] {
+            let chunk = Bytes::from(vec![b'x'; 16 * 1024]);
+            let chunks = std::iter::once(Bytes::from(start)).chain(std::iter::repeat_n(chunk.clone(), 1000));
+            let mut form = Form::begin(&app, post("/", stream::iter(chunks)), 1).await.unwrap();
+            let before = form.body.lock().left;
+            let problem = form.next().await.err().unwrap();
+            assert_eq!(problem.kind, "malformed");
+            let taken = before - form.body.lock().left;
+            assert!(taken <= UNREAD_BYTES + 2 * chunk.len(), "{taken} bytes after {start:?}");
+            let body = form.body.clone();
+            assert_eq!(form.refuse(problem.clone()).await, problem);
+            assert_eq!(before - body.lock().left, start.len() + 1000 * chunk.len(), "the rest was read");
+        }
+    }
 }

@@ -10,6 +10,7 @@ import requests
 from conftest import Site, bearer, share
 
 HERE = Path(__file__).parent
+NO_CAPS = ("--uploads-per-hour", "0", "--opens-per-hour", "0", "--traces-per-hour", "0")
 
 
 def run(site: Site, folder: Path, config: str, *flags: str) -> str:
@@ -26,7 +27,7 @@ def run(site: Site, folder: Path, config: str, *flags: str) -> str:
 
 
 def test_a_stranger_finds_every_call_as_documented(serve: Callable[..., Site], tmp_path: Path) -> None:
-    site = serve("--uploads-per-hour", "0", "--opens-per-hour", "0")
+    site = serve(*NO_CAPS)
     said = run(site, tmp_path, "", "--max-examples", "10")
     assert "Tested: 14" in said
 
@@ -34,7 +35,7 @@ def test_a_stranger_finds_every_call_as_documented(serve: Callable[..., Site], t
 def test_an_uploader_finds_every_call_as_documented(
     serve: Callable[..., Site], tmp_path: Path, picture: bytes
 ) -> None:
-    site = serve("--uploads-per-hour", "0", "--opens-per-hour", "0", "--traces-per-day", "10000")
+    site = serve(*NO_CAPS, "--traces-per-day", "10000")
     made = share(site.url, picture)
     opened = requests.post(
         f"{site.url}/api/v1/shares/{made['share_id']}/sessions", json={"key": made["link_key"]}, timeout=60

@@ -100,17 +100,29 @@ async fn the_last_viewer_goes_on_until_a_burn_tells_otherwise() {
 }
 
 #[tokio::test]
-async fn streams_are_capped_and_cost_one_look_at_the_store_together() {
+async fn streams_are_capped_by_node_and_session_and_cost_one_look_at_the_store_together() {
     let site = Site::with(Options { listeners: 20, ..Options::default() }, limits()).await;
     let shared = site.share(&[]).await;
     let path = format!("/api/v1/shares/{}/events", shared.id);
     site.get(&path, None).await.expect(401);
     site.get(&path, Some(&shared.link_key)).await.expect(401);
     let mut streams = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..8 {
         streams.push(Events::open(&site, &shared, &shared.dashboard_key).await);
     }
     site.get(&path, Some(&shared.dashboard_key)).await.expect(503);
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    let token = session["token"].as_str().unwrap();
+    for _ in 0..8 {
+        streams.push(Events::open(&site, &shared, token).await);
+    }
+    site.get(&path, Some(token)).await.expect(503);
+    let other = site.share(&[]).await;
+    for _ in 0..4 {
+        streams.push(Events::open(&site, &other, &other.dashboard_key).await);
+    }
+    let refused = format!("/api/v1/shares/{}/events", other.id);
+    site.get(&refused, Some(&other.dashboard_key)).await.expect(503);
     for stream in &mut streams {
         stream.next().await.unwrap();
     }

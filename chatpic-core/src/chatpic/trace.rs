@@ -103,8 +103,17 @@ impl ChatPic {
         leak: Vec<u8>,
         original: Option<Vec<u8>>,
     ) -> Result<TraceReport, Error> {
+        self.begin_trace(id, access).await?.trace(leak, original).await
+    }
+
+    /// Takes a share's turn to be traced and counts the trace, before its pictures are there: whoever receives them need
+    /// not keep them waiting.
+    ///
+    /// # Errors
+    /// As [`ChatPic::trace`].
+    pub async fn begin_trace(&self, id: &ShareId, access: &DashboardAccess) -> Result<TraceTurn, Error> {
         self.owned(id, access).await?;
-        let running = Tracing::begin(self, *id)?;
+        let turn = TraceTurn::take(self, *id)?;
         let now = self.now();
         let limits = &self.0.limits;
         let attempt = Attempt {
@@ -116,11 +125,10 @@ impl ChatPic {
             per_who: limits.traces_per_day,
             per_share: limits.traces_per_day,
         };
-        if let Attempted::Refused(oldest) = self.0.shares.attempt(&attempt).await? {
-            return Err(Error::Throttled { retry_after: now.until(oldest + DAY) });
+        match self.0.shares.attempt(&attempt).await? {
+            Attempted::Counted(_) => Ok(turn),
+            Attempted::Refused(oldest) => Err(Error::Throttled { retry_after: now.until(oldest + DAY) }),
         }
-        let sought = self.suspects(&TraceScope { share: Some(*id), ..Default::default() }).await?;
-        self.trace_among(sought, leak, original, &running.waiting, |_| ()).await
     }
 
     /// How far the trace of a share that runs on this node has come, in percent.
@@ -339,7 +347,7 @@ impl Progress {
 }
 
 /// Who waits for a trace; when nobody does any more, it stops.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Waiting(Arc<Progress>);
 
 impl Drop for Waiting {
@@ -348,26 +356,37 @@ impl Drop for Waiting {
     }
 }
 
-/// Holds a share's turn to be traced: one trace of a share runs at a time.
-struct Tracing<'a> {
-    chatpic: &'a ChatPic,
+/// A share's turn to be traced: one trace of a share runs at a time. Given back when dropped.
+#[derive(Debug)]
+pub struct TraceTurn {
+    chatpic: ChatPic,
     id: ShareId,
     waiting: Waiting,
 }
 
-impl<'a> Tracing<'a> {
-    fn begin(chatpic: &'a ChatPic, id: ShareId) -> Result<Self, Error> {
+impl TraceTurn {
+    fn take(chatpic: &ChatPic, id: ShareId) -> Result<Self, Error> {
         let mut tracing = chatpic.0.tracing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if tracing.contains_key(&id) {
             return Err(Conflict::Tracing.into());
         }
         let waiting = Waiting::default();
         tracing.insert(id, Arc::clone(&waiting.0));
-        Ok(Self { chatpic, id, waiting })
+        Ok(Self { chatpic: chatpic.clone(), id, waiting })
+    }
+
+    /// Traces a leaked picture among the sessions of the share.
+    ///
+    /// # Errors
+    /// As [`ChatPic::trace`].
+    pub async fn trace(self, leak: Vec<u8>, original: Option<Vec<u8>>) -> Result<TraceReport, Error> {
+        let scope = TraceScope { share: Some(self.id), ..Default::default() };
+        let sought = self.chatpic.suspects(&scope).await?;
+        self.chatpic.trace_among(sought, leak, original, &self.waiting, |_| ()).await
     }
 }
 
-impl Drop for Tracing<'_> {
+impl Drop for TraceTurn {
     fn drop(&mut self) {
         let mut tracing = self.chatpic.0.tracing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         tracing.remove(&self.id);

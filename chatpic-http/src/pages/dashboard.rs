@@ -406,11 +406,8 @@ async fn trace(State(app): State<App>, Path(id): Path<String>, origin: Origin, r
     let outcome = async {
         let id = share_id(&id)?;
         let access = dashboard_cookie(&headers)?;
-        app.chatpic.check_dashboard(&id, &access).await?;
-        let ([leak, original], token) = upload::files(&app, request, ["image", "original"]).await?;
-        check_form(&headers, &access.reveal(), token.as_deref())?;
-        let leak = leak.ok_or_else(|| Problem::malformed("choose an image to trace"))?;
-        let report = app.chatpic.trace(&id, &access, leak, original).await?;
+        let check = |token: Option<&str>| check_form(&headers, &access.reveal(), token);
+        let report = upload::trace(&app, &id, &access, request, check).await?;
         Ok((id, access, report))
     };
     match outcome.await {

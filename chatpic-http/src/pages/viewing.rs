@@ -264,5 +264,5 @@ pub(super) async fn image(
     if headers.get("sec-fetch-dest").is_some_and(|dest| dest != "image") {
         return Err(Problem::not_found());
     }
-    serve_image(app.chatpic, &id, &index, query, session_cookie(&headers)?).await
+    serve_image(&app, &id, &index, query, session_cookie(&headers)?).await
 }

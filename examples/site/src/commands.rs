@@ -2,23 +2,37 @@
 
 use std::error::Error;
 use std::io::{Read, Write};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
 use chatpic_core::{
     ChatPic, Clock, Incomplete, OpenedReport, ShareId, SystemClock, Timestamp, TraceReport, TraceScope,
 };
 use chatpic_http::{Countries, Logo, Options, Text, UploadPassword};
 use clap::CommandFactory;
 use clap_complete::Shell;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
+use tokio_io_timeout::TimeoutStream;
+use tower::ServiceExt;
 
 use crate::config::{Arguments, Settings, Trace};
 use crate::error::{CommandError, io_error};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How long a request's head may take, and a connection may wait for the next one: longer than proxies keep theirs.
+const HEAD_WITHIN: Duration = Duration::from_secs(75);
+/// A client that takes nothing of its answer for so long has gone.
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 /// How long running requests may take after the signal to stop; event streams would go on for ever.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// Reports that are listed.
@@ -75,8 +89,11 @@ pub(crate) fn options(settings: &Settings) -> Result<Options, CommandError> {
         countries: countries.unwrap_or_default(),
         uploads_per_hour: settings.uploads_per_hour,
         opens_per_hour: settings.opens_per_hour,
+        traces_per_hour: settings.traces_per_hour,
         upload_password,
         listeners: settings.listeners,
+        form_bytes: settings.form_bytes,
+        answer_bytes: settings.answer_bytes,
         metrics: !settings.no_metrics,
     })
 }
@@ -91,25 +108,38 @@ pub(crate) async fn serve(settings: &Settings) -> Result<Status, CommandError> {
     say(&format!("listening on http://{address}"))?;
 
     let sweeper = tokio::spawn(sweep_forever(chatpic.clone()));
-    let app = chatpic_http::router(chatpic, options).into_make_service_with_connect_info::<SocketAddr>();
-    let stopping = Arc::new(tokio::sync::Notify::new());
-    let stop = stopping.clone();
-    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
-        stop_signal().await;
-        stop.notify_one();
-    });
-    let patience = async {
-        stopping.notified().await;
-        // Nothing ends this wait early but the server's own end.
-        drop(tokio::time::timeout(STOP_WITHIN, std::future::pending::<()>()).await);
-    };
-    let served = tokio::select! {
-        served = server.into_future() => served,
-        () = patience => Ok(()),
-    };
+    take_connections(listener, chatpic_http::router(chatpic, options)).await;
     sweeper.abort();
-    served.map_err(io_error("the server stopped"))?;
     Ok(DONE)
+}
+
+/// Answers whoever comes, until the signal to stop.
+async fn take_connections(mut listener: TcpListener, router: Router) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+    let running = GracefulShutdown::new();
+    let mut stop = pin!(stop_signal());
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = axum::serve::Listener::accept(&mut listener) => accepted,
+            () = &mut stop => break,
+        };
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(TAKEN_WITHIN));
+        let router = router.clone();
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            router.clone().oneshot(request.map(Body::new))
+        });
+        let connection = running.watch(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection broke off");
+            }
+        });
+    }
+    drop(listener);
+    drop(tokio::time::timeout(STOP_WITHIN, running.shutdown()).await);
 }
 
 async fn sweep_forever(chatpic: ChatPic) {
@@ -130,7 +160,7 @@ async fn sweep_forever(chatpic: ChatPic) {
         match swept {
             Ok(swept) if swept != Default::default() => tracing::info!(?swept, "swept"),
             Ok(_) => {}
-            Err(error) => tracing::error!(%error, "the sweep failed and will run again"),
+            Err(error) => tracing::error!(error = error.for_log(), "the sweep failed and will run again"),
         }
     }
 }

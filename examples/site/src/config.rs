@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chatpic_core::{Limits, SessionId, ShareId, Timestamp};
-use chatpic_http::{Accent, FooterLink};
+use chatpic_http::{Accent, FooterLink, Options};
 use clap::error::ErrorKind;
 use clap::{Args, Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
@@ -129,6 +129,27 @@ pub(crate) struct Settings {
     /// Openings of one address within an hour; 0 is no cap
     #[arg(long, env = "CHATPIC_OPENS_PER_HOUR", default_value_t = 600, value_name = "N", global = true)]
     pub(crate) opens_per_hour: u32,
+    /// Traces of one address within an hour; 0 is no cap
+    #[arg(long, env = "CHATPIC_TRACES_PER_HOUR", default_value_t = 60, value_name = "N", global = true)]
+    pub(crate) traces_per_hour: u32,
+    /// Bytes of uploads and of pictures to trace in memory at the same time; a quarter of them for one address
+    #[arg(
+        long,
+        env = "CHATPIC_FORM_BYTES",
+        default_value_t = Options::default().form_bytes,
+        value_name = "BYTES",
+        global = true
+    )]
+    pub(crate) form_bytes: usize,
+    /// Bytes of images on their way to viewers at the same time; a quarter of them for one session
+    #[arg(
+        long,
+        env = "CHATPIC_ANSWER_BYTES",
+        default_value_t = Options::default().answer_bytes,
+        value_name = "BYTES",
+        global = true
+    )]
+    pub(crate) answer_bytes: usize,
     /// Event streams at the same time
     #[arg(long, env = "CHATPIC_LISTENERS", default_value_t = 1000, value_name = "N", global = true)]
     pub(crate) listeners: usize,

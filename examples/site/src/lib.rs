@@ -30,9 +30,11 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> u8 {
             return Status::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("CHATPIC_LOG");
+    let level = std::env::var("CHATPIC_LOG").unwrap_or_else(|_| "info".to_owned());
+    // It names objects when it tries again, and so tells shares and sessions apart.
+    let filter = tracing_subscriber::EnvFilter::new(format!("{level},object_store=off"));
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| "info".into()))
+        .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .try_init();
