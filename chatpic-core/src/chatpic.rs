@@ -25,6 +25,9 @@ use crate::store::memory::{MemoryBlobs, MemoryShares};
 use crate::store::{BlobStore, ShareStore};
 use crate::workers::Workers;
 
+/// Traces that may wait for the one that runs.
+const WAITING_TRACES: usize = 8;
+
 /// Private, temporary image sharing. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
 pub struct ChatPic(Arc<Inner>);
@@ -38,10 +41,16 @@ struct Inner {
     limits: Limits,
     visible_mark: Option<VisibleMark>,
     derivation: Derivation,
-    images: Workers,
-    passwords: Workers,
-    /// Make copies pixel by pixel: apart, so that nobody who wants something quick waits behind them.
+    // Pools apart, so that nobody waits for slower work than his own.
+    /// Take in what is uploaded.
+    intake: Workers,
+    /// Splice JPEG copies and unseal kept ones.
+    serving: Workers,
+    /// Make copies pixel by pixel.
     copiers: Workers,
+    /// Trace leaks.
+    traces: Workers,
+    passwords: Workers,
     turns: copies::Turns,
     /// Shares being traced, each with how far its trace has come.
     tracing: Mutex<HashMap<ShareId, Arc<trace::Progress>>>,
@@ -95,10 +104,11 @@ impl Builder {
         if !digests_match(&self.shares.fingerprint(&fingerprint).await?, &fingerprint) {
             return Err(Error::ForeignSecret);
         }
-        let workers = Workers::new(self.limits.workers, self.limits.queue);
-        let passwords = Workers::new(self.limits.workers, self.limits.queue);
+        let Limits { workers, queue, .. } = self.limits;
         // A copy takes seconds, and nobody is to wait for minutes.
-        let copiers = Workers::new(self.limits.workers, self.limits.queue.min(4 * self.limits.workers));
+        let copiers = Workers::new(workers, queue.min(4 * workers));
+        // A trace spreads over all cores by itself, and one that waits holds two files.
+        let traces = Workers::new(1, queue.min(WAITING_TRACES));
         Ok(ChatPic(Arc::new(Inner {
             shares: self.shares,
             blobs: self.blobs,
@@ -107,9 +117,11 @@ impl Builder {
             limits: self.limits,
             visible_mark: self.visible_mark,
             derivation,
-            images: workers,
-            passwords,
+            intake: Workers::new(workers, queue),
+            serving: Workers::new(workers, queue),
             copiers,
+            traces,
+            passwords: Workers::new(workers, queue),
             turns: copies::Turns::default(),
             tracing: Mutex::default(),
         })))

@@ -60,7 +60,7 @@ pub struct Limits {
     pub wrong_password_window: Duration,
     /// Traces of one share within a day.
     pub traces_per_day: u32,
-    /// Reports of one share that are kept.
+    /// Reports of one share that are kept; as many again are, if they come with the right link key.
     pub reports_per_share: u32,
     /// Characters of a report, at most.
     pub report_chars: usize,
@@ -70,9 +70,10 @@ pub struct Limits {
     pub free_percent: u8,
     /// An upload not committed after so long is given up, and the sweep deletes what it left.
     pub upload_timeout: Duration,
-    /// Images decoded, marked or traced at the same time, and passwords hashed at the same time.
+    /// Images taken in at the same time, and as many copies spliced, copies made pixel by pixel, and passwords hashed;
+    /// traces run one at a time, each on all cores.
     pub workers: usize,
-    /// Jobs that may wait for a worker; one more is refused as busy.
+    /// Jobs of each of these kinds that may wait for a worker; one more is refused as busy. Fewer wait for slow ones.
     pub queue: usize,
 }
 

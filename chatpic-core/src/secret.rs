@@ -93,6 +93,9 @@ pub mod kind {
     /// See [`super::DataKey`].
     #[derive(Debug)]
     pub struct Data;
+    /// What an idempotency key is exchanged for.
+    #[derive(Debug)]
+    pub struct Idempotency;
     /// See [`super::PasswordKey`].
     #[derive(Debug)]
     pub struct Password;
@@ -112,6 +115,8 @@ pub type DashboardAccess = Secret<kind::Dashboard, 32>;
 pub type SessionToken = Secret<kind::Session, 32>;
 /// Seals the images of one share.
 pub type DataKey = Secret<kind::Data, 32>;
+/// What an idempotency key is exchanged for: the seed of a share's id and keys.
+pub(crate) type IdempotencySeed = Secret<kind::Idempotency, 32>;
 /// Argon2id of a share's password.
 pub type PasswordKey = Secret<kind::Password, 32>;
 
@@ -244,9 +249,14 @@ impl Derivation {
         self.derive("address", &[id.as_bytes(), address.as_bytes(), &day.to_be_bytes()])
     }
 
-    /// What an idempotency key stands for: the seed of a share's id and keys.
-    pub(crate) fn idempotent(&self, label: &str, key: &str) -> [u8; 32] {
-        self.derive("idempotency", &[label.as_bytes(), key.as_bytes()])
+    /// What an idempotency key stands for.
+    pub(crate) fn idempotency_seed(&self, key: &str) -> IdempotencySeed {
+        IdempotencySeed::from_bytes(self.derive("idempotency", &[key.as_bytes()]))
+    }
+
+    /// The id or a key of the share of an idempotent upload, from a seed and the digest of what was uploaded so far.
+    pub(crate) fn idempotent(&self, label: &str, seed: &IdempotencySeed, digest: &[u8]) -> [u8; 32] {
+        self.derive(label, &[seed.as_bytes(), digest])
     }
 
     /// A running keyed hash over an upload, which tells a retry from another upload.

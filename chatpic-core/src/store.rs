@@ -92,6 +92,15 @@ pub struct Purge {
     pub purged_at: Option<Timestamp>,
 }
 
+/// Copies that are kept in one folder for sessions of one share.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Copies {
+    /// Where they lie.
+    pub folder: Folder,
+    /// How many were noted, each before it was put there; one that two nodes made at once was noted twice.
+    pub objects: u64,
+}
+
 /// Metadata, counters and sessions.
 ///
 /// 1. Each method is atomic and durable when it answers `Ok`, on any number of handles and processes.
@@ -181,7 +190,24 @@ pub trait ShareStore: Debug + Send + Sync + 'static {
     /// with a `purged_at` stays; `burned_at` is never touched, so that a burn in between is not lost.
     async fn note_purge(&self, id: &ShareId, purge: &Purge, due: Timestamp) -> StoreResult<()>;
 
-    /// The sum of [`Share::bytes`] over all shares that are not purged.
+    /// Notes that one more copy, of so many bytes, is about to be put into this folder for a session of the share.
+    /// Answers whether it was noted: it is not when the session has no wrap any more.
+    async fn note_copy(
+        &self,
+        id: &ShareId,
+        session: SessionId,
+        folder: &Folder,
+        bytes: u64,
+    ) -> StoreResult<bool>;
+
+    /// The folders in which copies of a share were noted, in any order.
+    async fn copies(&self, id: &ShareId) -> StoreResult<Vec<Copies>>;
+
+    /// Forgets the copies in these folders, which are deleted. Those of ended shares stay, since their receipts count
+    /// them; they go with their share.
+    async fn forget_copies(&self, folders: &[Folder]) -> StoreResult<()>;
+
+    /// The sum of [`Share::bytes`] and the bytes of noted copies over all shares that are not purged.
     async fn stored_bytes(&self) -> StoreResult<u64>;
 
     /// Stores a report if its share exists and has fewer than `per_share`.

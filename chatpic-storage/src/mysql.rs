@@ -18,7 +18,10 @@ pub type MySqlShares = SqlShares<MySql>;
 
 impl Dialect for MySql {
     const STORE: &'static str = "mysql";
-    const MIGRATIONS: &'static [Script] = &[("shares", include_str!("../migrations/mysql/0001_shares.sql"))];
+    const MIGRATIONS: &'static [Script] = &[
+        ("shares", include_str!("../migrations/mysql/0001_shares.sql")),
+        ("copies", include_str!("../migrations/mysql/0002_copies.sql")),
+    ];
     // A statement sees what was committed before it, and locks rows only, not the gaps between them.
     const SESSION: &'static [&'static str] = &[
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",

@@ -18,8 +18,10 @@ pub type PostgresShares = SqlShares<Postgres>;
 
 impl Dialect for Postgres {
     const STORE: &'static str = "postgres";
-    const MIGRATIONS: &'static [Script] =
-        &[("shares", include_str!("../migrations/postgres/0001_shares.sql"))];
+    const MIGRATIONS: &'static [Script] = &[
+        ("shares", include_str!("../migrations/postgres/0001_shares.sql")),
+        ("copies", include_str!("../migrations/postgres/0002_copies.sql")),
+    ];
     // Nothing here takes long; whoever waits longer is told so, and no lost node keeps a lock.
     const SESSION: &'static [&'static str] = &[
         "SET lock_timeout = '10s'",

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chatpic_core::share::{BlockedTry, Session};
-use chatpic_core::store::{Attempt, Attempted, Claim, Claimed, Inserted, Purge, StoreResult};
+use chatpic_core::store::{Attempt, Attempted, Claim, Claimed, Copies, Inserted, Purge, StoreResult};
 use chatpic_core::{
     Digest, Folder, Report, SessionId, Share, ShareId, ShareStore, Status, StoreError, Timestamp,
 };
@@ -533,9 +533,58 @@ impl<D: Dialect> ShareStore for SqlShares<D> {
         self.change("note a purge", statement, values).await.map(drop)
     }
 
+    async fn note_copy(
+        &self,
+        id: &ShareId,
+        session: SessionId,
+        folder: &Folder,
+        bytes: u64,
+    ) -> StoreResult<bool> {
+        doing::<D, _, _>("note a copy", || async {
+            let mut tx = self.begin().await?;
+            // Copies of one share are noted one after the other, and before or after its end.
+            locked::<D>(&mut tx, id).await?;
+            let live = "SELECT id FROM sessions WHERE share = $1 AND id = $2 AND wrap IS NOT NULL";
+            if D::fetch(&mut tx, live, values![id, session]).await?.is_empty() {
+                return Ok(false);
+            }
+            let more = "UPDATE copies SET objects = objects + 1, bytes = bytes + $1 WHERE folder = $2";
+            if D::execute(&mut tx, more, values![bytes, folder.as_str()]).await? == 0 {
+                let first = "INSERT INTO copies (folder, share, objects, bytes) VALUES ($1, $2, 1, $3)";
+                D::execute(&mut tx, first, values![folder.as_str(), id, bytes]).await?;
+            }
+            tx.commit().await?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn copies(&self, id: &ShareId) -> StoreResult<Vec<Copies>> {
+        let query = "SELECT folder, objects FROM copies WHERE share = $1";
+        let copies = |row: Record<'_, D>| {
+            Ok(Copies { folder: row.parsed("folder")?, objects: row.number("objects")? })
+        };
+        self.read_all("list copies", query, values![id], copies).await
+    }
+
+    async fn forget_copies(&self, folders: &[Folder]) -> StoreResult<()> {
+        if folders.is_empty() {
+            return Ok(());
+        }
+        let statement = format!(
+            "DELETE FROM copies WHERE folder IN ({})
+                AND share IN (SELECT id FROM shares WHERE status = 'active')",
+            places(1, folders.len())
+        );
+        let folders = folders.iter().map(|folder| Value::from(folder.as_str())).collect();
+        self.change("forget copies", &statement, folders).await.map(drop)
+    }
+
     async fn stored_bytes(&self) -> StoreResult<u64> {
         let query = format!(
-            "SELECT CAST(COALESCE(SUM(bytes), 0) AS {}) AS sum FROM shares WHERE purged_at IS NULL",
+            "SELECT CAST(COALESCE(SUM(bytes), 0) + COALESCE((SELECT SUM(copies.bytes) FROM copies
+                JOIN shares ON shares.id = copies.share WHERE shares.purged_at IS NULL), 0) AS {}) AS sum
+             FROM shares WHERE purged_at IS NULL",
             D::INT
         );
         let sum = self.read_one("sum up what is stored", &query, values![], |row| row.number("sum"));

@@ -26,7 +26,10 @@ pub type SqliteShares = SqlShares<Sqlite>;
 
 impl Dialect for Sqlite {
     const STORE: &'static str = "sqlite";
-    const MIGRATIONS: &'static [Script] = &[("shares", include_str!("../migrations/sqlite/0001_shares.sql"))];
+    const MIGRATIONS: &'static [Script] = &[
+        ("shares", include_str!("../migrations/sqlite/0001_shares.sql")),
+        ("copies", include_str!("../migrations/sqlite/0002_copies.sql")),
+    ];
     // It waits for other writers before it reads anything, so that what it read stays so.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
     const FOR_UPDATE: &'static str = "";

@@ -2,15 +2,16 @@
 
 use std::io::Cursor;
 
+use chatpic_core::testing::faults::Fault;
 use chatpic_core::testing::samples;
-use chatpic_core::{Limits, TraceScope};
+use chatpic_core::{Error, Limits, TraceScope};
 use chatpic_http::Options;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::LoopCount;
 use image::{AnimationDecoder, DynamicImage, RgbImage};
 use serde_json::{Value, json};
 
-use crate::site::{MINUTE, Shared, Site, limits};
+use crate::site::{DAY, MINUTE, Shared, Site, limits};
 
 /// A walk over a photograph, frames of 0.13 megapixels.
 fn walk() -> Vec<RgbImage> {
@@ -191,6 +192,69 @@ async fn a_copy_is_made_once_kept_sealed_and_gone_with_the_share() {
     assert_eq!(receipt["objects_deleted"], prepared + 2);
     assert_eq!(site.objects().len(), 0);
     site.image(&shared, &session).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_burn_deletes_copies_that_no_listing_has_found() {
+    let site = Site::new().await;
+    let shared = share(&site, &gif()).await;
+    let prepared = site.objects().len();
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    site.image(&shared, &session).await.expect(200);
+    site.clock.advance(DAY);
+    let receipt = site.burn(&shared).await.expect(200).json();
+    assert_eq!(receipt["objects_deleted"], prepared + 1);
+    assert_eq!(site.objects().len(), 0);
+}
+
+#[tokio::test]
+async fn a_receipt_counts_the_copies_that_a_failing_store_holds() {
+    let site = Site::new().await;
+    let shared = share(&site, &gif()).await;
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    site.image(&shared, &session).await.expect(200);
+    let objects = site.objects().len();
+    site.clock.advance(5 * MINUTE);
+    site.blob_faults.plan(std::iter::repeat(Some(Fault::Fails)));
+    let receipt = site.burn(&shared).await.expect(200).json();
+    assert_eq!((&receipt["objects_deleted"], &receipt["objects_pending"]), (&json!(0), &json!(objects)));
+    // The copies are deleted, and the images are not.
+    site.blob_faults.plan([Some(Fault::Fails)]);
+    site.clock.advance(MINUTE);
+    site.chatpic.sweep().await.unwrap();
+    let receipt = site.dashboard(&shared).await["receipt"].clone();
+    assert_eq!((&receipt["objects_deleted"], &receipt["objects_pending"]), (&json!(1), &json!(objects - 1)));
+    site.clock.advance(MINUTE);
+    site.chatpic.sweep().await.unwrap();
+    let receipt = site.dashboard(&shared).await["receipt"].clone();
+    assert_eq!((&receipt["objects_deleted"], &receipt["objects_pending"]), (&json!(objects), &json!(0)));
+    assert_eq!(site.objects().len(), 0);
+}
+
+#[tokio::test]
+async fn copies_count_for_what_may_be_stored() {
+    let stored = |site: &Site| -> u64 {
+        site.objects().iter().map(|path| std::fs::metadata(path).unwrap().len()).sum()
+    };
+    let site = Site::new().await;
+    share(&site, &gif()).await;
+    let max_stored = Some(stored(&site) * 11 / 10);
+    let site = Site::with(Options::default(), Limits { max_stored, ..limits() }).await;
+    let shared = share(&site, &gif()).await;
+    site.chatpic.check_room().await.unwrap();
+    let mut sessions = Vec::new();
+    for _ in 0..2 {
+        sessions.push(site.open_session(&shared, json!({})).await.expect(201).json());
+    }
+    site.image(&shared, &sessions[0]).await.expect(200);
+    assert!(Some(stored(&site)) > max_stored, "the first copy is kept");
+    assert!(matches!(site.chatpic.check_room().await, Err(Error::Full)));
+    let objects = site.objects().len();
+    site.image(&shared, &sessions[1]).await.expect(200);
+    assert_eq!(site.objects().len(), objects, "the second is made, and not kept");
+    site.clock.advance(3 * 60 * MINUTE);
+    site.chatpic.sweep().await.unwrap();
+    site.chatpic.check_room().await.unwrap();
 }
 
 #[tokio::test]

@@ -35,6 +35,11 @@ async fn a_report_reaches_the_operator_with_the_link_if_its_key_is_right() {
         report(&shared.id, json!({ "reason": "again" })).await.expect(202);
     }
     assert_eq!(site.chatpic.reports(100).await.unwrap().len(), 20, "more are dropped");
+    for _ in 0..30 {
+        report(&shared.id, json!({ "reason": "look", "key": shared.link_key })).await.expect(202);
+    }
+    let reports = site.chatpic.reports(100).await.unwrap();
+    assert_eq!(reports.len(), 40, "those with the link have places that nobody else can take");
 }
 
 #[tokio::test]

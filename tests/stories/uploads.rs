@@ -155,6 +155,27 @@ async fn a_retried_upload_makes_one_share() {
 }
 
 #[tokio::test]
+async fn whoever_guesses_an_idempotency_key_has_no_key_of_its_next_share() {
+    let site = Site::new().await;
+    let photograph = photograph();
+    let files: [(&str, &[u8]); 1] = [("images", &photograph)];
+    let key = [("Idempotency-Key", "0123456789abcdef")];
+    let fields = [("keep_ledger", "0"), ("max_views", "2")];
+    let first = site.post_form("/api/v1/shares", &key, &fields, &files).await.expect(201).json();
+    let guessed = Shared::from(first.clone());
+    site.burn(&guessed).await.expect(200);
+    site.chatpic.sweep().await.unwrap();
+    let next = site.post_form("/api/v1/shares", &key, &[], &files).await.expect(201).json();
+    assert_eq!(next["share_id"], first["share_id"], "so that a retry is found");
+    for field in ["link_key", "dashboard_key"] {
+        assert_ne!(next[field], first[field], "{field}");
+    }
+    site.open_session(&guessed, json!({})).await.expect(401);
+    site.burn(&guessed).await.expect(401);
+    site.open_session(&Shared::from(next), json!({})).await.expect(201);
+}
+
+#[tokio::test]
 async fn every_answer_carries_the_protective_headers() {
     let site = Site::new().await;
     let shared = site.share(&[]).await;

@@ -14,7 +14,7 @@ use crate::error::{Error, Unauthorized};
 use crate::id::{Folder, SessionId, ShareId};
 use crate::mark::{self, ImageKey};
 use crate::seal::{self, ObjectName};
-use crate::secret::DataKey;
+use crate::secret::{DataKey, Digest};
 use crate::share::{ImageForm, ImageRecord};
 
 /// Which copy is wanted, and what it is made of.
@@ -22,6 +22,8 @@ use crate::share::{ImageForm, ImageRecord};
 pub(super) struct Wanted {
     pub(super) share: ShareId,
     pub(super) session: SessionId,
+    /// Keyed hash of the session's token.
+    pub(super) token_digest: Digest,
     /// Where the share's objects lie.
     pub(super) folder: Folder,
     /// Where copies of sessions like this one are kept.
@@ -98,7 +100,7 @@ impl ChatPic {
             let name = wanted.sealed_name(salt);
             seal::open(&wanted.data_key, &wanted.share, &name, sealed.to_vec())
         };
-        Ok(Some(self.0.images.run(open).await?.into()))
+        Ok(Some(self.0.serving.run(open).await?.into()))
     }
 
     async fn make_copy(&self, wanted: &Wanted) -> Result<Bytes, Error> {
@@ -135,9 +137,102 @@ impl ChatPic {
         };
         let (copy, sealed) = worker.run(job).await?;
         // What can't be kept is made again when it is asked for again.
-        if self.check_room().await.is_ok() {
-            drop(self.0.blobs.put(&wanted.copies, &wanted.name(), sealed).await);
-        }
+        drop(self.keep_copy(wanted, sealed).await);
         Ok(copy)
+    }
+
+    /// Keeps a copy if there is room, in such an order that no receipt leaves it out: it is noted before it is put, and
+    /// can't be once its session's wrap is destroyed, which a purge does before it asks what was noted. One that is put
+    /// after its folder was deleted is found to be too late, and deleted too.
+    async fn keep_copy(&self, wanted: &Wanted, sealed: Bytes) -> Result<(), Error> {
+        let Wanted { share, session, token_digest, copies, .. } = wanted;
+        self.check_room().await?;
+        if !self.0.shares.note_copy(share, *session, copies, sealed.len() as u64).await? {
+            return Ok(());
+        }
+        let put = self.0.blobs.put(copies, &wanted.name(), sealed).await;
+        let session = self.0.shares.session(share, token_digest).await?;
+        if session.is_none_or(|session| !session.is_live(self.now())) {
+            // Copies for others in there are made again, should they be asked for.
+            self.0.blobs.delete_folder(copies).await?;
+        }
+        Ok(put?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use futures::stream::{BoxStream, StreamExt};
+    use image::RgbaImage;
+
+    use super::*;
+    use crate::chatpic::viewing::Opening;
+    use crate::secret::InstallationSecret;
+    use crate::share::AccessPolicy;
+    use crate::store::memory::{MemoryBlobs, MemoryShares};
+    use crate::store::{BlobStore, StoreResult};
+
+    /// Blobs whose next put takes so long that a share is burned meanwhile.
+    #[derive(Debug, Default)]
+    struct SlowBlobs {
+        blobs: MemoryBlobs,
+        burn: Mutex<Option<(ChatPic, ShareId)>>,
+    }
+
+    #[async_trait]
+    impl BlobStore for SlowBlobs {
+        async fn put(&self, folder: &Folder, name: &str, sealed: Bytes) -> StoreResult<()> {
+            let burn = self.burn.lock().unwrap().take();
+            if let Some((chatpic, id)) = burn {
+                let receipt = chatpic.burn_as_operator(&id).await.unwrap();
+                assert!(receipt.purged_at.is_some());
+            }
+            self.blobs.put(folder, name, sealed).await
+        }
+
+        async fn get(&self, folder: &Folder, name: &str) -> StoreResult<Option<Bytes>> {
+            self.blobs.get(folder, name).await
+        }
+
+        async fn delete_folder(&self, folder: &Folder) -> StoreResult<u64> {
+            self.blobs.delete_folder(folder).await
+        }
+
+        async fn count(&self, folder: &Folder) -> StoreResult<u64> {
+            self.blobs.count(folder).await
+        }
+
+        async fn has_room(&self, free_percent: u8) -> StoreResult<bool> {
+            self.blobs.has_room(free_percent).await
+        }
+
+        fn folders(&self) -> BoxStream<'_, StoreResult<Folder>> {
+            self.blobs.folders()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_copy_put_after_a_burn_is_deleted_again() {
+        let blobs = Arc::new(SlowBlobs::default());
+        let builder = ChatPic::builder(InstallationSecret::from_bytes([7; 32]));
+        let builder = builder.stores(Arc::new(MemoryShares::default()), blobs.clone());
+        let chatpic = builder.build().await.unwrap();
+        let mut upload = chatpic.upload(None).unwrap();
+        let picture = RgbaImage::from_fn(90, 60, |x, y| image::Rgba([x as u8, y as u8, 90, (x + y) as u8]));
+        upload.add(png(&picture).unwrap()).await.unwrap();
+        let share = upload.commit(AccessPolicy::default()).await.unwrap();
+        let id = share.share_id;
+        let access = chatpic.link_access(&id, &share.link_key);
+        let opened = chatpic.open(&id, &access, Opening::default()).await.unwrap();
+
+        *blobs.burn.lock().unwrap() = Some((chatpic.clone(), id));
+        let image = chatpic.image(&id, &opened.token, 0, None).await;
+        assert!(matches!(image, Err(Error::Unauthorized(Unauthorized::Session))));
+        assert!(blobs.burn.lock().unwrap().is_none(), "a copy was put");
+        assert_eq!(blobs.folders().count().await, 0);
+        let share = chatpic.0.shares.find(&id).await.unwrap().unwrap();
+        let receipt = share.receipt;
+        assert_eq!((receipt.objects_deleted, receipt.objects_pending), (share.objects + 1, 0));
     }
 }

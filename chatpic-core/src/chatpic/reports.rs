@@ -46,8 +46,10 @@ impl ChatPic {
         let right = |key: &&LinkKey| self.require_link(&share, &self.link_access(id, key)).is_ok();
         let seal = |key: &LinkKey| self.0.derivation.report_seal(id).seal(key.as_bytes(), self.entropy());
         let sealed_key = key.filter(right).map(seal).transpose()?;
+        // Whoever knows no more than the id can't take the places of those who have the link.
+        let places = limits.reports_per_share.saturating_mul(if sealed_key.is_some() { 2 } else { 1 });
         let report = Report { share: *id, at: self.now(), reason: reason.to_owned(), sealed_key };
-        Ok(self.0.shares.report(&report, limits.reports_per_share).await?)
+        Ok(self.0.shares.report(&report, places).await?)
     }
 
     /// The newest reports, newest first, for the operator.

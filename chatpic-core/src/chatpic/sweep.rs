@@ -6,10 +6,9 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use super::ChatPic;
-use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::id::{Folder, ShareId};
-use crate::share::{ImageForm, Share, Status};
+use crate::share::{Share, Status};
 use crate::store::{Purge, StoreResult};
 
 /// Shares taken up at a time.
@@ -20,7 +19,6 @@ const PAGE: usize = 500;
 const LEASE: Duration = Duration::from_secs(5 * 60);
 /// When a share whose objects could not be deleted is tried again.
 const RETRY: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// What a sweep did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -48,14 +46,6 @@ pub struct Incomplete {
     pub stored: u64,
 }
 
-/// What became of one share in a sweep.
-#[derive(Default)]
-struct Step {
-    ended: bool,
-    purged: bool,
-    forgotten: bool,
-}
-
 impl ChatPic {
     /// Sweeps what is due, as [`ChatPic::sweep_due`] does, and then deletes what uploads left that were never
     /// committed, for which it lists the blob store. Safe to run at any time, on any number of nodes, and to be cut
@@ -78,17 +68,29 @@ impl ChatPic {
         let now = self.now();
         let mut swept = Swept::default();
         self.0.shares.expire_sessions(now, now - Duration::from_secs(24 * 60 * 60)).await?;
+        let leased_until = now + LEASE;
         loop {
-            let due = self.0.shares.lease_due(now, now + LEASE, BATCH).await?;
+            let due = self.0.shares.lease_due(now, leased_until, BATCH).await?;
             let last = due.len() < BATCH;
+            // A failing blob store takes its time, which no key is to outlive: all are destroyed before it is asked.
+            let mut ended = Vec::new();
             for share in due {
-                match self.sweep_share(&share).await {
-                    Ok(step) => {
-                        swept.ended += usize::from(step.ended);
-                        swept.purged += usize::from(step.purged);
-                        swept.forgotten += usize::from(step.forgotten);
+                match self.end_if_over(&share).await {
+                    Ok(true) => {
+                        swept.ended += usize::from(share.recorded_status == Status::Active);
+                        ended.push(share);
                     }
+                    Ok(false) => {}
                     Err(_) => swept.failed += 1,
+                }
+            }
+            for share in ended {
+                // What is left is due to whoever sweeps next, as are the keys whose time came meanwhile.
+                if self.now() >= leased_until {
+                    return Ok(swept);
+                }
+                if self.purge_and_forget(share, &mut swept).await.is_err() {
+                    swept.failed += 1;
                 }
             }
             if last {
@@ -133,50 +135,52 @@ impl ChatPic {
         Ok(active.then_some(Incomplete { share_id: share.id, found, stored: share.objects }))
     }
 
-    async fn sweep_share(&self, share: &Share) -> Result<Step, Error> {
+    /// Destroys the keys of a share that is over, and postpones one that is not. Answers whether it is over.
+    async fn end_if_over(&self, share: &Share) -> Result<bool, Error> {
         let now = self.now();
-        let mut step = Step::default();
-        let mut share = share.clone();
-        if share.receipt.purged_at.is_none() {
-            match share.status(now) {
-                Status::Active => {
-                    self.0.shares.postpone(&share.id, share.expires_at).await?;
-                    return Ok(step);
-                }
-                Status::Exhausted if now < share.expires_at => {
-                    // The last viewers paid for their view: the objects stay until their sessions end.
-                    if let Some(end) = self.0.shares.last_session_end(&share.id).await?
-                        && end > now
-                    {
-                        self.0.shares.postpone(&share.id, end).await?;
-                        return Ok(step);
-                    }
-                }
-                Status::Exhausted | Status::Burned | Status::Expired => {}
-            }
-            // It stays due at once until it is purged, also when it was ended long before its expiry.
-            let at = share.expires_at.min(now);
-            if !self.0.shares.end(&share.id, Status::Expired, at).await? {
-                // It was extended after it was leased, and is due when it was extended to.
-                return Ok(step);
-            }
-            step.ended = share.recorded_status == Status::Active;
-            share = self.purge(&share).await?;
-            step.purged = share.receipt.purged_at.is_some();
+        if share.receipt.purged_at.is_some() {
+            return Ok(true);
         }
-        if share.receipt.purged_at.is_some() && share.ledger_until() <= now {
+        match share.status(now) {
+            Status::Active => {
+                self.0.shares.postpone(&share.id, share.expires_at).await?;
+                return Ok(false);
+            }
+            Status::Exhausted if now < share.expires_at => {
+                // The last viewers paid for their view: the objects stay until their sessions end.
+                if let Some(end) = self.0.shares.last_session_end(&share.id).await?
+                    && end > now
+                {
+                    self.0.shares.postpone(&share.id, end).await?;
+                    return Ok(false);
+                }
+            }
+            Status::Exhausted | Status::Burned | Status::Expired => {}
+        }
+        // It stays due at once until it is purged, also when it was ended long before its expiry. One that was
+        // extended after it was leased does not end, and is due when it was extended to.
+        Ok(self.0.shares.end(&share.id, Status::Expired, share.expires_at.min(now)).await?)
+    }
+
+    /// Purges a share whose keys are destroyed, and its ledger too once that is over.
+    async fn purge_and_forget(&self, mut share: Share, swept: &mut Swept) -> Result<(), Error> {
+        if share.receipt.purged_at.is_none() {
+            share = self.purge(&share).await?;
+            swept.purged += usize::from(share.receipt.purged_at.is_some());
+        }
+        if share.receipt.purged_at.is_some() && share.ledger_until() <= self.now() {
             self.0.shares.forget(&share.id).await?;
-            step.forgotten = true;
+            swept.forgotten += 1;
         } else if share.receipt.purged_at.is_some() {
             self.keep_until_due(share).await?;
         }
-        Ok(step)
+        Ok(())
     }
 
     /// Deletes the objects of an ended share, whose wraps are destroyed already, and notes the receipt.
     pub(super) async fn purge(&self, share: &Share) -> Result<Share, Error> {
         let now = self.now();
-        let (objects_deleted, objects_pending) = self.delete_objects(share, now).await;
+        let (objects_deleted, objects_pending) = self.delete_objects(share).await?;
         let purge =
             Purge { objects_deleted, objects_pending, purged_at: (objects_pending == 0).then_some(now) };
         self.0.shares.note_purge(&share.id, &purge, now + RETRY).await?;
@@ -184,40 +188,21 @@ impl ChatPic {
         self.0.shares.find(&share.id).await?.ok_or(Error::NotFound)
     }
 
-    /// Deletes a share's objects and the copies kept for its sessions; says how many are gone, and how many a failing
+    /// Deletes a share's objects and the copies noted for its sessions; says how many are gone, and how many a failing
     /// store may still hold.
-    async fn delete_objects(&self, share: &Share, now: Timestamp) -> (u64, u64) {
-        let mut pending =
-            self.delete_folder(&share.folder, share.objects).await.map_or_else(|left| left, |_| 0);
-        let mut deleted = share.objects.saturating_sub(pending);
-        if share.images.iter().all(|image| image.form == ImageForm::Jpeg) {
-            return (deleted, pending);
-        }
-        // Copies of sessions that were opened earlier are orphans, which are deleted already.
-        let first = (now - self.0.limits.upload_timeout - 2 * HOUR).max(share.created_at);
-        let mut opened_at = now;
-        loop {
-            match self.delete_folder(&share.folder.of_copies(opened_at), 1).await {
-                Ok(copies) => deleted += copies,
-                Err(left) => pending += left,
+    async fn delete_objects(&self, share: &Share) -> StoreResult<(u64, u64)> {
+        // They are asked for after the wraps are destroyed, so none can be noted any more.
+        let copies = self.0.shares.copies(&share.id).await?;
+        let copies = copies.iter().map(|copies| (&copies.folder, copies.objects));
+        let (mut stored, mut pending) = (0, 0);
+        for (folder, objects) in std::iter::once((&share.folder, share.objects)).chain(copies) {
+            stored += objects;
+            if self.0.blobs.delete_folder(folder).await.is_err() {
+                // As many are left as it counts, or all, if it can't tell that either.
+                pending += self.0.blobs.count(folder).await.unwrap_or(objects).min(objects);
             }
-            if opened_at <= first {
-                return (deleted, pending);
-            }
-            opened_at = (opened_at - HOUR).max(first);
         }
-    }
-
-    /// Deletes a folder and says how many objects it held; or how many are left, `stored` of them if the store can't
-    /// tell that either.
-    async fn delete_folder(&self, folder: &Folder, stored: u64) -> Result<u64, u64> {
-        match self.0.blobs.delete_folder(folder).await {
-            Ok(deleted) => Ok(deleted),
-            Err(_) => match self.0.blobs.count(folder).await.unwrap_or(stored) {
-                0 => Ok(0),
-                left => Err(left),
-            },
-        }
+        Ok((stored - pending, pending))
     }
 
     /// Makes a purged share due when its ledger is over, also when its uploader moves that in between.
@@ -247,12 +232,92 @@ impl ChatPic {
 
     async fn delete_unused(&self, folders: Vec<Folder>, swept: &mut Swept) -> StoreResult<()> {
         let used: BTreeSet<_> = self.0.shares.folders_in_use(&folders).await?.into_iter().collect();
-        for folder in folders.iter().filter(|folder| !used.contains(folder)) {
-            match self.0.blobs.delete_folder(folder).await {
-                Ok(objects) => swept.orphans += objects,
+        let mut deleted = Vec::new();
+        for folder in folders.into_iter().filter(|folder| !used.contains(folder)) {
+            match self.0.blobs.delete_folder(&folder).await {
+                Ok(objects) => {
+                    swept.orphans += objects;
+                    deleted.push(folder);
+                }
                 Err(_) => swept.failed += 1,
             }
         }
-        Ok(())
+        self.0.shares.forget_copies(&deleted).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::secret::InstallationSecret;
+    use crate::share::AccessPolicy;
+    use crate::store::memory::{MemoryBlobs, MemoryShares};
+    use crate::testing::faults::{Fault, Faults, FaultyBlobs};
+    use crate::testing::{ManualClock, samples};
+
+    struct Place {
+        clock: Arc<ManualClock>,
+        faults: Faults,
+        chatpic: ChatPic,
+    }
+
+    impl Place {
+        async fn new() -> Self {
+            let clock = Arc::new(ManualClock::new(Timestamp(1_790_000_000_000)));
+            let faults = Faults::new(clock.clone());
+            let blobs = FaultyBlobs::new(Arc::new(MemoryBlobs::default()), faults.clone());
+            let builder = ChatPic::builder(InstallationSecret::from_bytes([7; 32])).clock(clock.clone());
+            let builder = builder.stores(Arc::new(MemoryShares::default()), Arc::new(blobs));
+            Self { chatpic: builder.build().await.unwrap(), clock, faults }
+        }
+
+        async fn share(&self, minutes: u32) -> ShareId {
+            let mut upload = self.chatpic.upload(None).unwrap();
+            upload.add(samples::jpeg(&samples::photograph(40, 30, 1), 80)).await.unwrap();
+            let expires_in = Some(minutes * Duration::from_secs(60));
+            upload.commit(AccessPolicy { expires_in, ..AccessPolicy::default() }).await.unwrap().share_id
+        }
+
+        async fn has_keys(&self, id: &ShareId) -> bool {
+            self.chatpic.0.shares.find(id).await.unwrap().unwrap().dashboard_wrap.is_some()
+        }
+    }
+
+    #[tokio::test]
+    async fn no_key_that_is_due_outlives_the_first_call_of_a_slow_blob_store() {
+        let place = Place::new().await;
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            ids.push(place.share(1).await);
+        }
+        place.clock.advance(Duration::from_secs(60));
+        place.faults.plan([Some(Fault::Takes(Duration::from_secs(100)))]);
+        let sweep = place.chatpic.sweep_due();
+        tokio::pin!(sweep);
+        assert!(futures::poll!(&mut sweep).is_pending(), "it waits for the blob store");
+        for id in &ids {
+            assert!(!place.has_keys(id).await);
+        }
+        assert_eq!(sweep.await.unwrap(), Swept { ended: 3, purged: 3, ..Swept::default() });
+    }
+
+    #[tokio::test]
+    async fn a_sweep_goes_on_no_longer_than_its_lease_so_that_keys_due_meanwhile_are_destroyed() {
+        let place = Place::new().await;
+        for _ in 0..3 {
+            place.share(1).await;
+        }
+        let later = place.share(2).await;
+        place.clock.advance(Duration::from_secs(60));
+        place.faults.plan([Some(Fault::Takes(LEASE))]);
+        let swept = place.chatpic.sweep_due().await.unwrap();
+        assert_eq!(swept, Swept { ended: 3, purged: 1, ..Swept::default() });
+        assert!(place.has_keys(&later).await);
+        let swept = place.chatpic.sweep_due().await.unwrap();
+        assert_eq!(swept, Swept { ended: 1, purged: 3, ..Swept::default() });
+        assert!(!place.has_keys(&later).await);
     }
 }

@@ -294,7 +294,7 @@ impl ChatPic {
                 .collect();
             Ok((found, trace.candidates))
         };
-        let (found, candidates) = self.0.images.run(job).await?;
+        let (found, candidates) = self.0.traces.run(job).await?;
         let matches = found
             .into_iter()
             .map(|(share_id, image, found)| {

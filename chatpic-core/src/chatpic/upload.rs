@@ -14,7 +14,7 @@ use crate::intake::{Pixels, Rejection, intake};
 use crate::mark::visible::VisibleMark;
 use crate::mark::{self, ImageKey, MarkKey, Size};
 use crate::seal::{self, ObjectName};
-use crate::secret::{DashboardKey, DataKey, LinkKey};
+use crate::secret::{DashboardKey, DataKey, Digest, IdempotencySeed, LinkKey};
 use crate::share::{AccessPolicy, Blocked, ImageForm, ImageRecord, Receipt, Share, Status, Tally};
 use crate::store::Inserted;
 
@@ -88,8 +88,6 @@ pub struct Created {
 pub struct Upload {
     chatpic: ChatPic,
     id: ShareId,
-    link_key: LinkKey,
-    dashboard_key: DashboardKey,
     data_key: DataKey,
     mark_key: MarkKey,
     folder: Folder,
@@ -97,7 +95,7 @@ pub struct Upload {
     objects: u64,
     bytes: u64,
     digest: UploadDigest,
-    idempotent: bool,
+    idempotency: Option<IdempotencySeed>,
 }
 
 struct UploadDigest(hmac::Context);
@@ -133,8 +131,9 @@ impl ChatPic {
         }
     }
 
-    /// Begins an upload. Two uploads with the same idempotency key make one share: its id and keys are
-    /// derived from that key and the installation's secret.
+    /// Begins an upload. Two uploads with the same idempotency key make one share: its id is derived from that key and
+    /// the installation's secret, and its keys from all that is uploaded too, so that whoever guesses the key of
+    /// another upload has none of its keys.
     ///
     /// # Errors
     /// [`Invalid::IdempotencyKey`] when the key is shorter than 16 or longer than 255 characters.
@@ -143,23 +142,23 @@ impl ChatPic {
             return Err(Invalid::IdempotencyKey.into());
         }
         let entropy = self.entropy();
-        let bytes = |label: &str| match idempotency_key {
-            Some(key) => self.0.derivation.idempotent(label, key),
-            None => entropy.bytes(),
+        let derivation = &self.0.derivation;
+        let idempotency = idempotency_key.map(|key| derivation.idempotency_seed(key));
+        let id = match &idempotency {
+            Some(seed) => ShareId::from_bytes(first(derivation.idempotent("share id", seed, &[]))),
+            None => ShareId::random(entropy),
         };
         Ok(Upload {
             chatpic: self.clone(),
-            id: ShareId::from_bytes(first(bytes("share id"))),
-            link_key: LinkKey::from_bytes(first(bytes("link key"))),
-            dashboard_key: DashboardKey::from_bytes(first(bytes("dashboard key"))),
+            id,
             data_key: DataKey::random(entropy),
             mark_key: MarkKey::new(entropy.bytes()),
             folder: Folder::new(self.now(), entropy),
             images: Vec::new(),
             objects: 0,
             bytes: 0,
-            digest: UploadDigest(self.0.derivation.upload_digest()),
-            idempotent: idempotency_key.is_some(),
+            digest: UploadDigest(derivation.upload_digest()),
+            idempotency,
         })
     }
 }
@@ -199,7 +198,7 @@ impl Upload {
                 prepare(pixels, visible.as_ref(), &key)?.seal(&data_key, &id, index)
             }
         };
-        let (record, objects) = self.chatpic.0.images.run(job).await?;
+        let (record, objects) = self.chatpic.0.intake.run(job).await?;
         for (name, sealed) in objects {
             self.objects += 1;
             self.bytes += sealed.len() as u64;
@@ -256,14 +255,22 @@ impl Upload {
             digest
         };
 
-        if self.idempotent
-            && let Some(share) = chatpic.0.shares.find(&self.id).await?
-        {
-            return self.repeated(&share, &upload_digest);
-        }
-
         let entropy = chatpic.entropy();
         let derivation = &chatpic.0.derivation;
+        let keys = match &self.idempotency {
+            None => Keys { link: LinkKey::random(entropy), dashboard: DashboardKey::random(entropy) },
+            Some(seed) => {
+                let derived = |label: &str| first(derivation.idempotent(label, seed, &upload_digest));
+                let keys = Keys {
+                    link: LinkKey::from_bytes(derived("link key")),
+                    dashboard: DashboardKey::from_bytes(derived("dashboard key")),
+                };
+                if let Some(share) = chatpic.0.shares.find(&self.id).await? {
+                    return repeated(keys, &share, &upload_digest);
+                }
+                keys
+            }
+        };
         let (password_salt, password_key) = match policy.password {
             None => (None, None),
             Some(password) => {
@@ -272,8 +279,8 @@ impl Upload {
                 (Some(salt), Some(key))
             }
         };
-        let link = derivation.link_access(&self.id, &self.link_key);
-        let dashboard = derivation.dashboard_access(&self.id, &self.dashboard_key);
+        let link = derivation.link_access(&self.id, &keys.link);
+        let dashboard = derivation.dashboard_access(&self.id, &keys.dashboard);
         let link_wrap = derivation.link_wrap(&self.id, &link, password_key.as_ref());
         let now = chatpic.now();
         let share = Share {
@@ -298,7 +305,7 @@ impl Upload {
                 derivation.dashboard_wrap(&self.id, &dashboard).seal(self.data_key.as_bytes(), entropy)?,
             ),
             sealed_link: Some(
-                derivation.link_seal(&self.id, &dashboard).seal(self.link_key.as_bytes(), entropy)?,
+                derivation.link_seal(&self.id, &dashboard).seal(keys.link.as_bytes(), entropy)?,
             ),
             sealed_mark_key: derivation.ledger_seal(&self.id).seal(self.mark_key.as_bytes(), entropy)?,
             keep_ledger,
@@ -314,33 +321,39 @@ impl Upload {
             },
         };
         match inserted {
-            Inserted::Done => Ok(self.created(&share, false)),
+            Inserted::Done => Ok(created(keys, &share, false)),
             Inserted::IdTaken => {
                 let stored = chatpic.0.shares.find(&self.id).await?.ok_or(Error::NotFound)?;
-                self.repeated(&stored, &upload_digest)
+                repeated(keys, &stored, &upload_digest)
             }
         }
     }
+}
 
-    fn repeated(&self, stored: &Share, upload_digest: &[u8; 32]) -> Result<Created, Error> {
-        if stored.upload_digest == *upload_digest {
-            Ok(self.created(stored, true))
-        } else {
-            Err(Conflict::IdempotencyKey.into())
-        }
+/// What a share's links hold.
+struct Keys {
+    link: LinkKey,
+    dashboard: DashboardKey,
+}
+
+fn repeated(keys: Keys, stored: &Share, upload_digest: &Digest) -> Result<Created, Error> {
+    if stored.upload_digest == *upload_digest {
+        Ok(created(keys, stored, true))
+    } else {
+        Err(Conflict::IdempotencyKey.into())
     }
+}
 
-    fn created(&self, share: &Share, repeated: bool) -> Created {
-        Created {
-            share_id: share.id,
-            link_key: self.link_key.clone(),
-            dashboard_key: self.dashboard_key.clone(),
-            expires_at: share.expires_at,
-            max_views: share.max_views,
-            password_required: share.password_salt.is_some(),
-            images: image_infos(share),
-            repeated,
-        }
+fn created(keys: Keys, share: &Share, repeated: bool) -> Created {
+    Created {
+        share_id: share.id,
+        link_key: keys.link,
+        dashboard_key: keys.dashboard,
+        expires_at: share.expires_at,
+        max_views: share.max_views,
+        password_required: share.password_salt.is_some(),
+        images: image_infos(share),
+        repeated,
     }
 }
 

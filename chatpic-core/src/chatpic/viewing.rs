@@ -339,6 +339,7 @@ impl ChatPic {
             let wanted = Wanted {
                 share: *id,
                 session: session.id,
+                token_digest: session.token_digest,
                 folder: share.folder,
                 copies,
                 object,
@@ -346,11 +347,10 @@ impl ChatPic {
                 data_key,
                 key,
             };
-            let copy = self.kept_copy(wanted).await?;
-            // That may have taken a while, in which the session may have ended.
-            self.live_session(id, token).await?;
-            copy
+            self.kept_copy(wanted).await?
         };
+        // That may have taken a while, in which the session may have ended.
+        self.live_session(id, token).await?;
         self.0.shares.touch(id, session.id, ends_at, 1 << index.min(31)).await?;
         Ok(ImageCopy { bytes, media_type })
     }
@@ -374,7 +374,7 @@ impl ChatPic {
             let labels = visible.map(|v| v.labels(&session.label(), size, record.framed)).unwrap_or_default();
             Ok(PreparedRendition::from_bytes(plain)?.copy(&key, session, &labels)?)
         };
-        Ok(self.0.images.run(splice).await?.into())
+        Ok(self.0.serving.run(splice).await?.into())
     }
 
     /// The mark key that the ledger keeps.
@@ -412,5 +412,48 @@ impl ChatPic {
         }
         let opened = self.opened(&share, session, token, false);
         Ok(Opened { views_left: share.views_left(), ..opened })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::secret::InstallationSecret;
+    use crate::share::AccessPolicy;
+    use crate::testing::samples;
+
+    /// One worker of each kind and a queue of this length; and a share that somebody views.
+    async fn viewed(queue: usize) -> (ChatPic, ShareId, SessionToken) {
+        let limits = Limits { workers: 1, queue, ..Limits::default() };
+        let chatpic = ChatPic::builder(InstallationSecret::from_bytes([7; 32])).limits(limits);
+        let chatpic = chatpic.build().await.unwrap();
+        let mut upload = chatpic.upload(None).unwrap();
+        upload.add(samples::jpeg(&samples::photograph(160, 120, 1), 90)).await.unwrap();
+        let share = upload.commit(AccessPolicy::default()).await.unwrap();
+        let access = chatpic.link_access(&share.share_id, &share.link_key);
+        let opened = chatpic.open(&share.share_id, &access, Opening::default()).await.unwrap();
+        (chatpic, share.share_id, opened.token)
+    }
+
+    #[tokio::test]
+    async fn a_burn_while_an_image_waits_for_a_worker_leaves_nothing_to_send() {
+        let (chatpic, id, token) = viewed(1).await;
+        let busy = chatpic.0.serving.take().await.unwrap();
+        let image = chatpic.image(&id, &token, 0, None);
+        tokio::pin!(image);
+        assert!(futures::poll!(&mut image).is_pending());
+        chatpic.burn_as_operator(&id).await.unwrap();
+        drop(busy);
+        assert!(matches!(image.await, Err(Error::Unauthorized(Unauthorized::Session))));
+    }
+
+    #[tokio::test]
+    async fn no_viewer_waits_for_uploads_copies_or_traces() {
+        let (chatpic, id, token) = viewed(0).await;
+        let pools = [&chatpic.0.intake, &chatpic.0.copiers, &chatpic.0.traces];
+        let busy = futures::future::try_join_all(pools.map(|pool| pool.take())).await.unwrap();
+        chatpic.image(&id, &token, 0, None).await.unwrap();
+        drop(busy);
     }
 }

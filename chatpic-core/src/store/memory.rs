@@ -15,6 +15,8 @@ struct Row {
     due: Timestamp,
     leased_until: Option<Timestamp>,
     sessions: Vec<Session>,
+    /// Copies by folder, and their bytes.
+    copies: BTreeMap<Folder, (u64, u64)>,
 }
 
 impl Row {
@@ -64,8 +66,13 @@ impl ShareStore for MemoryShares {
         if tables.shares.contains_key(&share.id) {
             return Ok(Inserted::IdTaken);
         }
-        let row =
-            Row { share: share.clone(), due: share.expires_at, leased_until: None, sessions: Vec::new() };
+        let row = Row {
+            share: share.clone(),
+            due: share.expires_at,
+            leased_until: None,
+            sessions: Vec::new(),
+            copies: BTreeMap::new(),
+        };
         tables.shares.insert(share.id, row);
         Ok(Inserted::Done)
     }
@@ -300,10 +307,46 @@ impl ShareStore for MemoryShares {
         Ok(())
     }
 
+    async fn note_copy(
+        &self,
+        id: &ShareId,
+        session: SessionId,
+        folder: &Folder,
+        bytes: u64,
+    ) -> StoreResult<bool> {
+        let noted = self.with_row(id, |row| {
+            let live = row.sessions.iter().any(|s| s.id == session && s.wrap.is_some());
+            if live {
+                let (objects, sum) = row.copies.entry(folder.clone()).or_default();
+                *objects += 1;
+                *sum += bytes;
+            }
+            live
+        });
+        Ok(noted.unwrap_or(false))
+    }
+
+    async fn copies(&self, id: &ShareId) -> StoreResult<Vec<Copies>> {
+        let copies = self.with_row(id, |row| {
+            let copies = row.copies.iter();
+            copies
+                .map(|(folder, (objects, _))| Copies { folder: folder.clone(), objects: *objects })
+                .collect()
+        });
+        Ok(copies.unwrap_or_default())
+    }
+
+    async fn forget_copies(&self, folders: &[Folder]) -> StoreResult<()> {
+        let mut tables = self.tables();
+        let active = tables.shares.values_mut().filter(|row| row.share.recorded_status == Status::Active);
+        active.for_each(|row| row.copies.retain(|folder, _| !folders.contains(folder)));
+        Ok(())
+    }
+
     async fn stored_bytes(&self) -> StoreResult<u64> {
         let tables = self.tables();
         let stored = tables.shares.values().filter(|row| row.share.receipt.purged_at.is_none());
-        Ok(stored.map(|row| row.share.bytes).sum())
+        Ok(stored.map(|row| row.share.bytes + row.copies.values().map(|(_, bytes)| bytes).sum::<u64>()).sum())
     }
 
     async fn report(&self, report: &Report, per_share: u32) -> StoreResult<()> {

@@ -45,7 +45,9 @@ use crate::share::{
     Blocked, BlockedTry, Country, Device, ImageForm, ImageRecord, Receipt, Report, Session, Share, Status,
     Tally,
 };
-use crate::store::{Attempt, Attempted, BlobStore, Claim, Claimed, Inserted, Purge, ShareStore, StoreResult};
+use crate::store::{
+    Attempt, Attempted, BlobStore, Claim, Claimed, Copies, Inserted, Purge, ShareStore, StoreResult,
+};
 
 /// Opens one more handle onto the same substrate; handles that were dropped lose nothing.
 pub type Open<S> = Box<dyn Fn() -> BoxFuture<'static, Arc<S>> + Send + Sync>;
@@ -95,6 +97,9 @@ macro_rules! share_store_conformance {
             a_purge_loses_no_burn_noted_in_between
             the_first_whole_purge_stays_on_the_receipt
             what_is_stored_is_summed_up_until_it_is_purged
+            copies_are_noted_for_live_sessions_only
+            racing_copies_are_all_noted
+            deleted_copies_are_forgotten_unless_a_receipt_counts_them
             reports_come_newest_first_and_not_too_many_of_one_share
             a_kept_ledger_moves_only_a_purged_shares_due
             the_last_session_end_is_that_of_a_live_one

@@ -14,7 +14,9 @@ use crate::error::StoreError;
 use crate::id::{Folder, SessionId, ShareId};
 use crate::secret::Digest;
 use crate::share::{BlockedTry, Report, Session, Share, Status};
-use crate::store::{Attempt, Attempted, BlobStore, Claim, Claimed, Inserted, Purge, ShareStore, StoreResult};
+use crate::store::{
+    Attempt, Attempted, BlobStore, Claim, Claimed, Copies, Inserted, Purge, ShareStore, StoreResult,
+};
 
 /// What befalls one call of a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -199,6 +201,24 @@ impl ShareStore for FaultyShares {
 
     async fn note_purge(&self, id: &ShareId, purge: &Purge, due: Timestamp) -> StoreResult<()> {
         self.faults.meet("note_purge", self.shares.note_purge(id, purge, due)).await
+    }
+
+    async fn note_copy(
+        &self,
+        id: &ShareId,
+        session: SessionId,
+        folder: &Folder,
+        bytes: u64,
+    ) -> StoreResult<bool> {
+        self.faults.meet("note_copy", self.shares.note_copy(id, session, folder, bytes)).await
+    }
+
+    async fn copies(&self, id: &ShareId) -> StoreResult<Vec<Copies>> {
+        self.faults.meet("copies", self.shares.copies(id)).await
+    }
+
+    async fn forget_copies(&self, folders: &[Folder]) -> StoreResult<()> {
+        self.faults.meet("forget_copies", self.shares.forget_copies(folders)).await
     }
 
     async fn stored_bytes(&self) -> StoreResult<u64> {

@@ -680,6 +680,72 @@ pub async fn what_is_stored_is_summed_up_until_it_is_purged(open: &Shares) -> St
     Ok(())
 }
 
+/// The folders of a share's copies in order, each with how many were noted.
+async fn copies(shares: &dyn ShareStore, share: &Share) -> StoreResult<Vec<Copies>> {
+    let mut copies = shares.copies(&share.id).await?;
+    copies.sort();
+    Ok(copies)
+}
+
+pub async fn copies_are_noted_for_live_sessions_only(open: &Shares) -> StoreResult<()> {
+    let shares = open().await;
+    let (share, other) = (stored(&*shares, 1).await?, stored(&*shares, 2).await?);
+    let (live, over) = (opened(&*shares, &share, 5).await?, opened(&*shares, &share, 1).await?);
+    let [first, second] = [sample_share(3).folder, sample_share(4).folder];
+    assert!(shares.note_copy(&share.id, over.id, &first, 10).await?);
+    shares.expire_sessions(over.ends_at, START).await?;
+    assert!(!shares.note_copy(&share.id, over.id, &first, 10).await?, "it is over");
+    assert!(!shares.note_copy(&other.id, live.id, &first, 10).await?, "it is another share's");
+    assert!(!shares.note_copy(&sample_share(9).id, live.id, &first, 10).await?);
+    for folder in [&first, &second] {
+        assert!(shares.note_copy(&share.id, live.id, folder, 100).await?);
+    }
+    let mut noted = vec![Copies { folder: first.clone(), objects: 2 }, Copies { folder: second, objects: 1 }];
+    noted.sort();
+    assert_eq!(copies(&*shares, &share).await?, noted);
+    assert_eq!(copies(&*shares, &other).await?, []);
+    assert_eq!(shares.stored_bytes().await?, share.bytes + other.bytes + 210, "they count as stored");
+    shares.end(&share.id, Status::Burned, START).await?;
+    assert!(!shares.note_copy(&share.id, live.id, &first, 10).await?);
+    shares.note_purge(&share.id, &Purge { purged_at: Some(START), ..Purge::default() }, START).await?;
+    assert_eq!(shares.stored_bytes().await?, other.bytes);
+    shares.forget(&share.id).await?;
+    assert_eq!(copies(&*shares, &share).await?, []);
+    Ok(())
+}
+
+pub async fn racing_copies_are_all_noted(open: &Shares) -> StoreResult<()> {
+    let shares = open().await;
+    let share = stored(&*shares, 1).await?;
+    let session = opened(&*shares, &share, 1).await?;
+    let folder = sample_share(3).folder;
+    let noted = racing(open, |shares, _| {
+        let (id, session, folder) = (share.id, session.id, folder.clone());
+        async move { shares.note_copy(&id, session, &folder, 1).await }
+    });
+    assert!(noted.await?.into_iter().all(|noted| noted));
+    assert_eq!(copies(&*shares, &share).await?, [Copies { folder, objects: 64 }]);
+    assert_eq!(shares.stored_bytes().await?, share.bytes + 64);
+    Ok(())
+}
+
+pub async fn deleted_copies_are_forgotten_unless_a_receipt_counts_them(open: &Shares) -> StoreResult<()> {
+    let shares = open().await;
+    let (share, ended) = (stored(&*shares, 1).await?, stored(&*shares, 2).await?);
+    let [first, second, third] = [3, 4, 5].map(|number| sample_share(number).folder);
+    for (share, folder) in [(&share, &first), (&share, &second), (&ended, &third)] {
+        let session = opened(&*shares, share, if folder == &second { 2 } else { 1 }).await?;
+        assert!(shares.note_copy(&share.id, session.id, folder, 10).await?);
+    }
+    shares.end(&ended.id, Status::Burned, START).await?;
+    shares.forget_copies(&[]).await?;
+    shares.forget_copies(&[second, third.clone(), sample_share(9).folder]).await?;
+    assert_eq!(copies(&*shares, &share).await?, [Copies { folder: first, objects: 1 }]);
+    assert_eq!(copies(&*shares, &ended).await?, [Copies { folder: third, objects: 1 }]);
+    assert_eq!(shares.stored_bytes().await?, share.bytes + ended.bytes + 20);
+    Ok(())
+}
+
 pub async fn reports_come_newest_first_and_not_too_many_of_one_share(open: &Shares) -> StoreResult<()> {
     let shares = open().await;
     let (share, other) = (stored(&*shares, 1).await?, stored(&*shares, 2).await?);

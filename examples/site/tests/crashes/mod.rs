@@ -85,7 +85,8 @@ impl Place {
             assert_eq!(chatpic.sweep().await.unwrap().failed, 0);
         }
         let folders: Vec<_> = blobs.folders().try_collect().await.unwrap();
-        let rows = "SELECT (SELECT COUNT(*) FROM sessions) + (SELECT COUNT(*) FROM attempts)";
+        let rows = "SELECT (SELECT COUNT(*) FROM sessions) + (SELECT COUNT(*) FROM attempts)
+            + (SELECT COUNT(*) FROM copies)";
         let rows: i64 = if self.database.starts_with("sqlite:") {
             let mut db = <sqlx::SqliteConnection as sqlx::Connection>::connect(&self.database).await.unwrap();
             sqlx::query_scalar(rows).fetch_one(&mut db).await.unwrap()

@@ -351,13 +351,13 @@ async fn a_check_tells_in_words_what_is_wrong_with_secret_and_database() {
     let mut tables = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
     for (change, words) in [
         ("UPDATE _chatpic_migrations SET version = version + 98", "is newer than this ChatPic"),
-        ("UPDATE _chatpic_migrations SET version = version - 99", "older than this ChatPic's"),
+        ("UPDATE _chatpic_migrations SET version = version - 199", "older than this ChatPic's"),
     ] {
         sqlx::query(change).execute(&mut tables).await.unwrap();
         let why = told(&data, &[], &[]);
         assert!(why.contains(words), "{why}");
     }
-    sqlx::query("UPDATE _chatpic_migrations SET version = version + 1").execute(&mut tables).await.unwrap();
+    sqlx::query("UPDATE _chatpic_migrations SET version = version + 101").execute(&mut tables).await.unwrap();
     let checked = chatpic().arg("check").arg("--data").arg(&data).status().unwrap();
     assert!(checked.success(), "all is well again");
 }
