@@ -31,6 +31,8 @@ fn timed(body: BodyDataStream, until: Instant) -> impl Stream<Item = Result<Byte
             Err(elapsed) => Some((Err(axum::Error::new(elapsed)), None)),
         }
     })
+    // Whoever reads the rest of a refused body may have come to its end before.
+    .fuse()
 }
 
 /// Whether a body was ended because it took too long.
