@@ -264,8 +264,8 @@ impl Form {
     async fn refuse(self, problem: Problem) -> Problem {
         let Self { fields, body, _place } = self;
         drop(fields);
-        let over = body.lock().over.clone();
         body.drain().await;
+        let over = body.lock().over.clone();
         over.unwrap_or(problem)
     }
 }
