@@ -36,7 +36,11 @@ impl BlobStore for Shelves {
         Ok(self.0.write().await.remove(folder).map_or(0, |shelf| shelf.len() as u64))
     }
 
-    async fn has_room(&self) -> StoreResult<bool> {
+    async fn count(&self, folder: &Folder) -> StoreResult<u64> {
+        Ok(self.0.read().await.get(folder).map_or(0, |shelf| shelf.len() as u64))
+    }
+
+    async fn has_room(&self, _free_percent: u8) -> StoreResult<bool> {
         Ok(true)
     }
 

@@ -1,5 +1,6 @@
 //! [`ChatPic`]: the one place where rules, stores, clock and randomness meet. One file a flow.
 
+mod copies;
 pub(crate) mod dashboard;
 pub(crate) mod reports;
 pub(crate) mod sweep;
@@ -39,6 +40,9 @@ struct Inner {
     derivation: Derivation,
     images: Workers,
     passwords: Workers,
+    /// Make copies pixel by pixel: apart, so that nobody who wants something quick waits behind them.
+    copiers: Workers,
+    turns: copies::Turns,
     /// Shares being traced, each with how far its trace has come.
     tracing: Mutex<HashMap<ShareId, Arc<trace::Progress>>>,
 }
@@ -93,6 +97,8 @@ impl Builder {
         }
         let workers = Workers::new(self.limits.workers, self.limits.queue);
         let passwords = Workers::new(self.limits.workers, self.limits.queue);
+        // A copy takes seconds, and nobody is to wait for minutes.
+        let copiers = Workers::new(self.limits.workers, self.limits.queue.min(4 * self.limits.workers));
         Ok(ChatPic(Arc::new(Inner {
             shares: self.shares,
             blobs: self.blobs,
@@ -103,6 +109,8 @@ impl Builder {
             derivation,
             images: workers,
             passwords,
+            copiers,
+            turns: copies::Turns::default(),
             tracing: Mutex::default(),
         })))
     }

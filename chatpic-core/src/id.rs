@@ -121,6 +121,16 @@ impl Folder {
         &self.0
     }
 
+    /// Where copies are kept that are made for single sessions of the share in this folder, of sessions opened within
+    /// the same hour. No share has it for its own, so the sweep deletes it an upload's timeout after its instant, the
+    /// hour's end.
+    pub(crate) fn of_copies(&self, opened_at: Timestamp) -> Self {
+        const HOUR_MS: i64 = 60 * 60 * 1000;
+        let end = (opened_at.0.max(0) / HOUR_MS).saturating_add(1).saturating_mul(HOUR_MS);
+        let random = self.0.split_once('-').map_or("", |(_, random)| random);
+        Self(format!("{end:012x}-{random}"))
+    }
+
     /// When the upload began.
     pub fn begun(&self) -> Timestamp {
         let instant = self.0.split('-').next().and_then(|hex| i64::from_str_radix(hex, 16).ok());
@@ -158,6 +168,11 @@ mod tests {
         assert_eq!("ID:E64F44F6".parse(), Ok(session));
         let folder = Folder::new(Timestamp(1_790_000_000_000), &entropy);
         assert_eq!(folder.begun(), Timestamp(1_790_000_000_000));
+        let copies = |ms| folder.of_copies(Timestamp(1_790_000_000_000 + ms));
+        assert!(copies(0).begun() > Timestamp(1_790_000_000_000) && copies(0) != folder);
+        assert_eq!(copies(0), copies(1));
+        assert_ne!(copies(0), copies(60 * 60 * 1000));
+        assert_eq!(copies(0).as_str().parse(), Ok(copies(0)));
         assert_eq!(folder.as_str().parse(), Ok(folder));
     }
 

@@ -4,14 +4,17 @@
 //! All decoders are memory-safe Rust. Files whose pixel data end early are refused: many decoders fill up with
 //! grey and say nothing.
 
+pub(crate) mod animation;
 mod container;
+#[cfg(test)]
+mod formats;
 mod jpeg;
 #[cfg(test)]
 mod truncation;
 
 use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, RgbImage, RgbaImage};
+use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageError, ImageFormat, RgbImage, RgbaImage};
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 use std::io::Cursor;
 use std::panic::AssertUnwindSafe;
@@ -47,9 +50,29 @@ pub enum Rejection {
         /// What it looks like.
         found: &'static str,
     },
-    /// Several frames.
-    #[error("animated images are not supported yet")]
+    /// Several frames where a still is needed.
+    #[error("the image is animated where a still is needed")]
     Animated,
+    /// More frames than allowed.
+    #[error("the animation has {found} frames, more than {limit}")]
+    TooManyFrames {
+        /// How many it has.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// More pixels in all frames together than allowed.
+    #[error("the animation is {frames} frames of {width} x {height} pixels, more than {limit} pixels in all")]
+    TooManyPixelsInFrames {
+        /// How many frames it has.
+        frames: usize,
+        /// Its width.
+        width: u32,
+        /// Its height.
+        height: u32,
+        /// The limit, in pixels.
+        limit: u64,
+    },
     /// More pixels than allowed.
     #[error("the image is {width} x {height} pixels, more than {limit} in all")]
     TooManyPixels {
@@ -81,6 +104,8 @@ impl Rejection {
             self,
             Rejection::TooManyBytes { .. }
                 | Rejection::TooManyPixels { .. }
+                | Rejection::TooManyFrames { .. }
+                | Rejection::TooManyPixelsInFrames { .. }
                 | Rejection::TooMuchMemory { .. }
         )
     }
@@ -165,7 +190,7 @@ pub fn rendition_size(size: Size, limits: &Limits) -> Size {
 }
 
 /// Runs a decoder; when it panics, its file is refused and nothing else is harmed.
-fn contained(decoder: impl FnOnce() -> Result<Pixels, Rejection>) -> Result<Pixels, Rejection> {
+fn contained<T>(decoder: impl FnOnce() -> Result<T, Rejection>) -> Result<T, Rejection> {
     // A decoder owns all that it changes, and what it leaves is dropped.
     std::panic::catch_unwind(AssertUnwindSafe(decoder)).unwrap_or(Err(Rejection::Corrupt))
 }
@@ -185,13 +210,16 @@ pub fn intake(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
 /// # Errors
 /// A [`Rejection`] that says what was found.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
-    if bytes.is_empty() {
-        return Err(Rejection::Empty);
-    }
-    if bytes.len() > limits.image_bytes {
-        return Err(Rejection::TooManyBytes { limit: limits.image_bytes });
-    }
+    check_bytes(bytes, limits)?;
     contained(|| decode_format(bytes, limits))
+}
+
+fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<(), Rejection> {
+    match bytes.len() {
+        0 => Err(Rejection::Empty),
+        length if length > limits.image_bytes => Err(Rejection::TooManyBytes { limit: limits.image_bytes }),
+        _ => Ok(()),
+    }
 }
 
 fn decode_format(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
@@ -216,10 +244,22 @@ fn decode_format(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
             if let Some(size) = container::webp_lossy_size(bytes)? {
                 check_size(size, Working { decoder: 2, raw: 3, eight: 3, turns: false }, limits)?;
             }
-            let decoder = WebPDecoder::new(input).map_err(reason)?;
-            if decoder.has_animation() {
-                return Err(Rejection::Animated);
+            match container::webp_frames(bytes)? {
+                Some(frames) if frames.count > 1 => return Err(Rejection::Animated),
+                // An animation of one frame is a still, which is drawn onto a canvas.
+                Some(_) => {
+                    let mut decoder = WebPDecoder::new(input).map_err(reason)?;
+                    let working = Working { decoder: 13, raw: 4, eight: 4, turns: true };
+                    check_size(decoder.dimensions(), working, limits)?;
+                    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+                    let profile = decoder.icc_profile().unwrap_or_default();
+                    let frame = decoder.into_frames().next().ok_or(Rejection::Incomplete)?.map_err(reason)?;
+                    let image = DynamicImage::ImageRgba8(frame.into_buffer());
+                    return Ok(upright_srgb(image, orientation, profile.as_deref()));
+                }
+                None => {}
             }
+            let decoder = WebPDecoder::new(input).map_err(reason)?;
             // Planes of luma and chroma, and with transparency another image for the alpha channel.
             let inner = if decoder.color_type().has_alpha() { 7 } else { 4 };
             finish(decoder, inner, limits)
@@ -234,8 +274,10 @@ fn looks_like(bytes: &[u8]) -> &'static str {
         |text: &str| start.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text.as_bytes()));
     if bytes.get(4..8) == Some(b"ftyp") {
         match bytes.get(8..12) {
-            Some(b"avif" | b"avis") => "it looks like AVIF",
-            Some(b"heic" | b"heix" | b"hevc" | b"mif1" | b"msf1") => "it looks like HEIC",
+            Some(b"avif" | b"avis") => "it looks like AVIF: save it as JPEG or PNG first",
+            Some(b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1") => {
+                "it looks like HEIC: export it as JPEG first, or choose 'Most compatible' under Formats in the camera's settings"
+            }
             _ => "it looks like a video",
         }
     } else if begins("<svg") || begins("<?xml") {
@@ -460,7 +502,10 @@ mod tests {
         };
         assert_eq!(unsupported(b"  <svg xmlns='x'/>"), "it looks like SVG");
         assert_eq!(unsupported(b"<!DOCTYPE html>"), "it looks like a web page");
-        assert_eq!(unsupported(b"\0\0\0\x18ftypheic"), "it looks like HEIC");
+        for (brand, named) in [("heic", "HEIC"), ("mif1", "HEIC"), ("avif", "AVIF"), ("avis", "AVIF")] {
+            let said = unsupported(format!("\0\0\0\x18ftyp{brand}").as_bytes());
+            assert!(said.contains(named) && said.contains("JPEG"), "{brand}: what to do is not said: {said}");
+        }
         assert_eq!(unsupported(b"hello"), "its kind is unknown");
         assert_eq!(decode(b"", &limits()), Err(Rejection::Empty));
     }

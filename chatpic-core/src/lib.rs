@@ -23,6 +23,7 @@
 //! # }).unwrap();
 //! ```
 
+mod animation;
 mod chatpic;
 mod clock;
 mod entropy;
@@ -42,8 +43,8 @@ pub mod testing;
 mod workers;
 
 pub use chatpic::dashboard::{Cursor, Dashboard, Pulse, SessionInfo};
-pub use chatpic::reports::OpenedReport;
-pub use chatpic::sweep::Swept;
+pub use chatpic::reports::{OpenedReport, Readiness};
+pub use chatpic::sweep::{Incomplete, Swept};
 pub use chatpic::trace::{TraceMatch, TraceReport, TraceScope, TraceWork};
 pub use chatpic::upload::{Created, ImageInfo, Upload};
 pub use chatpic::viewing::{Cover, Current, ImageCopy, Opened, Opening};

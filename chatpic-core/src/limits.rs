@@ -23,6 +23,13 @@ pub struct Limits {
     pub longest_side: u32,
     /// Pixels of a rendition, at most.
     pub rendition_pixels: u64,
+    /// Frames of an animation, at most; counted before one is decoded.
+    pub animation_frames: usize,
+    /// Pixels of all frames of an animation together, at most, as viewers get them: larger ones are scaled down. The
+    /// uploaded frames may have eight times as many.
+    pub animation_pixels: u64,
+    /// Long side in pixels, at most, of an animation as viewers get it.
+    pub animation_side: u32,
     /// How long a share lives when its uploader says nothing.
     pub default_expiry: Duration,
     /// The shortest life of a share.
@@ -59,6 +66,8 @@ pub struct Limits {
     pub report_chars: usize,
     /// Sealed bytes of all shares above which nothing can be uploaded; no such limit when `None`.
     pub max_stored: Option<u64>,
+    /// Free space of the blob store's disk, in percent, under which nothing can be uploaded.
+    pub free_percent: u8,
     /// An upload not committed after so long is given up, and the sweep deletes what it left.
     pub upload_timeout: Duration,
     /// Images decoded, marked or traced at the same time, and passwords hashed at the same time.
@@ -78,6 +87,9 @@ impl Default for Limits {
             short_side: 1080,
             longest_side: 8192,
             rendition_pixels: 8_000_000,
+            animation_frames: 100,
+            animation_pixels: 32_000_000,
+            animation_side: 960,
             default_expiry: 7 * DAY,
             min_expiry: Duration::from_secs(60),
             max_expiry: 30 * DAY,
@@ -96,6 +108,7 @@ impl Default for Limits {
             reports_per_share: 20,
             report_chars: 2000,
             max_stored: None,
+            free_percent: 5,
             upload_timeout: Duration::from_secs(60 * 60),
             workers: 2,
             queue: 64,

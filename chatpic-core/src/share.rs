@@ -114,6 +114,11 @@ pub enum ImageForm {
     Jpeg,
     /// With transparency: marked and encoded for each session; served as `image/png`.
     Png,
+    /// Several frames: each marked and encoded for each session; served as `image/webp`.
+    Animation {
+        /// How many.
+        frames: u32,
+    },
 }
 
 impl ImageForm {
@@ -122,6 +127,7 @@ impl ImageForm {
         match self {
             ImageForm::Jpeg => "image/jpeg",
             ImageForm::Png => "image/png",
+            ImageForm::Animation { .. } => "image/webp",
         }
     }
 }

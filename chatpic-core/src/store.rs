@@ -152,7 +152,11 @@ pub trait ShareStore: Debug + Send + Sync + 'static {
     /// Ends a share: destroys its three wraps and those of all its sessions and makes it due at once.
     /// An active share gets the status and `ended_at = at`; an ended one keeps its own. When `status` is
     /// burned and the receipt has no `burned_at`, it becomes `at`.
-    async fn end(&self, id: &ShareId, status: Status, at: Timestamp) -> StoreResult<()>;
+    ///
+    /// An active share does not expire before its time: with the status expired, one whose `expires_at` is later
+    /// than `at`, because an extension came first, is left alone. Answers whether the share is ended now; `false`
+    /// for an unknown one.
+    async fn end(&self, id: &ShareId, status: Status, at: Timestamp) -> StoreResult<bool>;
 
     /// Counts a try that was no view.
     async fn count_blocked(&self, id: &ShareId, blocked: BlockedTry) -> StoreResult<()>;
@@ -192,8 +196,8 @@ pub trait ShareStore: Debug + Send + Sync + 'static {
     /// Destroys the wraps of sessions that ended by `now` and forgets attempts made before `attempts_before`.
     async fn expire_sessions(&self, now: Timestamp, attempts_before: Timestamp) -> StoreResult<()>;
 
-    /// Whether a share that is not purged has its objects in this folder.
-    async fn folder_in_use(&self, folder: &Folder) -> StoreResult<bool>;
+    /// Those of these folders, in any order, in which a share that is not purged has its objects.
+    async fn folders_in_use(&self, folders: &[Folder]) -> StoreResult<Vec<Folder>>;
 
     /// Shares by id after `after`, for a trace over everything.
     async fn ledger(&self, after: Option<ShareId>, limit: usize) -> StoreResult<Vec<Share>>;
@@ -218,9 +222,12 @@ pub trait BlobStore: Debug + Send + Sync + 'static {
     /// Deletes every object of a folder and says how many there were.
     async fn delete_folder(&self, folder: &Folder) -> StoreResult<u64>;
 
-    /// Whether it takes more objects: a store that fills a disk says no before the disk is full.
-    async fn has_room(&self) -> StoreResult<bool>;
+    /// How many objects a folder holds; an error, not 0, when the place of all folders is missing.
+    async fn count(&self, folder: &Folder) -> StoreResult<u64>;
 
-    /// Every folder that holds an object, in any order, perhaps more than once.
+    /// Whether it takes more objects: a store that fills a disk says no when less than so many percent are free.
+    async fn has_room(&self, free_percent: u8) -> StoreResult<bool>;
+
+    /// Every folder that holds an object, in any order, perhaps more than once, without holding them all in memory.
     fn folders(&self) -> BoxStream<'_, StoreResult<Folder>>;
 }

@@ -1,6 +1,8 @@
-//! For tests: a clock moved by hand, seeded randomness, sample pictures and the stores' conformance suite.
+//! For tests: a clock moved by hand, seeded randomness, sample pictures and the stores' conformance suite, and
+//! stores that go wrong.
 
 pub mod conformance;
+pub mod faults;
 pub mod samples;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -24,6 +26,12 @@ impl ManualClock {
     /// Moves the clock on.
     pub fn advance(&self, by: Duration) {
         let now = Timestamp(self.0.load(Ordering::SeqCst)) + by;
+        self.0.store(now.0, Ordering::SeqCst);
+    }
+
+    /// Moves the clock back, as somebody does who sets it right.
+    pub fn step_back(&self, by: Duration) {
+        let now = Timestamp(self.0.load(Ordering::SeqCst)) - by;
         self.0.store(now.0, Ordering::SeqCst);
     }
 }

@@ -3,31 +3,43 @@
 
 const byId = (id) => document.getElementById(id);
 const show = (element, shown = true) => { if (element) element.hidden = !shown; };
-const plural = (count, unit) => `${count} ${unit}${count === 1 ? "" : "s"}`;
+
+// ---- Words: from the catalogue that pages have theirs from, in the form that the number takes -------------------
+
+const plurals = new Intl.PluralRules(LANGUAGE);
+const numbers = new Intl.NumberFormat();
+const say = (path, values = {}) => {
+  const form = "count" in values ? TEXTS[`${path}_${plurals.select(values.count)}`] ?? TEXTS[`${path}_other`] : undefined;
+  const text = form ?? TEXTS[path] ?? path;
+  return text.replace(/\{\{(\w+)\}\}/g, (_, name) => (typeof values[name] === "number" ? numbers.format(values[name]) : values[name]));
+};
+const percent = (part) => part.toLocaleString(undefined, { style: "percent", maximumFractionDigits: 0 });
+const shortTime = (instant) => instant.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 // ---- Times and places, in the reader's own language and zone -------------------------------------------------
 
 const words = (seconds) => {
   const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
   const first = units.findIndex(([, length]) => seconds >= length);
-  if (first < 0) return "no time";
+  if (first < 0) return say("time.none");
   const parts = units.slice(first, first + 2).map(([name, length], i) => {
     const count = Math.floor((i === 0 ? seconds : seconds % units[first][1]) / length);
     return [name, count];
   });
-  return parts.filter(([, count]) => count > 0).map(([name, count]) => plural(count, name)).join(" ");
+  return parts.filter(([, count]) => count > 0).map(([name, count]) => say(`time.${name}`, { count })).join(" ");
 };
 
 const countryNames = (() => {
-  try { return new Intl.DisplayNames(navigator.languages, { type: "region" }); } catch { return null; }
+  try { return new Intl.DisplayNames(undefined, { type: "region" }); } catch { return null; }
 })();
 
 const localise = (root) => {
   root.querySelectorAll("time").forEach((element) => {
     const instant = new Date(element.dateTime);
     if (Number.isNaN(instant.getTime())) return;
-    element.textContent = instant.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+    element.textContent = shortTime(instant);
   });
+  root.querySelectorAll("data").forEach((element) => { element.textContent = numbers.format(element.value); });
   root.querySelectorAll("[data-country]").forEach((element) => {
     const code = element.dataset.country;
     if (!code || !countryNames) return;
@@ -44,7 +56,9 @@ let blank = () => {};
 const tick = () => document.querySelectorAll("[data-countdown]").forEach((element) => {
   const left = Number(element.dataset.countdown) - (performance.now() - Number(element.dataset.from)) / 1000;
   element.textContent = words(Math.max(0, Math.round(left)));
-  if (left <= 0 && "blanks" in element.dataset) blank();
+  if (!("blanks" in element.dataset)) return;
+  if (left <= 60 && byId("closing").textContent === "") byId("closing").textContent = say("script.minutes_left", { time: words(Math.max(0, Math.round(left))) });
+  if (left <= 0) blank();
 });
 tick();
 setInterval(tick, 1000);
@@ -53,27 +67,43 @@ const online = () => show(byId("offline"), !navigator.onLine);
 addEventListener("online", online);
 addEventListener("offline", online);
 online();
+// Without a network, a form would be traded for the browser's own error page, and what was written would be lost.
+addEventListener("submit", (event) => {
+  if (navigator.onLine || event.defaultPrevented) return;
+  event.preventDefault();
+  byId("offline").textContent = say("script.offline");
+});
 
 // ---- Copying and passing on ----------------------------------------------------------------------------------
 
+// The dashboard link is shown once: whoever leaves without it is asked, by the page or by the browser.
 let dashboardSaved = true;
 
 document.addEventListener("click", async (event) => {
+  const link = event.target.closest("a[href]");
+  if (link?.closest("#open-dashboard, #leave")) dashboardSaved = true;
+  if (link && !dashboardSaved && link.target !== "_blank" && !link.getAttribute("href").startsWith("#")) {
+    event.preventDefault();
+    byId("leave-anyway").href = link.href;
+    byId("leave").showModal();
+    return;
+  }
   const copy = event.target.closest("[data-copy]");
   if (copy) {
     const field = byId(copy.dataset.copy);
     field.select();
     try { await navigator.clipboard.writeText(field.value); } catch { document.execCommand("copy"); }
-    copy.textContent = "Copied";
-    if (byId("said")) byId("said").textContent = "The link is copied.";
-    setTimeout(() => { copy.textContent = "Copy"; }, 4000);
     if (field.id === "dashboard") dashboardSaved = true;
+    byId("leave")?.close();
+    const shown = document.querySelector(`[data-copy=${field.id}]`);
+    shown.textContent = say("script.copied");
+    byId("said").textContent = say("script.copied_said");
+    setTimeout(() => { shown.textContent = say("script.copy"); byId("said").textContent = ""; }, 4000);
   }
   const share = event.target.closest("[data-share]");
   if (share) {
     try { await navigator.share({ url: byId(share.dataset.share).value }); } catch { /* the person changed their mind */ }
   }
-  if (event.target.closest("#open-dashboard")) dashboardSaved = true;
 });
 addEventListener("beforeunload", (event) => { if (!dashboardSaved) event.preventDefault(); });
 
@@ -102,11 +132,11 @@ const listRemembered = () => {
     const link = document.createElement("a");
     link.href = share.dashboard;
     const ends = new Date(share.ends);
-    link.textContent = `${plural(share.count, "image")}, ${ends > new Date() ? "until" : "ended"} ${ends.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}`;
+    link.textContent = say(ends > new Date() ? "script.until" : "script.ended", { count: share.count, time: shortTime(ends) });
     const forget = document.createElement("button");
     forget.type = "button";
-    forget.textContent = "Forget";
-    forget.setAttribute("aria-label", `Forget ${link.textContent}`);
+    forget.textContent = say("script.forget");
+    forget.setAttribute("aria-label", say("script.forget_which", { which: link.textContent }));
     forget.addEventListener("click", () => {
       remember(remembered().filter((other) => other.dashboard !== share.dashboard));
       listRemembered();
@@ -149,7 +179,7 @@ if (keyForm && keyForm.dataset.wrong === "false" && location.hash.length > 1) {
 const passwordShow = byId("password-show");
 const revealPassword = (revealed) => {
   byId("password").type = revealed ? "text" : "password";
-  passwordShow.textContent = revealed ? "Hide" : "Show";
+  passwordShow.textContent = say(revealed ? "script.hide" : "script.show");
   passwordShow.setAttribute("aria-pressed", String(revealed));
 };
 if (passwordShow) {
@@ -159,7 +189,10 @@ if (passwordShow) {
 
 // ---- Upload ---------------------------------------------------------------------------------------------------
 
-const sizeInWords = (bytes) => bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+const sizeInWords = (bytes) => {
+  const [size, unit, digits] = bytes < 1e6 ? [Math.max(1, bytes / 1e3), "kilobyte", 0] : [bytes / 1e6, "megabyte", 1];
+  return size.toLocaleString(undefined, { style: "unit", unit, maximumFractionDigits: digits });
+};
 
 // What a file is, told by its first bytes; names and types can lie.
 const kindOf = async (file) => {
@@ -174,15 +207,13 @@ const kindOf = async (file) => {
   return "other";
 };
 
+// Why a file can't be sent, as the end of a text's path; empty when it can.
 const objectionTo = async (file, megabytes) => {
-  if (file.size === 0) return "This file is empty.";
+  if (file.size === 0) return "empty";
   let kind;
-  try { kind = await kindOf(file); } catch { return "This file can’t be read."; }
-  if (kind === "heic") return "HEIC can’t be shared yet. On an iPhone choose Settings, Camera, Formats, ‘Most compatible’, or export it as a JPEG.";
-  if (kind === "avif") return "AVIF can’t be shared yet. Save it as JPEG or PNG.";
-  if (kind === "other") return "Not a JPEG, PNG, GIF or WebP image.";
-  if (file.size > megabytes * 1024 * 1024) return `Larger than ${megabytes} MB. Make it smaller first.`;
-  return "";
+  try { kind = await kindOf(file); } catch { return "unreadable"; }
+  if (["heic", "avif", "other"].includes(kind)) return kind;
+  return file.size > megabytes * 1024 * 1024 ? "large" : "";
 };
 
 const startUpload = (form) => {
@@ -190,7 +221,7 @@ const startUpload = (form) => {
   const send = byId("send");
   const most = Number(form.dataset.images);
   const megabytes = Number(form.dataset.megabytes);
-  const say = (text) => { byId("status").textContent = text; };
+  const tell = (text) => { byId("status").textContent = text; };
   const fail = (text) => { byId("failure").textContent = text; show(byId("failure"), text !== ""); };
   let chosen = [];
   let request = null;
@@ -213,44 +244,102 @@ const startUpload = (form) => {
     byId("thumbs").replaceChildren(...chosen.map((entry, index) => {
       const item = document.createElement("li");
       item.className = entry.objection ? "bad" : "";
-      let image;
+      const image = document.createElement(entry.objection ? "div" : "img");
       if (entry.objection) {
-        image = document.createElement("div");
         image.className = "no-image";
       } else {
-        image = document.createElement("img");
         image.alt = "";
         image.src = entry.address;
+        image.draggable = false;
       }
       const name = document.createElement("span");
       name.className = "name";
       name.textContent = name.title = entry.file.name;
       const said = document.createElement("span");
       said.className = "said";
-      said.textContent = entry.objection || sizeInWords(entry.file.size);
+      const size = sizeInWords(entry.file.size);
+      said.textContent = entry.objection ? say(`script.${entry.objection}`, { size, megabytes }) : size;
       const tools = document.createElement("span");
       tools.className = "tools";
-      const place = `${entry.file.name}, image ${index + 1} of ${chosen.length}`;
+      const place = say("script.place", { name: entry.file.name, number: index + 1, count: chosen.length });
       const move = (by) => () => {
-        chosen.splice(index + by, 0, chosen.splice(index, 1)[0]);
-        changed();
-        say(`${entry.file.name} is now image ${index + by + 1}.`);
+        relocate(index, index + by);
         byId("thumbs").children[index + by].querySelector("button:enabled").focus();
       };
       tools.append(
-        tool("←", `Move ${place}, forward`, move(-1), index === 0),
-        tool("→", `Move ${place}, back`, move(1), index === chosen.length - 1),
-        tool("×", `Remove ${place}`, () => {
-          URL.revokeObjectURL(entry.address);
-          chosen.splice(index, 1);
-          changed();
-          say(`${entry.file.name} is removed.`);
+        tool("←", say("script.forward", { place }), move(-1), index === 0),
+        tool("→", say("script.back", { place }), move(1), index === chosen.length - 1),
+        tool("×", say("script.remove", { place }), () => {
+          remove([entry]);
+          tell(say("script.removed", { name: entry.file.name }));
           (byId("thumbs").children[Math.min(index, chosen.length - 1)]?.querySelector("button:enabled") ?? input).focus();
         }, false),
       );
       item.append(image, name, said, tools);
+      item.addEventListener("pointerdown", carry(item, entry));
       return item;
     }));
+  };
+  const relocate = (from, to) => {
+    const [entry] = chosen.splice(from, 1);
+    chosen.splice(to, 0, entry);
+    changed();
+    tell(say("script.moved", { name: entry.file.name, number: to + 1 }));
+  };
+  const remove = (entries) => {
+    entries.forEach(({ address }) => URL.revokeObjectURL(address));
+    chosen = chosen.filter((entry) => !entries.includes(entry));
+    changed();
+  };
+  // A tile that is drawn onto another takes its place.
+  const carry = (item, entry) => (down) => {
+    if (!down.isPrimary || down.button !== 0 || down.target.closest("button") || request) return;
+    let goal = null;
+    const aim = (tile) => {
+      goal?.classList.remove("goal");
+      goal = tile === item ? null : tile;
+      goal?.classList.add("goal");
+    };
+    const move = ({ clientX, clientY }) => {
+      item.classList.add("carried");
+      aim(document.elementFromPoint(clientX, clientY)?.closest(".thumbs li") ?? null);
+    };
+    const end = ({ type }) => {
+      document.removeEventListener("pointermove", move);
+      for (const way of ["pointerup", "pointercancel"]) document.removeEventListener(way, end);
+      item.classList.remove("carried");
+      const to = type === "pointerup" && goal ? [...byId("thumbs").children].indexOf(goal) : -1;
+      aim(null);
+      if (to >= 0) relocate(chosen.indexOf(entry), to);
+    };
+    document.addEventListener("pointermove", move);
+    for (const way of ["pointerup", "pointercancel"]) document.addEventListener(way, end);
+  };
+  // What is wrong with the choice as a whole, what to do about it, and a button that does it.
+  const check = () => {
+    const bad = chosen.filter((entry) => entry.objection);
+    const lines = [];
+    if (bad.length > 0) lines.push(say("script.sent_not", { count: bad.length }));
+    for (const kind of ["heic", "avif", "large"]) {
+      if (bad.some((entry) => entry.objection === kind)) lines.push(say(`script.${kind}_do`));
+    }
+    if (chosen.length > most) lines.push(say("script.too_many", { most, count: chosen.length - most }));
+    byId("checks").replaceChildren(...lines.map((line) => {
+      const paragraph = document.createElement("p");
+      paragraph.textContent = line;
+      return paragraph;
+    }));
+    const surplus = bad.length > 0 ? bad : chosen.slice(most);
+    if (lines.length > 0) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.id = "remove-bad";
+      button.textContent = say("script.remove_bad", { count: surplus.length });
+      button.addEventListener("click", () => { remove(surplus); (send.disabled ? byId("remove-bad") : send).focus(); });
+      byId("checks").append(button);
+    }
+    show(byId("checks"), lines.length > 0);
+    send.disabled = lines.length > 0;
   };
   const changed = () => {
     renewKey();
@@ -259,14 +348,8 @@ const startUpload = (form) => {
     input.files = files.files;
     draw();
     show(byId("thumbs"), chosen.length > 0);
-    const bad = chosen.filter((entry) => entry.objection).length;
-    const trouble = [];
-    if (chosen.length > most) trouble.push(`At most ${plural(most, "image")} can be shared at once: remove ${chosen.length - most}.`);
-    if (bad > 0) trouble.push(`${plural(bad, "file")} can’t be sent. ${bad === 1 ? "Its tile says" : "Their tiles say"} why; remove ${bad === 1 ? "it" : "them"} to go on.`);
-    byId("checks").textContent = trouble.join(" ");
-    show(byId("checks"), trouble.length > 0);
-    send.disabled = trouble.length > 0;
-    send.textContent = chosen.length > 0 && trouble.length === 0 ? `Make the link for ${plural(chosen.length, "image")}` : "Make the link";
+    check();
+    send.textContent = chosen.length > 0 && !send.disabled ? say("script.send", { count: chosen.length }) : say("script.send");
     fail("");
   };
   const add = async (files) => {
@@ -276,7 +359,7 @@ const startUpload = (form) => {
     }));
     chosen.push(...entries);
     changed();
-    say(`${plural(chosen.length, "image")} chosen.`);
+    tell(say("script.chosen", { count: chosen.length }));
   };
   input.addEventListener("change", () => {
     // The field's own list is what was chosen just now; what was there before is kept.
@@ -309,7 +392,7 @@ const startUpload = (form) => {
   });
 
   const expires = byId("expires_in");
-  expires.add(new Option("Exactly…", "exact"));
+  expires.add(new Option(say("script.exact"), "exact"));
   expires.addEventListener("change", () => show(byId("exact"), expires.value === "exact"));
   const exactSeconds = () => Math.round(Number(byId("exact-number").value) * Number(byId("exact-unit").value));
   show(byId("views-presets"));
@@ -337,13 +420,12 @@ const startUpload = (form) => {
   byId("cancel").addEventListener("click", () => {
     request.abort();
     sending(false);
-    say("Cancelled. Nothing was shared.");
+    tell(say("script.cancelled"));
     send.focus();
   });
   const advance = (loaded, total) => {
     byId("progress").value = loaded / total;
-    const marking = loaded >= total;
-    byId("progress-label").textContent = marking ? "Marking your images…" : `Sending, ${Math.round(100 * loaded / total)} %`;
+    byId("progress-label").textContent = loaded >= total ? say("script.marking") : say("script.sending", { percent: percent(loaded / total) });
     // The files go in order, so each one's own share of the way is known.
     let before = 0;
     chosen.forEach(({ file }, index) => {
@@ -351,7 +433,7 @@ const startUpload = (form) => {
       const bar = item.querySelector("progress") ?? item.insertBefore(document.createElement("progress"), item.querySelector(".tools"));
       bar.max = file.size;
       bar.value = Math.min(Math.max(loaded - before, 0), file.size);
-      bar.setAttribute("aria-label", `Sending ${file.name}`);
+      bar.setAttribute("aria-label", say("script.sending_file", { name: file.name }));
       before += file.size;
     });
   };
@@ -360,14 +442,14 @@ const startUpload = (form) => {
     const data = new FormData(form);
     if (expires.value === "exact") {
       const seconds = exactSeconds();
-      const [least, longest] = [Number(form.dataset.minMinutes) * 60, Number(form.dataset.maxDays) * 86400];
-      if (!(seconds >= least && seconds <= longest)) return fail(`Choose a time between ${words(least)} and ${words(longest)}.`);
+      const [least, longest] = [Number(form.dataset.minSeconds), Number(form.dataset.maxSeconds)];
+      if (!(seconds >= least && seconds <= longest)) return fail(say("script.between", { least: words(least), longest: words(longest) }));
       data.set("expires_in", String(seconds));
     }
     fail("");
     sending(true);
     advance(0, 1);
-    say("Sending.");
+    tell(say("script.sending_said"));
     byId("cancel").focus();
     request = new XMLHttpRequest();
     request.open("POST", location.pathname);
@@ -376,8 +458,9 @@ const startUpload = (form) => {
     request.upload.onprogress = ({ loaded, total }) => advance(loaded, total);
     const broken = () => {
       sending(false);
-      send.textContent = "Try again";
-      fail("The connection broke. Nothing is lost: your images are still here. Try again when you are online.");
+      draw();
+      send.textContent = say("script.again");
+      fail(say("script.broken"));
       send.focus();
     };
     request.onerror = broken;
@@ -389,7 +472,7 @@ const startUpload = (form) => {
         if (!problem) return broken();
         sending(false);
         draw();
-        fail(`${problem.textContent.replace(/^./, (letter) => letter.toUpperCase())}. ${page.getElementById("advice").textContent.trim()}`);
+        fail(`${problem.textContent} ${page.getElementById("advice").textContent.trim()}`);
         send.focus();
         return;
       }
@@ -425,7 +508,7 @@ const startViewer = (viewer) => {
     [...images, ...stage.children].forEach((image) => { image.removeAttribute("srcset"); image.src = ""; });
     lightbox.remove();
     viewer.remove();
-    document.title = "This viewing is over";
+    document.title = say("script.over");
     show(byId("over"));
     byId("over").querySelector("h1").focus();
   };
@@ -450,27 +533,28 @@ const startViewer = (viewer) => {
   const zoom = (on) => {
     stage.classList.toggle("zoomed", on);
     byId("lightbox-zoom").setAttribute("aria-pressed", String(on));
-    byId("lightbox-zoom").textContent = on ? "Fit" : "Zoom";
+    byId("lightbox-zoom").textContent = say(on ? "script.fit" : "script.zoom");
   };
   const display = (index) => {
     current = (index + images.length) % images.length;
     const image = document.createElement("img");
-    image.src = images[current].dataset.full;
+    // An animation is as it is in the gallery, playing or held.
+    image.src = images[current].dataset.still ? images[current].getAttribute("src") : images[current].dataset.full;
     image.alt = images[current].alt;
     image.draggable = false;
     stage.replaceChildren(image);
     zoom(false);
-    byId("lightbox-place").textContent = `Image ${current + 1} of ${images.length}`;
+    byId("lightbox-place").textContent = say("script.place_large", { number: current + 1, count: images.length });
   };
   images.forEach((image, index) => {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "enlarge";
-    button.setAttribute("aria-label", `Enlarge. ${image.alt}`);
-    image.replaceWith(button);
+    button.setAttribute("aria-label", say("script.enlarge", { alt: image.alt }));
+    (image.closest("picture") ?? image).replaceWith(button);
     button.append(image);
     button.addEventListener("click", () => { display(index); lightbox.showModal(); stage.focus(); });
-    if (Number(image.dataset.frames) > 1) addMotionControl(image, button);
+    if (image.dataset.still) addMotionControl(image, button);
   });
   for (const step of [byId("lightbox-back"), byId("lightbox-on")]) show(step, images.length > 1);
   byId("lightbox-back").addEventListener("click", () => display(current - 1));
@@ -498,27 +582,23 @@ const startViewer = (viewer) => {
   }, { passive: true });
 };
 
-// An animation can be held: its image gives way to a still of what it shows. It starts held for those who asked
-// their system for less motion.
+// An animation can be held: its first frame, a copy marked like the rest, takes its place. Those who asked their system
+// for less motion begin with it.
 const addMotionControl = (image, button) => {
-  const still = document.createElement("canvas");
-  still.className = image.className;
+  const { full, still } = image.dataset;
   const control = document.createElement("button");
   control.type = "button";
   control.className = "motion";
-  const play = (on) => {
-    if (!on) {
-      [still.width, still.height] = [image.naturalWidth, image.naturalHeight];
-      still.getContext("2d").drawImage(image, 0, 0);
-    }
-    (on ? still : image).replaceWith(on ? image : still);
-    control.textContent = on ? "Pause" : "Play";
+  let playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const draw = () => {
+    const source = playing ? full : still;
+    if (image.getAttribute("src") !== source) image.src = source;
+    control.textContent = say(playing ? "script.pause" : "script.play");
+    control.setAttribute("aria-label", say("script.motion", { action: control.textContent, alt: image.alt }));
   };
-  control.textContent = "Pause";
-  control.addEventListener("click", () => play(control.textContent === "Play"));
+  control.addEventListener("click", () => { playing = !playing; draw(); });
   button.after(control);
-  const hold = () => { if (matchMedia("(prefers-reduced-motion: reduce)").matches) play(false); };
-  if (image.complete) hold(); else image.addEventListener("load", hold, { once: true });
+  draw();
 };
 if (byId("viewer")) startViewer(byId("viewer"));
 
@@ -532,13 +612,18 @@ const startDashboard = (page) => {
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (!fresh.getElementById("dashboard-page")) return;
-    if (fresh.getElementById("dashboard-page").dataset.status !== page.dataset.status) return location.reload();
+    if (fresh.getElementById("dashboard-page").dataset.status !== page.dataset.status) {
+      // A trace under way goes on; what it finds is shown first.
+      if (!tracing) location.reload();
+      return;
+    }
     for (const id of ["live", "activity"]) {
       const part = document.adoptNode(fresh.getElementById(id));
       byId(id).replaceWith(part);
       localise(part);
     }
   };
+  let tracing = null;
   let seen = "";
   const look = async () => {
     try {
@@ -546,9 +631,9 @@ const startDashboard = (page) => {
       if (!answer.ok) return;
       const { status, views, expires_at, blocked, sessions, receipt } = await answer.json();
       const now = JSON.stringify([status, views, expires_at, blocked, sessions.map((s) => s.images_seen), receipt]);
-      const before = byId("views").textContent;
+      const before = Number(byId("views").firstElementChild.value);
       if (seen !== "" && now !== seen) await refresh();
-      if (String(views) !== before) byId("news").textContent = `Opened: ${plural(views, "view")} so far.`;
+      if (views !== before) byId("news").textContent = say("script.opened", { count: views });
       seen = now;
     } catch { /* offline: the next look decides */ }
   };
@@ -571,8 +656,8 @@ const startDashboard = (page) => {
   const form = byId("trace-form");
   const leak = byId("leak");
   leak.classList.add("visually-hidden");
-  leak.addEventListener("change", () => { byId("trace-drop").querySelector(".drop-title").textContent = leak.files[0]?.name ?? "Choose the leaked picture"; });
-  const say = (text) => { byId("trace-status").textContent = text; };
+  leak.addEventListener("change", () => { byId("trace-drop").querySelector(".drop-title").textContent = leak.files[0]?.name ?? say("script.leak"); });
+  const tell = (text) => { byId("trace-status").textContent = text; };
   const drop = byId("trace-drop");
   drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
   drop.addEventListener("dragleave", () => drop.classList.remove("over"));
@@ -591,30 +676,48 @@ const startDashboard = (page) => {
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const button = form.querySelector("button");
     const progress = byId("trace-progress");
     const request = new XMLHttpRequest();
     request.open("POST", form.action.split("#")[0]);
     request.responseType = "document";
-    const done = (text) => { button.disabled = false; show(progress, false); say(text); };
-    request.upload.onprogress = ({ loaded, total }) => {
-      if (loaded < total) { progress.max = total; progress.value = loaded; say("Sending…"); }
-      else { progress.removeAttribute("value"); say("Looking for the mark. This can take half a minute…"); }
+    const running = (on) => {
+      tracing = on ? request : null;
+      byId("trace-button").disabled = on;
+      show(byId("trace-cancel"), on);
+      show(progress, on);
+      progress.removeAttribute("value");
     };
-    request.onerror = () => done("The connection broke. Try again.");
+    const done = (text) => {
+      const focused = document.activeElement === byId("trace-cancel");
+      running(false);
+      tell(text);
+      if (focused) byId("trace-button").focus();
+    };
+    request.upload.onprogress = ({ loaded, total }) => {
+      if (loaded < total) [progress.max, progress.value] = [total, loaded];
+    };
+    request.upload.onload = () => {
+      progress.removeAttribute("value");
+      tell(say("script.trace_looking"));
+    };
+    request.onerror = () => done(say("script.trace_broken"));
+    // The server sees that nobody waits any more, and stops.
+    request.onabort = () => done(say("script.trace_cancelled"));
     request.onload = () => {
       const result = request.response?.getElementById("trace-result");
       const problem = request.response?.getElementById("detail");
-      if (!result) return done(problem ? `${problem.textContent}. ${request.response.getElementById("advice").textContent.trim()}` : "That went wrong. Try again.");
+      if (!result) return done(problem ? `${problem.textContent} ${request.response.getElementById("advice").textContent.trim()}` : say("script.trace_wrong"));
       byId("trace-result").replaceChildren(...document.adoptNode(result).childNodes);
       localise(byId("trace-result"));
-      done("Done.");
+      done(say("script.trace_done"));
+      byId("trace-result").scrollIntoView({ block: "nearest" });
     };
-    button.disabled = true;
-    show(progress);
-    progress.removeAttribute("value");
-    say("Sending…");
+    byId("trace-result").replaceChildren();
+    running(true);
+    tell(say("script.trace_sending"));
+    byId("trace-cancel").focus();
     request.send(new FormData(form));
   });
+  byId("trace-cancel").addEventListener("click", () => tracing?.abort());
 };
 if (byId("dashboard-page")) startDashboard(byId("dashboard-page"));

@@ -261,7 +261,7 @@ impl DashboardAnswer {
             blocked: dashboard.blocked.into(),
             link: dashboard.link_key.as_ref().map(|key| app.link(origin, 's', id, &key.reveal())),
             ledger_until: rfc3339(dashboard.ledger_until),
-            receipt: dashboard.receipt.as_ref().map(ReceiptAnswer::from),
+            receipt: dashboard.receipt.as_ref().map(|r| ReceiptAnswer::new(r, dashboard.keys_destroyed)),
         }
     }
 }
@@ -286,17 +286,20 @@ pub(crate) const CSV_HEADER: &str = "session,opened_at,country,device,images_see
 pub(crate) struct ReceiptAnswer {
     #[schema(format = DateTime)]
     burned_at: Option<String>,
+    /// Whether every key to the data is destroyed: what is pending can't be read by anybody.
+    keys_destroyed: bool,
     objects_deleted: u64,
-    /// Objects that a failing store still holds; unreadable, for their key is gone.
+    /// Objects that a failing store may still hold; they are deleted when it works again.
     objects_pending: u64,
     #[schema(format = DateTime)]
     purged_at: Option<String>,
 }
 
-impl From<&Receipt> for ReceiptAnswer {
-    fn from(receipt: &Receipt) -> Self {
+impl ReceiptAnswer {
+    pub(crate) fn new(receipt: &Receipt, keys_destroyed: bool) -> Self {
         Self {
             burned_at: receipt.burned_at.map(rfc3339),
+            keys_destroyed,
             objects_deleted: receipt.objects_deleted,
             objects_pending: receipt.objects_pending,
             purged_at: receipt.purged_at.map(rfc3339),

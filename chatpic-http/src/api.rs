@@ -11,15 +11,17 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use chatpic_core::{
-    ChatPic, Cursor, Dashboard, DashboardAccess, Error, ImageCopy, Opening, Password, SessionToken, ShareId,
+    ChatPic, Cursor, Dashboard, DashboardAccess, Error, ImageCopy, Opening, Password, Readiness,
+    SessionToken, ShareId,
 };
 use data_encoding::BASE64URL_NOPAD;
 use futures::stream;
 use serde::Deserialize;
 use serde_json::Number;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
-use utoipa::{IntoParams, PartialSchema, ToSchema};
+use utoipa::openapi::schema::{
+    ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
+};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::answers::{
     CSV_HEADER, CoverAnswer, CreatedShare, CurrentSession, DashboardAnswer, Extended, LedgerKept,
@@ -50,40 +52,46 @@ pub(crate) fn router() -> Router<App> {
 }
 
 pub(crate) async fn ready(State(chatpic): State<ChatPic>) -> Answer<&'static str> {
-    match chatpic.check_ready().await {
-        Ok(()) => Ok("ready\n"),
-        Err(Error::Store(failed)) => {
-            let detail = format!("the store does not answer: {}", failed.store);
-            Err(Problem { detail, ..Error::Store(failed).into() })
-        }
-        Err(error) => Err(error.into()),
-    }
+    let Readiness { shares, blobs } = chatpic.check_ready().await;
+    let failed = [("the shares", shares.err()), ("the images", blobs.err())];
+    let failed = failed.into_iter().filter_map(|(what, failed)| Some((what, failed?)));
+    let (names, problems): (Vec<_>, Vec<Problem>) = failed
+        .map(|(what, failed)| (format!("{what} ({})", failed.store), Error::Store(failed).into()))
+        .unzip();
+    let detail = format!("the store does not answer: {}", names.join(", "));
+    problems.into_iter().next().map_or(Ok("ready\n"), |problem| Err(Problem { detail, ..problem }))
 }
 
 /// What an upload's form may hold.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form for the OpenAPI document; the form is read as a stream")]
 pub(crate) struct ShareForm {
     /// 1 to 10 images: JPEG, PNG, GIF or WebP.
-    #[schema(value_type = Vec<String>, format = Binary)]
+    #[schema(schema_with = image_files)]
     images: Vec<Vec<u8>>,
-    /// Whole seconds, or ISO 8601 with weeks, days, hours, minutes, seconds; seven days when absent.
-    expires_in: Option<String>,
-    /// 1 to 10000; no limit when absent.
-    max_views: Option<u32>,
-    /// 1 to 128 characters.
-    password: Option<String>,
-    /// How long a leak can be traced after the end; as `expires_in`, 0 to 90 days.
-    keep_ledger: Option<String>,
+    /// Seven days when absent or empty.
+    #[schema(schema_with = form_life, required = false)]
+    expires_in: String,
+    /// No limit when absent or empty.
+    #[schema(schema_with = form_max_views, required = false)]
+    max_views: String,
+    /// None when absent or empty.
+    #[schema(max_length = 128, required = false)]
+    password: String,
+    /// How long a leak can be traced after the end; 90 days when absent or empty.
+    #[schema(schema_with = form_ledger, required = false)]
+    keep_ledger: String,
     /// Where the site asks uploaders for a password; before the images.
-    upload_password: Option<String>,
+    #[schema(max_length = 1000, required = false)]
+    upload_password: String,
 }
 
 /// Makes a share of one to ten images.
 #[utoipa::path(
     post, path = "/shares",
-    params(("Idempotency-Key" = Option<String>, Header, description = "16 to 255 characters; a retry with the same key and form makes no second share")),
-    request_body(content = ShareForm, content_type = "multipart/form-data"),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]+$", min_length = 16, max_length = 255, description = "16 to 255 characters; a retry with the same key and form makes no second share")),
+    request_body(content = ShareForm, content_type = "multipart/form-data", encoding(("images" = (content_type = "image/jpeg, image/png, image/gif, image/webp")))),
     responses(
         (status = 201, description = "The share was made", body = CreatedShare),
         (status = 200, description = "An earlier try with the same idempotency key had made it", body = CreatedShare),
@@ -117,11 +125,15 @@ pub(crate) async fn cover(
 
 /// Opens a share.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct OpenRequest {
     /// The link key.
     key: String,
     password: Option<String>,
     /// 16 to 64 bytes in base64url; the same nonce within a minute finds the same session.
+    #[schema(
+        pattern = "^(|([A-Za-z0-9_-]{4}){5,20}([A-Za-z0-9_-]{4}|[A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])|([A-Za-z0-9_-]{4}){21}[A-Za-z0-9_-][AQgw])$"
+    )]
     nonce: Option<String>,
 }
 
@@ -180,12 +192,14 @@ pub(crate) async fn current(
     Ok(Json(chatpic.current(&share_id(&id)?, &bearer.parse()?).await?.into()))
 }
 
-/// How wide an image is wanted.
+/// In which form an image is wanted.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Width {
-    /// Pixels, rounded up to 640, 1280 or the full width.
+    /// Pixels, rounded up to 640, 1280 or the full width; animations have one width.
     width: Option<u32>,
+    /// Of an animation, its first frame alone.
+    still: Option<bool>,
 }
 
 /// The session's own copy of an image, with its marks.
@@ -193,7 +207,7 @@ pub(crate) struct Width {
     get, path = "/shares/{id}/images/{index}",
     params(("id" = String, Path, description = "The share's id"), ("index" = u32, Path, description = "Which image, from 0"), Width),
     responses(
-        (status = 200, description = "The marked image", content((String = "image/jpeg"), (String = "image/png"))),
+        (status = 200, description = "The marked image", content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
         (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("session_token" = []))
@@ -218,7 +232,11 @@ pub(crate) async fn serve_image(
     const CHUNK: usize = 64 * 1024;
     let id = share_id(id)?;
     let index = index.parse().map_err(|_| Problem::not_found())?;
-    let ImageCopy { bytes, media_type } = chatpic.image(&id, &token, index, width?.width).await?;
+    let Query(Width { width, still }) = width?;
+    let ImageCopy { bytes, media_type } = match still {
+        Some(true) => chatpic.still(&id, &token, index).await?,
+        _ => chatpic.image(&id, &token, index, width).await?,
+    };
     let length = bytes.len();
     let chunks = stream::unfold(bytes, move |mut rest: Bytes| {
         let (chatpic, token) = (chatpic.clone(), token.clone());
@@ -247,6 +265,7 @@ pub(crate) async fn serve_image(
 #[into_params(parameter_in = Query)]
 pub(crate) struct Page {
     /// The `next` of the page before.
+    #[param(pattern = "^[0-9]{1,15}-[0-9A-F]{8}$")]
     after: Option<String>,
 }
 
@@ -361,15 +380,52 @@ pub(crate) enum DurationValue {
     Text(String),
 }
 
-impl PartialSchema for DurationValue {
-    fn schema() -> RefOr<Schema> {
-        let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
-        let text = ObjectBuilder::new().schema_type(Type::String).examples(["PT1H"]);
-        OneOfBuilder::new().item(seconds).item(text).into()
-    }
+/// Describes a length of time: whole seconds from `min` to `max`, or as long in ISO 8601.
+fn length(min: u64, max: u64) -> OneOfBuilder {
+    let seconds =
+        ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(min)).maximum(Some(max)).examples([min]);
+    let text = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Duration)))
+        .examples(["PT1H"]);
+    OneOfBuilder::new().item(seconds).item(text)
 }
 
-impl ToSchema for DurationValue {}
+/// Describes a field that counts as absent when it is empty.
+fn or_empty(field: OneOfBuilder) -> Schema {
+    field.item(ObjectBuilder::new().schema_type(Type::String).max_length(Some(0))).into()
+}
+
+const MINUTE: u64 = 60;
+const DAY: u64 = 24 * 60 * MINUTE;
+
+fn form_life() -> Schema {
+    or_empty(length(MINUTE, 30 * DAY))
+}
+
+fn form_ledger() -> Schema {
+    or_empty(length(0, 90 * DAY))
+}
+
+fn form_max_views() -> Schema {
+    let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(10_000));
+    or_empty(OneOfBuilder::new().item(limit))
+}
+
+fn image_files() -> Schema {
+    let file = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+    ArrayBuilder::new().items(file).min_items(Some(1)).max_items(Some(10)).into()
+}
+
+fn extension() -> Schema {
+    length(1, 30 * DAY).into()
+}
+
+fn ledger() -> Schema {
+    length(0, 90 * DAY).into()
+}
 
 impl DurationValue {
     fn parse(&self, name: &'static str) -> Answer<Duration> {
@@ -382,8 +438,10 @@ impl DurationValue {
 
 /// Moves a share's end away.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ExtendRequest {
-    /// Whole seconds, or ISO 8601 with weeks, days, hours, minutes, seconds.
+    /// Whole seconds, or ISO 8601 with weeks, days, hours, minutes, seconds; the new end lies at most 30 days ahead.
+    #[schema(schema_with = extension)]
     extend_by: DurationValue,
 }
 
@@ -412,8 +470,10 @@ pub(crate) async fn extend(
 
 /// Sets how long the ledger is kept.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct LedgerRequest {
     /// 0 to 90 days: whole seconds, or ISO 8601.
+    #[schema(schema_with = ledger)]
     keep_ledger: DurationValue,
 }
 
@@ -456,25 +516,30 @@ pub(crate) async fn burn(
 ) -> Answer<Json<ReceiptAnswer>> {
     let id = share_id(&id)?;
     let receipt = chatpic.burn(&id, &chatpic.dashboard_access(&id, &bearer.parse()?)).await?;
-    Ok(Json(ReceiptAnswer::from(&receipt)))
+    // It destroys the keys before anything else, or fails.
+    Ok(Json(ReceiptAnswer::new(&receipt, true)))
 }
 
 /// What a trace's form holds.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form for the OpenAPI document; the form is read as a stream")]
 pub(crate) struct TraceForm {
     /// The leaked picture.
     #[schema(value_type = String, format = Binary)]
     image: Vec<u8>,
     /// The picture that was uploaded, which makes the search surer.
-    #[schema(value_type = Option<String>, format = Binary)]
-    original: Option<Vec<u8>>,
+    #[schema(value_type = String, format = Binary, required = false)]
+    original: Vec<u8>,
 }
 
 /// Names the viewing session that a leaked picture was served to.
 #[utoipa::path(
     post, path = "/shares/{id}/trace", params(("id" = String, Path, description = "The share's id")),
-    request_body(content = TraceForm, content_type = "multipart/form-data"),
+    request_body(content = TraceForm, content_type = "multipart/form-data", encoding(
+        ("image" = (content_type = "image/jpeg, image/png, image/gif, image/webp")),
+        ("original" = (content_type = "image/jpeg, image/png, image/gif, image/webp")),
+    )),
     responses(
         (status = 200, description = "What was found", body = TraceAnswer),
         (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
@@ -501,8 +566,10 @@ pub(crate) async fn trace(
 
 /// Tells the operator of a share.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ReportRequest {
     /// Why, in 1 to 2000 characters.
+    #[schema(pattern = "\\S", max_length = 2000)]
     reason: String,
     /// The link key, sealed to the operator, who can then look at the share.
     key: Option<String>,

@@ -1,23 +1,42 @@
-//! Style, script and icon, embedded; no page needs anything from elsewhere.
+//! Style, script, texts and pictures of pages, embedded; no page needs anything from elsewhere.
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 
 use crate::App;
+use crate::brand::Logo;
 use crate::pages::chart::world;
 
 pub(crate) fn router() -> Router<App> {
     Router::new()
-        .route("/assets/site.css", get(|| file("text/css", include_str!("../assets/site.css"))))
-        .route("/assets/icon.svg", get(|| file("image/svg+xml", include_str!("../assets/icon.svg"))))
-        .route("/assets/world.svg", get(|| file("image/svg+xml", world())))
+        .route("/assets/site.css", get(style))
         .route("/assets/site.js", get(|| file("text/javascript", include_str!("../assets/site.js"))))
+        .route("/assets/text.js", get(text))
+        .route("/assets/logo", get(logo))
+        .route("/assets/world.svg", get(|| file("image/svg+xml", world())))
 }
 
-async fn file(media_type: &'static str, text: impl Into<Body>) -> impl IntoResponse {
+async fn style(State(app): State<App>) -> impl IntoResponse {
+    let accent = app.options.accent.css();
+    file("text/css", format!("{}{accent}", include_str!("../assets/site.css"))).await
+}
+
+async fn text(State(app): State<App>) -> impl IntoResponse {
+    file("text/javascript", app.options.text.script()).await
+}
+
+async fn logo(State(app): State<App>) -> impl IntoResponse {
+    let logo = app.options.logo.clone().unwrap_or_else(|| Logo::own(app.options.accent));
+    // Drawings hold styles of their own; scripts in them stay forbidden.
+    let policy = "default-src 'none'; style-src 'unsafe-inline'";
+    ([(header::CONTENT_SECURITY_POLICY, policy)], file(logo.media_type(), logo.bytes()).await)
+}
+
+async fn file(media_type: &'static str, content: impl Into<Body>) -> impl IntoResponse {
     // A new version must be seen at once; the files are small.
-    ([(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-cache")], text.into())
+    ([(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-cache")], content.into())
 }

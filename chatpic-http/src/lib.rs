@@ -5,6 +5,7 @@
 mod answers;
 mod api;
 mod assets;
+mod brand;
 mod client;
 mod country;
 mod events;
@@ -13,6 +14,7 @@ mod openapi;
 mod pages;
 mod problem;
 mod security;
+mod text;
 mod throttle;
 mod time;
 mod upload;
@@ -25,22 +27,32 @@ use axum::{Router, middleware};
 use chatpic_core::{ChatPic, ShareId};
 use ipnet::IpNet;
 
+pub use brand::{Accent, BrandError, FooterLink, Logo};
 pub use country::Countries;
+pub use text::{Text, TextError};
 pub use upload::UploadPassword;
 
 use crate::events::Hub;
 use crate::metrics::Metrics;
 use crate::throttle::Throttle;
 
-/// How the site is reached.
+/// How the site is reached, and how it presents itself.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// What the site calls itself.
     pub name: String,
+    /// The picture beside the name, and in the browser's tab; without it, ChatPic's own in the accent colour.
+    pub logo: Option<Logo>,
+    /// The colour of buttons and links.
+    pub accent: Accent,
     /// How the operator is reached: a `mailto:` or `https:` address that pages link to.
     pub contact: Option<String>,
     /// Where the operator's terms stand, which pages link to.
     pub terms: Option<String>,
+    /// Further links at the foot of every page.
+    pub links: Vec<FooterLink>,
+    /// What pages say.
+    pub text: Arc<Text>,
     /// The site's public address, such as `https://pics.example`, with the path that the router is nested under;
     /// without it, links are made from the request's `Host`.
     pub base_url: Option<String>,
@@ -68,8 +80,12 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             name: "ChatPic".to_owned(),
+            logo: None,
+            accent: Accent::default(),
             contact: None,
             terms: None,
+            links: Vec::new(),
+            text: Arc::default(),
             base_url: None,
             trusted_proxies: Vec::new(),
             client_header: "X-Forwarded-For".to_owned(),

@@ -7,6 +7,8 @@ mod report;
 mod upload;
 mod viewing;
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -17,9 +19,10 @@ use serde::Deserialize;
 pub(crate) use dashboard::dashboard_cookie;
 pub(crate) use viewing::session_cookie;
 
-use crate::App;
 use crate::client::Origin;
 use crate::problem::Problem;
+use crate::text::{Number, Phrase};
+use crate::{App, Options};
 
 pub(crate) fn router() -> Router<App> {
     Router::new()
@@ -30,28 +33,44 @@ pub(crate) fn router() -> Router<App> {
         .merge(dashboard::router())
 }
 
-/// What every page shows around its own content.
+/// What every page shows around its own content, and what it says.
 struct Frame {
     prefix: String,
     /// The front page: a nested router's root has no slash at its end.
     home: String,
-    title: &'static str,
-    name: String,
-    contact: Option<String>,
-    terms: Option<String>,
+    title: Phrase,
+    options: Arc<Options>,
 }
 
 impl Frame {
-    fn new(origin: &Origin, title: &'static str) -> Self {
-        let options = &origin.options;
-        Self {
-            prefix: origin.prefix.clone(),
-            home: home(origin),
-            title,
-            name: options.name.clone(),
-            contact: options.contact.clone(),
-            terms: options.terms.clone(),
-        }
+    /// The frame of a page whose title is the text at this path.
+    fn new(origin: &Origin, title: &str) -> Self {
+        let options = origin.options.clone();
+        Self { prefix: origin.prefix.clone(), home: home(origin), title: options.text.say(title), options }
+    }
+
+    fn say(&self, path: &str) -> Phrase {
+        self.options.text.say(path)
+    }
+
+    fn count(&self, path: &str, number: impl Number) -> Phrase {
+        self.options.text.count(path, number)
+    }
+
+    /// A length of time in words.
+    fn time(&self, seconds: impl Number) -> Phrase {
+        self.options.text.time(seconds.number())
+    }
+
+    /// An instant, given in RFC 3339, that scripts write in the reader's own zone and language.
+    fn instant(&self, at: &str) -> Phrase {
+        let minutes = at.get(..16).unwrap_or(at).replace('T', " ");
+        Phrase::instant(at, &minutes)
+    }
+
+    fn has_links(&self) -> bool {
+        let Options { contact, terms, links, .. } = &*self.options;
+        contact.is_some() || terms.is_some() || !links.is_empty()
     }
 }
 
@@ -74,28 +93,29 @@ fn show(page: &impl Template) -> Response {
 #[template(path = "message.html")]
 struct Message {
     frame: Frame,
-    status: u16,
-    detail: String,
-    wait: Option<String>,
+    what: Phrase,
+    wait: Option<Phrase>,
+    advice: Phrase,
     back: Option<String>,
+    /// Whether the same may work later.
+    again: bool,
 }
 
 /// Shows a problem as a page, with its status and headers.
 pub(crate) fn problem_page(origin: &Origin, problem: Problem, back: Option<String>) -> Response {
-    let title = match problem.status {
-        StatusCode::NOT_FOUND => "Nothing to see here",
-        StatusCode::UNAUTHORIZED => "This needs its key",
-        StatusCode::TOO_MANY_REQUESTS => "A little too fast",
-        StatusCode::SERVICE_UNAVAILABLE => "Busy right now",
-        StatusCode::INTERNAL_SERVER_ERROR => "Something went wrong here",
-        _ => problem.title,
-    };
+    let text = |part: &str| format!("problem.{}.{part}", problem.kind);
+    let frame = Frame::new(origin, &text("title"));
+    let mut detail = problem.detail.clone();
+    if let Some(first) = detail.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
     let page = Message {
-        frame: Frame::new(origin, title),
-        status: problem.status.as_u16(),
-        detail: problem.detail.clone(),
-        wait: problem.retry_after.map(in_words),
+        what: frame.say(&text("what")).with("detail", detail),
+        wait: problem.retry_after.map(|seconds| frame.time(seconds)),
+        advice: frame.say(&text("do")),
+        again: problem.retry_after.is_some() || problem.status.is_server_error(),
         back,
+        frame,
     };
     let html = show(&page);
     let mut response = problem.into_response();
@@ -119,12 +139,24 @@ struct KeyForm {
 #[template(path = "shell.html")]
 struct Shell {
     frame: Frame,
-    what: &'static str,
+    heading: &'static str,
+    wrong_text: &'static str,
     wrong: bool,
 }
 
-fn shell(origin: &Origin, what: &'static str, wrong: bool) -> Response {
-    let mut response = show(&Shell { frame: Frame::new(origin, "Open the link"), what, wrong });
+/// What a key opens.
+#[derive(Clone, Copy)]
+enum Lock {
+    Share,
+    Dashboard,
+}
+
+fn shell(origin: &Origin, lock: Lock, wrong: bool) -> Response {
+    let (heading, wrong_text) = match lock {
+        Lock::Share => ("key.share", "key.wrong_share"),
+        Lock::Dashboard => ("key.dashboard", "key.wrong_dashboard"),
+    };
+    let mut response = show(&Shell { frame: Frame::new(origin, "key.title"), heading, wrong_text, wrong });
     if wrong {
         *response.status_mut() = StatusCode::UNAUTHORIZED;
     }
@@ -160,31 +192,9 @@ fn share_path(origin: &Origin, kind: char, id: &ShareId) -> String {
     format!("{}/{kind}/{id}", origin.prefix)
 }
 
-/// A length of time in words, the two largest units.
-fn in_words(seconds: u64) -> String {
-    let units = [
-        ("day", seconds / 86_400),
-        ("hour", seconds / 3600 % 24),
-        ("minute", seconds / 60 % 60),
-        ("second", seconds % 60),
-    ];
-    let plural = |(unit, n): &(&str, u64)| format!("{n} {unit}{}", if *n == 1 { "" } else { "s" });
-    let parts: Vec<String> =
-        units.iter().skip_while(|(_, n)| *n == 0).take(2).filter(|(_, n)| *n > 0).map(plural).collect();
-    if parts.is_empty() { "no time".to_owned() } else { parts.join(" ") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_said_in_words() {
-        assert_eq!(in_words(0), "no time");
-        assert_eq!(in_words(61), "1 minute 1 second");
-        assert_eq!(in_words(7 * 86_400), "7 days");
-        assert_eq!(in_words(90_000), "1 day 1 hour");
-    }
 
     #[test]
     fn a_pasted_link_gives_its_key() {

@@ -20,6 +20,8 @@ use crate::time::duration;
 
 /// Bytes of a text field, at most.
 const TEXT_BYTES: usize = 4096;
+/// Bytes of a megabyte, as limits are told.
+const MEGABYTE: usize = 1024 * 1024;
 /// How long the rest of a refused upload is read, so that the answer reaches the client.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -86,6 +88,8 @@ pub(crate) async fn files<const N: usize>(
                 found[place] = Some(bytes).filter(|bytes| !bytes.is_empty());
             } else if name == "token" {
                 token = Some(text(&mut field).await?);
+            } else {
+                return Err(unknown(&name));
             }
         }
         Ok(())
@@ -230,7 +234,7 @@ async fn receive(app: &App, upload: &mut Upload, form: &mut Multipart) -> Result
             "keep_ledger" => policy.keep_ledger = option(&mut field, |t| duration("keep_ledger", t)).await?,
             "max_views" => policy.max_views = option(&mut field, max_views).await?,
             "password" => policy.password = option(&mut field, |t| Ok(Password::new(t))).await?,
-            _ => drop(text(&mut field).await?),
+            other => return Err(unknown(other)),
         }
     }
     if !allowed {
@@ -270,6 +274,11 @@ async fn text(field: &mut Field<'_>) -> Result<String, Problem> {
     String::from_utf8(bytes).map_err(|_| Problem::malformed("a text field is not UTF-8"))
 }
 
+/// A field that nothing is known of may be a misspelt option, such as a password: nothing is made without it.
+fn unknown(name: &str) -> Problem {
+    Problem::malformed(format!("the form has no field {name:.40?}"))
+}
+
 async fn next(form: &mut Multipart) -> Result<Option<Field<'_>>, Problem> {
     form.next_field().await.map_err(broken)
 }
@@ -278,7 +287,11 @@ async fn read(field: &mut Field<'_>, cap: usize, what: &str) -> Result<Vec<u8>, 
     let mut bytes = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(broken)? {
         if bytes.len() + chunk.len() > cap {
-            return Err(Problem::too_large(format!("{what} has more than {cap} bytes")));
+            let cap = match cap / MEGABYTE {
+                megabytes if megabytes > 0 && cap % MEGABYTE == 0 => format!("{megabytes} MB"),
+                _ => format!("{cap} bytes"),
+            };
+            return Err(Problem::too_large(format!("{what} has more than {cap}")));
         }
         bytes.extend_from_slice(&chunk);
     }

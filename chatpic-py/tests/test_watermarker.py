@@ -1,46 +1,13 @@
 """A marked copy names its session; nothing else does."""
 
-import struct
-import zlib
+import asyncio
 
 import chatpic
 import numpy
 import pytest
+from pictures import picture, png
 
 SESSIONS = [f"{n:08X}" for n in range(1, 200)] + ["E64F44F6"]
-
-
-def picture(seed: int, height: int = 512, width: int = 768) -> numpy.ndarray:
-    """A soft, textured picture: noise at several scales."""
-    random = numpy.random.default_rng(seed)
-    total = numpy.zeros((height, width))
-    for scale in (4, 16, 64):
-        coarse = random.normal(size=(height // scale + 2, width // scale + 2))
-        rows = numpy.linspace(0, coarse.shape[0] - 1.01, height)
-        columns = numpy.linspace(0, coarse.shape[1] - 1.01, width)
-        top, left = rows.astype(int), columns.astype(int)
-        down, right = (rows - top)[:, None], columns - left
-        total += (
-            coarse[numpy.ix_(top, left)] * (1 - down) * (1 - right)
-            + coarse[numpy.ix_(top + 1, left)] * down * (1 - right)
-            + coarse[numpy.ix_(top, left + 1)] * (1 - down) * right
-            + coarse[numpy.ix_(top + 1, left + 1)] * down * right
-        ) * scale**0.5
-    grey = 128 + 12 * total / total.std() * 2
-    return numpy.clip(grey[:, :, None] + [8, 0, -8], 0, 255).astype(numpy.uint8)
-
-
-def png(pixels: numpy.ndarray) -> bytes:
-    """A PNG file of an image of shape (height, width, 3)."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    height, width, _ = pixels.shape
-    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +68,27 @@ def test_bad_input_is_said_plainly(marker: chatpic.Watermarker) -> None:
         marker.embed(b"no picture", "E64F44F6")
     with pytest.raises((ValueError, TypeError)):
         chatpic.Watermarker(b"short", image="x")
+
+
+def test_an_array_of_any_layout_is_taken_and_never_changed(marker: chatpic.Watermarker) -> None:
+    clean = picture(8)
+    before = clean.copy()
+    marked = marker.embed(clean, "E64F44F6")
+    assert (clean == before).all() and not numpy.shares_memory(clean, marked)
+    wide = numpy.zeros((512, 1536, 3), numpy.uint8)
+    wide[:, ::2] = clean
+    assert (marker.embed(wide[:, ::2], "E64F44F6") == marked).all(), "a view with gaps"
+    assert (marker.embed(numpy.asfortranarray(clean), "E64F44F6") == marked).all(), "columns first"
+    assert marked.flags.c_contiguous and marked.flags.writeable
+
+
+def test_a_copy_is_made_and_traced_in_asyncio(marker: chatpic.Watermarker) -> None:
+    async def make_and_trace() -> list[chatpic.Match]:
+        one, other = await asyncio.gather(
+            marker.embed_async(picture(9), "E64F44F6"), marker.embed_async(picture(9), "00000001")
+        )
+        assert (one != other).any()
+        return await marker.trace_async(one, SESSIONS, size=(768, 512))
+
+    [match] = asyncio.run(make_and_trace())
+    assert match.session == "E64F44F6"

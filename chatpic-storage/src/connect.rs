@@ -4,10 +4,21 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chatpic_core::{BlobStore, ShareStore, StoreError};
+use chatpic_core::{BlobStore, ShareStore, StoreError, Timestamp};
 use percent_encoding::percent_decode_str;
 
 use crate::ObjectBlobs;
+
+/// What a look at a database finds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Inspected {
+    /// Version of its tables; `None` when there are none yet.
+    pub schema: Option<i64>,
+    /// Version to which this ChatPic brings them.
+    pub known: i64,
+    /// What the server's clock shows; a file has none.
+    pub clock: Option<Timestamp>,
+}
 
 fn refused(operation: &'static str, why: impl Into<Cow<'static, str>>) -> StoreError {
     StoreError { store: "configuration", operation, source: why.into().into() }
@@ -37,6 +48,20 @@ pub async fn share_store(url: &str) -> Result<Arc<dyn ShareStore>, StoreError> {
         ("postgres" | "postgresql", _) => Ok(Arc::new(crate::PostgresShares::connect(url).await?)),
         #[cfg(feature = "mysql")]
         ("mysql" | "mariadb", _) => Ok(Arc::new(crate::MySqlShares::connect(url).await?)),
+        (scheme, _) => Err(refused(OPENING, format!("this build has no store for {scheme}://"))),
+    }
+}
+
+/// Looks at a database without changing anything in it: at its version, and at its clock. Says in words why it can't.
+pub async fn inspect(url: &str) -> Result<Inspected, StoreError> {
+    const OPENING: &str = "open the database";
+    match parts(url, OPENING)? {
+        #[cfg(feature = "sqlite")]
+        ("sqlite", rest) => crate::SqliteShares::inspect(&path(rest)).await,
+        #[cfg(feature = "postgres")]
+        ("postgres" | "postgresql", _) => crate::PostgresShares::inspect(url).await,
+        #[cfg(feature = "mysql")]
+        ("mysql" | "mariadb", _) => crate::MySqlShares::inspect(url).await,
         (scheme, _) => Err(refused(OPENING, format!("this build has no store for {scheme}://"))),
     }
 }

@@ -4,8 +4,10 @@ use chatpic_core::StoreError;
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::{MySql, query, query_scalar};
 
+use crate::Inspected;
 use crate::sql::dialect::{Dialect, Script, Value, speak_through_sqlx};
-use crate::sql::{SqlShares, failed, migrate, pool};
+use crate::sql::inspect::{inspect, unopened};
+use crate::sql::{OPENING, SqlShares, failed, migrate, pool};
 
 /// A share store in a MySQL or MariaDB database, tested with MariaDB 10.11.
 ///
@@ -24,6 +26,8 @@ impl Dialect for MySql {
     ];
     const BEGIN: &'static str = "BEGIN";
     const FOR_UPDATE: &'static str = " FOR UPDATE";
+    const CLOCK: Option<&'static str> =
+        Some("SELECT CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED) AS clock");
     const INT: &'static str = "SIGNED";
     // Unsigned otherwise.
     const LAST_NUMBER: &'static str = "CAST(LAST_INSERT_ID() AS SIGNED)";
@@ -50,9 +54,9 @@ impl MySqlShares {
     /// Connects to the database of this URL (`mysql://USER:PASSWORD@HOST:PORT/DATABASE`) and brings its tables up
     /// to date. No error tells the password.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let (options, server) = Self::server(url)?;
         let connecting = async {
-            let options: MySqlConnectOptions = url.parse()?;
-            let pool = pool().connect_with(options).await?;
+            let pool = pool().connect_with(options.clone()).await?;
             // sqlx asks for its lock with an endless timeout, which MariaDB takes for none at all.
             let mut alone = pool.acquire().await?;
             let lock = "SELECT GET_LOCK(CONCAT('chatpic-', MD5(DATABASE())), 60)";
@@ -65,7 +69,23 @@ impl MySqlShares {
             drop(alone);
             Ok::<_, sqlx::Error>(Self { writers: pool.clone(), readers: pool })
         };
-        connecting.await.map_err(|error| failed::<MySql>("open the database", error))
+        match connecting.await {
+            Ok(shares) => Ok(shares),
+            Err(error) => Err(unopened::<MySql>(error, &options, &server).await),
+        }
+    }
+
+    pub(crate) async fn inspect(url: &str) -> Result<Inspected, StoreError> {
+        let (options, server) = Self::server(url)?;
+        inspect::<MySql>(&options, &server).await
+    }
+
+    /// How to connect, and where to, in words.
+    fn server(url: &str) -> Result<(MySqlConnectOptions, String), StoreError> {
+        let options: MySqlConnectOptions =
+            url.parse().map_err(|error: sqlx::Error| failed::<MySql>(OPENING, error))?;
+        let server = format!("{}:{}", options.get_host(), options.get_port());
+        Ok((options, server))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sealed images in a folder of this computer or in an object store.
 
+use std::fs::{DirEntry, ReadDir};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,10 +11,10 @@ use chatpic_core::{BlobStore, Folder, StoreError};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
-/// Free space of a disk, in percent, under which it takes no more.
-const FREE_PERCENT: u128 = 5;
+/// Folders of this computer's disk that are listed at a time.
+const PAGE: usize = 500;
 
 /// A blob store over any object store; an object's key is `{folder}/{name}`, below a prefix if one is set.
 #[derive(Clone, Debug)]
@@ -28,6 +29,38 @@ pub struct ObjectBlobs {
 struct Local {
     files: Arc<LocalFileSystem>,
     folder: PathBuf,
+}
+
+impl Local {
+    /// The folders below a path, those included that hold nothing but what a crash left.
+    fn folders(&self, prefix: &Path) -> BoxStream<'static, StoreResult<Folder>> {
+        let unlisted = |error: BoxError| failed("list the folders", error);
+        let place = prefix.parts().fold(self.folder.clone(), |place, part| place.join(part.as_ref()));
+        let opening = async move {
+            match tokio::task::spawn_blocking(move || std::fs::read_dir(place)).await {
+                Ok(Ok(entries)) => Ok(Some(entries)),
+                // Nothing was put there yet.
+                Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Ok(Err(error)) => Err(unlisted(error.into())),
+                Err(error) => Err(unlisted(error.into())),
+            }
+        };
+        let pages = move |entries: Option<ReadDir>| async move {
+            let Some(mut entries) = entries else { return Ok(None) };
+            let reading = tokio::task::spawn_blocking(move || {
+                let page: std::io::Result<Vec<_>> = entries.by_ref().take(PAGE).collect();
+                page.map(|page| (page, entries))
+            });
+            let (page, entries) =
+                reading.await.map_err(std::io::Error::other).flatten().map_err(|e| unlisted(e.into()))?;
+            // Whatever else lies there isn't ours to touch.
+            let folder = |entry: &DirEntry| entry.file_name().to_str()?.parse().ok().map(Ok);
+            let folders: Vec<_> = page.iter().filter_map(folder).collect();
+            Ok(Some((stream::iter(folders), (!page.is_empty()).then_some(entries))))
+        };
+        let listed = async move { Ok(stream::try_unfold(opening.await?, pages).try_flatten()) };
+        stream::once(listed).try_flatten().boxed()
+    }
 }
 
 impl ObjectBlobs {
@@ -96,12 +129,27 @@ fn failed(operation: &'static str, source: impl Into<BoxError>) -> StoreError {
     StoreError { store: "object store", operation, source: source.into() }
 }
 
+/// What an object store refused, in words.
+fn refused(operation: &'static str, error: Error) -> StoreError {
+    let words = match &error {
+        Error::NotFound { .. } => "there is no such bucket or folder",
+        Error::PermissionDenied { .. } if error.to_string().contains("RequestTimeTooSkewed") => {
+            "this computer's clock and the server's differ too much"
+        }
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+            "it refuses the keys, or they may not do this"
+        }
+        _ => return failed(operation, error),
+    };
+    failed(operation, format!("{words}: {error}"))
+}
+
 #[async_trait]
 impl BlobStore for ObjectBlobs {
     async fn put(&self, folder: &Folder, name: &str, sealed: Bytes) -> StoreResult<()> {
         let once = PutOptions::from(PutMode::Create);
         let put = self.objects.put_opts(&self.key(folder, name), sealed.into(), once).await;
-        put.map(drop).map_err(|error| failed("store an object", error))
+        put.map(drop).map_err(|error| refused("store an object", error))
     }
 
     async fn get(&self, folder: &Folder, name: &str) -> StoreResult<Option<Bytes>> {
@@ -110,7 +158,7 @@ impl BlobStore for ObjectBlobs {
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         };
-        found.map_err(|error| failed("read an object", error))
+        found.map_err(|error| refused("read an object", error))
     }
 
     async fn delete_folder(&self, folder: &Folder) -> StoreResult<u64> {
@@ -129,23 +177,42 @@ impl BlobStore for ObjectBlobs {
         Ok(count)
     }
 
-    async fn has_room(&self) -> StoreResult<bool> {
+    async fn count(&self, folder: &Folder) -> StoreResult<u64> {
+        if let Some(local) = &self.local {
+            // No folder below a missing one is listed as empty.
+            let place = local.folder.clone();
+            let there = tokio::task::spawn_blocking(move || std::fs::metadata(place)).await;
+            let there = there.map_err(|error| failed("open the folder", error))?;
+            there.map_err(|error| failed("open the folder", error))?;
+        }
+        let listed = self.objects.list(Some(&self.place(folder)));
+        let counted = listed.try_fold(0, |count, _| std::future::ready(Ok(count + 1))).await;
+        counted.map_err(|error| refused("count the objects of a folder", error))
+    }
+
+    async fn has_room(&self, free_percent: u8) -> StoreResult<bool> {
         let Some(local) = &self.local else { return Ok(true) };
         let folder = local.folder.clone();
         let measured = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&folder)).await;
         let disk = measured.map_err(|error| failed("measure the disk", error))?;
         let disk = disk.map_err(|error| failed("measure the disk", error))?;
-        Ok(u128::from(disk.f_bavail) * 100 >= u128::from(disk.f_blocks) * FREE_PERCENT)
+        Ok(u128::from(disk.f_bavail) * 100 >= u128::from(disk.f_blocks) * u128::from(free_percent))
     }
 
     fn folders(&self) -> BoxStream<'_, StoreResult<Folder>> {
-        let listed = async {
-            let listed = self.objects.list_with_delimiter(Some(&self.prefix)).await;
-            let places = listed.map_err(|error| failed("list the folders", error))?.common_prefixes;
-            // Whatever else lies there isn't ours to touch.
-            let folders = places.into_iter().filter_map(|place| place.filename()?.parse().ok().map(Ok));
-            Ok(stream::iter(folders))
-        };
-        stream::once(listed).try_flatten().boxed()
+        if let Some(local) = &self.local {
+            return local.folders(&self.prefix);
+        }
+        // Object by object, page after page: only the last folder is remembered.
+        let depth = self.prefix.parts().count();
+        let listed = self.objects.list(Some(&self.prefix));
+        // Whatever else lies there isn't ours to touch.
+        let folder = move |object: ObjectMeta| object.location.parts().nth(depth)?.as_ref().parse().ok();
+        let folders = listed.try_filter_map(move |object| std::future::ready(Ok(folder(object))));
+        let mut last = None;
+        let changed = folders.try_filter(move |folder: &Folder| {
+            std::future::ready(last.replace(folder.clone()).as_ref() != Some(folder))
+        });
+        changed.map_err(|error| failed("list the folders", error)).boxed()
     }
 }

@@ -4,8 +4,10 @@ use chatpic_core::StoreError;
 use sqlx::Postgres;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::Inspected;
 use crate::sql::dialect::{Dialect, Script, speak_through_sqlx};
-use crate::sql::{SqlShares, failed, migrate, pool};
+use crate::sql::inspect::{inspect, unopened};
+use crate::sql::{OPENING, SqlShares, failed, migrate, pool};
 
 /// A share store in a PostgreSQL database, tested with version 15.
 ///
@@ -26,6 +28,8 @@ impl Dialect for Postgres {
     ];
     const BEGIN: &'static str = "BEGIN";
     const FOR_UPDATE: &'static str = " FOR UPDATE";
+    const CLOCK: Option<&'static str> =
+        Some("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS clock");
     const INT: &'static str = "BIGINT";
     const LAST_NUMBER: &'static str = "lastval()";
 
@@ -36,12 +40,28 @@ impl PostgresShares {
     /// Connects to the database of this URL (`postgres://USER:PASSWORD@HOST:PORT/DATABASE`) and brings its tables
     /// up to date. No error tells the password.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let (options, server) = Self::server(url)?;
         let connecting = async {
-            let options: PgConnectOptions = url.parse()?;
-            let pool = pool().connect_with(options).await?;
+            let pool = pool().connect_with(options.clone()).await?;
             migrate(&pool).await?;
             Ok::<_, sqlx::Error>(Self { writers: pool.clone(), readers: pool })
         };
-        connecting.await.map_err(|error| failed::<Postgres>("open the database", error))
+        match connecting.await {
+            Ok(shares) => Ok(shares),
+            Err(error) => Err(unopened::<Postgres>(error, &options, &server).await),
+        }
+    }
+
+    pub(crate) async fn inspect(url: &str) -> Result<Inspected, StoreError> {
+        let (options, server) = Self::server(url)?;
+        inspect::<Postgres>(&options, &server).await
+    }
+
+    /// How to connect, and where to, in words.
+    fn server(url: &str) -> Result<(PgConnectOptions, String), StoreError> {
+        let options: PgConnectOptions =
+            url.parse().map_err(|error: sqlx::Error| failed::<Postgres>(OPENING, error))?;
+        let server = format!("{}:{}", options.get_host(), options.get_port());
+        Ok((options, server))
     }
 }

@@ -1,6 +1,7 @@
 //! Shares in a database: every statement and rule that the databases have in common.
 
 pub mod dialect;
+pub(crate) mod inspect;
 mod record;
 
 use std::fmt;
@@ -18,6 +19,9 @@ use sqlx::{Pool, SqlSafeStr, Transaction};
 
 use dialect::{Dialect, Value, values};
 use record::Record;
+
+/// What fails when a database can't be used at all.
+pub(crate) const OPENING: &str = "open the database";
 
 /// How long one try of one step may take; past it the database is as good as down.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -435,8 +439,8 @@ impl<D: Dialect> ShareStore for SqlShares<D> {
         self.change("set how long a ledger is kept", statement, values).await.map(drop)
     }
 
-    async fn end(&self, id: &ShareId, status: Status, at: Timestamp) -> StoreResult<()> {
-        doing::<D, _, _>("end a share", || async {
+    async fn end(&self, id: &ShareId, status: Status, at: Timestamp) -> StoreResult<bool> {
+        let ended = doing::<D, _, _>("end a share", || async {
             let mut tx = self.begin().await?;
             // The status comes last: MySQL's later assignments see what the earlier ones did.
             let ended =
@@ -444,15 +448,20 @@ impl<D: Dialect> ShareStore for SqlShares<D> {
                     ended_at = CASE status WHEN 'active' THEN $1 ELSE ended_at END,
                     burned_at = CASE $2 WHEN 'burned' THEN COALESCE(burned_at, $1) ELSE burned_at END,
                     status = CASE status WHEN 'active' THEN $2 ELSE status END
-                 WHERE id = $3";
-            D::execute(&mut tx, ended, values![at, status.as_str(), id]).await?;
+                 WHERE id = $3 AND (status <> 'active' OR $2 <> 'expired' OR expires_at <= $1)";
+            if D::execute(&mut tx, ended, values![at, status.as_str(), id]).await? == 0 {
+                return Ok(false);
+            }
             let sessions = "UPDATE sessions SET wrap = NULL WHERE share = $1 AND wrap IS NOT NULL";
             D::execute(&mut tx, sessions, values![id]).await?;
-            tx.commit().await
-        })
-        .await?;
-        D::scrub(&self.writers).await;
-        Ok(())
+            tx.commit().await?;
+            Ok(true)
+        });
+        let ended = ended.await?;
+        if ended {
+            D::scrub(&self.writers).await;
+        }
+        Ok(ended)
     }
 
     async fn count_blocked(&self, id: &ShareId, blocked: BlockedTry) -> StoreResult<()> {
@@ -580,10 +589,14 @@ impl<D: Dialect> ShareStore for SqlShares<D> {
         Ok(())
     }
 
-    async fn folder_in_use(&self, folder: &Folder) -> StoreResult<bool> {
-        let query = "SELECT id FROM shares WHERE folder = $1 AND purged_at IS NULL LIMIT 1";
-        let used = self.read_one("look for a folder", query, values![folder.as_str()], |_| Ok(()));
-        Ok(used.await?.is_some())
+    async fn folders_in_use(&self, folders: &[Folder]) -> StoreResult<Vec<Folder>> {
+        if folders.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places = places(1, folders.len());
+        let query = format!("SELECT folder FROM shares WHERE folder IN ({places}) AND purged_at IS NULL");
+        let folders = folders.iter().map(|folder| Value::from(folder.as_str())).collect();
+        self.read_all("look for folders", &query, folders, |row| row.parsed("folder")).await
     }
 
     async fn ledger(&self, after: Option<ShareId>, limit: usize) -> StoreResult<Vec<Share>> {

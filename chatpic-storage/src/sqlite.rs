@@ -10,8 +10,10 @@ use sqlx::sqlite::{
 };
 use sqlx::{Sqlite, query};
 
+use crate::Inspected;
 use crate::sql::dialect::{Dialect, Script, speak_through_sqlx};
-use crate::sql::{SqlShares, failed, migrate};
+use crate::sql::inspect::inspect;
+use crate::sql::{OPENING, SqlShares, failed, migrate};
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const READERS: u32 = 4;
@@ -63,7 +65,16 @@ impl SqliteShares {
                 .connect_lazy_with(options.pragma("query_only", "ON"));
             Ok::<_, sqlx::Error>(Self { writers, readers })
         };
-        opening.await.map_err(|error| failed::<Sqlite>("open the database", error))
+        opening.await.map_err(|error| failed::<Sqlite>(OPENING, error))
+    }
+
+    /// A file that is not there has no tables yet.
+    pub(crate) async fn inspect(path: &Path) -> Result<Inspected, StoreError> {
+        if !path.exists() {
+            return Ok(Inspected { schema: None, known: Sqlite::MIGRATIONS.len() as i64, clock: None });
+        }
+        let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT);
+        inspect::<Sqlite>(&options, &path.display().to_string()).await
     }
 }
 

@@ -32,6 +32,14 @@ fn files() -> Open<dyn BlobStore> {
 chatpic_core::share_store_conformance!(sqlite);
 chatpic_core::blob_store_conformance!(files);
 
+#[tokio::test]
+async fn a_disk_takes_no_more_when_too_little_is_free() {
+    let folder = TempDir::new().expect("a folder");
+    let blobs = ObjectBlobs::local(folder.path()).expect("the folder opens");
+    assert!(blobs.has_room(0).await.expect("the disk is measured"));
+    assert!(!blobs.has_room(100).await.expect("the disk is measured"), "no disk is free as a whole");
+}
+
 mod below_a_prefix {
     use super::*;
 

@@ -25,49 +25,56 @@ fn beside(server: &str, name: &str) -> String {
     format!("{before}/{name}")
 }
 
+/// The tests of a database server: the stores' contract, and what else any of them promises.
+macro_rules! database_server {
+    ($connection:ty, $variable:literal, $needs:literal) => {
+        use super::*;
+
+        use sqlx::{Connection, query};
+
+        async fn make(name: &str) -> String {
+            let server = server($variable);
+            let mut db = <$connection>::connect(&server).await.expect("the server answers");
+            let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+            query(create).execute(&mut db).await.expect("a database is made");
+            beside(&server, name)
+        }
+
+        fn shares() -> Open<dyn ShareStore> {
+            database(|name| Box::pin(async move { make(&name).await }))
+        }
+
+        chatpic_core::share_store_conformance!(shares, needs = $needs);
+
+        #[tokio::test]
+        #[ignore = $needs]
+        async fn a_newer_schema_is_refused() {
+            let url = make(&fresh()).await;
+            drop(share_store(&url).await.unwrap());
+            let mut newer = <$connection>::connect(&url).await.unwrap();
+            let migrated =
+                "INSERT INTO _chatpic_migrations (version, description, success, checksum, execution_time)
+                VALUES (99, 'from the future', TRUE, '', 0)";
+            query(migrated).execute(&mut newer).await.unwrap();
+            refuses_the_schema(&url).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+        #[ignore = $needs]
+        async fn many_nodes_start_on_a_fresh_database_at_once() {
+            many_nodes_start(make(&fresh()).await).await;
+        }
+
+        #[tokio::test]
+        #[ignore = $needs]
+        async fn a_wrong_password_is_refused_and_not_told() {
+            keeps_the_password_to_itself(&server($variable)).await;
+        }
+    };
+}
+
 mod postgres {
-    use super::*;
-
-    use sqlx::{Connection, PgConnection, query};
-
-    async fn make(name: &str) -> String {
-        let server = server("CHATPIC_TEST_POSTGRES");
-        let mut db = PgConnection::connect(&server).await.expect("the server answers");
-        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-        query(create).execute(&mut db).await.expect("a database is made");
-        beside(&server, name)
-    }
-
-    fn shares() -> Open<dyn ShareStore> {
-        database(|name| Box::pin(async move { make(&name).await }))
-    }
-
-    chatpic_core::share_store_conformance!(shares, needs = "a PostgreSQL server");
-
-    #[tokio::test]
-    #[ignore = "a PostgreSQL server"]
-    async fn a_newer_schema_is_refused() {
-        let url = make(&fresh()).await;
-        drop(share_store(&url).await.unwrap());
-        let mut newer = PgConnection::connect(&url).await.unwrap();
-        let migrated =
-            "INSERT INTO _chatpic_migrations (version, description, success, checksum, execution_time)
-            VALUES (99, 'from the future', TRUE, '', 0)";
-        query(migrated).execute(&mut newer).await.unwrap();
-        refuses_the_schema(&url).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    #[ignore = "a PostgreSQL server"]
-    async fn many_nodes_start_on_a_fresh_database_at_once() {
-        many_nodes_start(make(&fresh()).await).await;
-    }
-
-    #[tokio::test]
-    #[ignore = "a PostgreSQL server"]
-    async fn a_wrong_password_is_refused_and_not_told() {
-        keeps_the_password_to_itself(&server("CHATPIC_TEST_POSTGRES")).await;
-    }
+    database_server!(sqlx::PgConnection, "CHATPIC_TEST_POSTGRES", "a PostgreSQL server");
 
     /// What is due or expired is found by an index, however much is not.
     #[tokio::test]
@@ -75,7 +82,7 @@ mod postgres {
     async fn sweeping_reads_indexes_only() {
         let url = make(&fresh()).await;
         drop(share_store(&url).await.unwrap());
-        let mut db = PgConnection::connect(&url).await.unwrap();
+        let mut db = sqlx::PgConnection::connect(&url).await.unwrap();
         // An empty table would be read as a whole whatever its indexes are.
         query("SET enable_seqscan = off").execute(&mut db).await.unwrap();
         for (statement, index) in [
@@ -94,48 +101,7 @@ mod postgres {
 }
 
 mod mysql {
-    use super::*;
-
-    use sqlx::{Connection, MySqlConnection, query};
-
-    async fn make(name: &str) -> String {
-        let server = server("CHATPIC_TEST_MYSQL");
-        let mut db = MySqlConnection::connect(&server).await.expect("the server answers");
-        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-        query(create).execute(&mut db).await.expect("a database is made");
-        beside(&server, name)
-    }
-
-    fn shares() -> Open<dyn ShareStore> {
-        database(|name| Box::pin(async move { make(&name).await }))
-    }
-
-    chatpic_core::share_store_conformance!(shares, needs = "a MariaDB server");
-
-    #[tokio::test]
-    #[ignore = "a MariaDB server"]
-    async fn a_newer_schema_is_refused() {
-        let url = make(&fresh()).await;
-        drop(share_store(&url).await.unwrap());
-        let mut newer = MySqlConnection::connect(&url).await.unwrap();
-        let migrated =
-            "INSERT INTO _chatpic_migrations (version, description, success, checksum, execution_time)
-            VALUES (99, 'from the future', TRUE, '', 0)";
-        query(migrated).execute(&mut newer).await.unwrap();
-        refuses_the_schema(&url).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    #[ignore = "a MariaDB server"]
-    async fn many_nodes_start_on_a_fresh_database_at_once() {
-        many_nodes_start(make(&fresh()).await).await;
-    }
-
-    #[tokio::test]
-    #[ignore = "a MariaDB server"]
-    async fn a_wrong_password_is_refused_and_not_told() {
-        keeps_the_password_to_itself(&server("CHATPIC_TEST_MYSQL")).await;
-    }
+    database_server!(sqlx::MySqlConnection, "CHATPIC_TEST_MYSQL", "a MariaDB server");
 }
 
 mod s3 {

@@ -94,3 +94,29 @@ async fn many_handles_open_a_fresh_database_at_once() {
         }
     }
 }
+
+/// What is due or expired is found by an index, however much is not.
+#[tokio::test]
+async fn sweeping_reads_indexes_only() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("chatpic.sqlite");
+    drop(SqliteShares::open(&path).await.unwrap());
+    let mut db = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    for (statement, index) in [
+        (
+            "EXPLAIN QUERY PLAN SELECT * FROM shares WHERE due <= 5 AND (leased_until IS NULL OR leased_until <= 5)
+             ORDER BY due, id LIMIT 3",
+            "USING INDEX shares_by_due",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT folder FROM shares WHERE folder IN ('a', 'b') AND purged_at IS NULL",
+            "USING INDEX shares_by_folder",
+        ),
+        ("EXPLAIN QUERY PLAN UPDATE sessions SET wrap = NULL WHERE live_until <= 5", "INDEX sessions_by_end"),
+        ("EXPLAIN QUERY PLAN DELETE FROM attempts WHERE at < 5", "INDEX attempts_by_time"),
+    ] {
+        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(statement).fetch_all(&mut db).await.unwrap();
+        let plan = plan.into_iter().map(|line| line.3).collect::<Vec<_>>().join("\n");
+        assert!(plan.contains(index) && !plan.contains("SCAN"), "{plan}");
+    }
+}

@@ -129,20 +129,16 @@ async fn every_step_works_without_javascript() {
     let link = browser.there("#link").await.value().await.unwrap().unwrap();
     let dashboard = browser.there("#dashboard").await.value().await.unwrap().unwrap();
 
-    browser.go(&link).await;
-    browser.there("#key").await.send_keys(link.as_str()).await.unwrap();
-    browser.press("#key-form button").await;
+    browser.enter(&link).await;
     browser.press("#view").await;
     let picture = browser.there(".gallery img").await;
     assert!(picture.rect().await.unwrap().width > 300.0);
 
-    browser.go(&dashboard).await;
-    browser.there("#key").await.send_keys(dashboard.as_str()).await.unwrap();
-    browser.press("#key-form button").await;
-    assert_eq!(browser.there("#views").await.text().await.unwrap(), "1");
+    browser.enter(&dashboard).await;
+    browser.there_says("#views", "1").await;
     browser.press("#burn-ask").await;
     browser.press("#burn").await;
-    assert_eq!(browser.there("#status-word").await.text().await.unwrap(), "burned");
+    browser.there_says("#status-word", "burned").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,6 +159,10 @@ async fn a_phone_shares_looks_and_turns_pictures_by_swiping() {
     phone.swipe_left().await;
     phone.see_text("#lightbox-place", "2 of 2").await;
     phone.see_loaded("#lightbox img").await;
+    phone.pinch(2.0).await;
+    phone.see_true("visualViewport.scale > 1.5").await;
+    phone.swipe_left().await;
+    phone.see_text("#lightbox-place", "2 of 2").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,29 +188,143 @@ async fn a_gallery_is_complete_by_keyboard() {
     assert_eq!(focused, "enlarge", "the focus goes back to where it was");
 }
 
+/// Ten photographs on disk.
+fn ten(site: &Site) -> Vec<std::path::PathBuf> {
+    (0..10).map(|seed| site.photograph(&format!("{seed}.jpg"), 600, 400, seed)).collect()
+}
+
+fn paths(files: &[std::path::PathBuf]) -> Vec<&Path> {
+    files.iter().map(|path| path.as_path()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_survives_a_lost_network_and_makes_one_share() {
+async fn a_slow_upload_of_ten_images_that_loses_the_network_in_the_middle_makes_one_share() {
+    let site = Site::start().await;
+    let uploader = Browser::start().await;
+    uploader.go(&site.url).await;
+    let pictures = ten(&site);
+    uploader.choose("#images", &paths(&pictures)).await;
+    uploader.see_text("#send", "10 images").await;
+    uploader.upload_at(150_000).await;
+    uploader.click("#send").await;
+    uploader.see_true("document.getElementById('progress').value > 0.3").await;
+    uploader.see_text("#progress-label", "%").await;
+    let halfway = "[...document.querySelectorAll('.thumbs progress')].map((p) => p.value / p.max)";
+    uploader.see_true(&format!("{halfway}[0] === 1 && {halfway}[9] < 1")).await;
+    uploader.go_offline().await;
+    uploader.see_text("#failure", "Nothing is lost").await;
+    uploader.see("#offline").await;
+    uploader.see(".thumbs li:nth-child(10)").await;
+    uploader.click("#send").await;
+    uploader.see_text("#offline", "Try again when the network is back").await;
+    uploader.upload_at(-1).await;
+    uploader.see_no("#offline").await;
+    uploader.see_text("#send", "Try again").await;
+    uploader.click("#send").await;
+    uploader.see_text("#result .lead", "10 images").await;
+    assert_eq!(site.shares(), 1, "what was cut off leaves nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_answer_is_lost_is_found_again_by_its_key() {
     let site = Site::start().await;
     let uploader = Browser::start().await;
     let wire = Wire::to(&site).await;
     uploader.go(&wire.url).await;
-    let pictures: Vec<_> =
-        (0..10).map(|seed| site.photograph(&format!("{seed}.jpg"), 600, 400, seed)).collect();
-    let pictures: Vec<&Path> = pictures.iter().map(|path| path.as_path()).collect();
-    uploader.choose("#images", &pictures).await;
+    let pictures = ten(&site);
+    uploader.choose("#images", &paths(&pictures)).await;
     uploader.see_text("#send", "10 images").await;
-    uploader.upload_at(150_000).await;
+    wire.deafen();
     uploader.click("#send").await;
-    uploader.see_true("document.getElementById('progress').value > 0.05").await;
+    wire.lose_an_answer().await;
     wire.cut();
     uploader.see_text("#failure", "Nothing is lost").await;
-    uploader.see(".thumbs li:nth-child(10)").await;
-    assert_eq!(site.shares(), 0, "what was cut off leaves nothing");
+    assert_eq!(site.shares(), 1, "the share was made, but nobody knows");
     wire.mend();
-    uploader.upload_at(-1).await;
     uploader.click("#send").await;
     uploader.see_text("#result .lead", "10 images").await;
     assert_eq!(site.shares(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_sent_is_told_before_and_removed_with_one_press() {
+    let site = Site::start().await;
+    let uploader = Browser::start().await;
+    uploader.go(&site.url).await;
+    let heic = site.file("IMG_0042.HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic");
+    let large = site.file("large.jpg", &[&[0xff, 0xd8][..], &vec![0; 11 << 20]].concat());
+    let text = site.file("notes.png", b"no picture");
+    let good = site.photograph("good.jpg", 600, 400, 1);
+    uploader.choose("#images", &[&heic, &large, &text, &good]).await;
+    uploader.see_text("#checks", "3 files can’t be sent").await;
+    uploader.see_text("#checks", "Most compatible").await;
+    uploader.see_text("#checks", "make them smaller").await;
+    uploader.see_text(".thumbs li:nth-child(2) .said", "larger than 10 MB").await;
+    assert!(!uploader.see("#send").await.is_enabled().await.unwrap());
+    uploader.click("#remove-bad").await;
+    uploader.see_text("#send", "1 image").await;
+
+    let eleven: Vec<_> = (0..11).map(|n| site.photograph(&format!("n{n}.jpg"), 64, 48, n)).collect();
+    uploader.choose("#images", &paths(&eleven)).await;
+    uploader.see_text("#checks", "At most 10 images can be shared at once: remove 2").await;
+    uploader.click("#remove-bad").await;
+    uploader.see_text("#send", "10 images").await;
+
+    // A screenshot is pasted.
+    uploader.click(".thumbs li:last-child .tools button:last-child").await;
+    uploader.run(
+        "const file = new File([new Uint8Array([0x89, 0x50, 0x4e, 0x47])], 'screenshot.png', { type: 'image/png' });
+         const data = new DataTransfer(); data.items.add(file);
+         document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data }));",
+    ).await;
+    uploader.see_text(".thumbs li:last-child .name", "screenshot.png").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tile_that_is_drawn_onto_another_takes_its_place() {
+    let site = Site::start().await;
+    let uploader = Browser::start().await;
+    uploader.go(&site.url).await;
+    let pictures: Vec<_> = (0..3).map(|n| site.photograph(&format!("{n}.jpg"), 64, 48, n)).collect();
+    uploader.choose("#images", &paths(&pictures)).await;
+    uploader.see_text(".thumbs li:nth-child(3) .name", "2.jpg").await;
+    uploader.draw_onto(".thumbs li:nth-child(3) img", ".thumbs li:first-child img").await;
+    uploader.see_text(".thumbs li:first-child .name", "2.jpg").await;
+    uploader.see_text("#status", "2.jpg is now image 1").await;
+    let order =
+        uploader.run("return [...document.getElementById('images').files].map((f) => f.name).join()").await;
+    assert_eq!(order, "2.jpg,0.jpg,1.jpg", "the form sends them in this order, too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_link_is_not_left_by_accident_and_both_links_pass_on() {
+    let site = Site::start().await;
+    let uploader = Browser::start().await;
+    let sheet = "navigator.share = (what) => { window.passedOn = what.url; return Promise.resolve(); }";
+    uploader.devtools("Page.addScriptToEvaluateOnNewDocument", serde_json::json!({ "source": sheet })).await;
+    uploader.go(&site.url).await;
+    uploader.choose("#images", &[&site.photograph("one.jpg", 600, 400, 1)]).await;
+    uploader.click("#send").await;
+    let (link, dashboard) = (uploader.value("#link").await, uploader.value("#dashboard").await);
+    uploader.click("[data-share=link]").await;
+    uploader.see_true(&format!("window.passedOn === {link:?}")).await;
+
+    uploader.click(".qr summary").await;
+    assert_eq!(uploader.read_qr(".qr svg").await, link);
+    uploader.click(".keep .qr summary").await;
+    assert_eq!(uploader.read_qr(".keep .qr svg").await, dashboard);
+
+    uploader.click(".brand").await;
+    uploader.see_text("#leave", "nobody can show it to you again").await;
+    uploader.keys(Key::Escape).await;
+    uploader.see_no("#leave").await;
+    assert_eq!(uploader.value("#dashboard").await, dashboard, "nothing is lost");
+    uploader.click(".brand").await;
+    uploader.click("#leave-copy").await;
+    uploader.see_text("[data-copy=dashboard]", "Copied").await;
+    uploader.see_no("#leave").await;
+    uploader.click(".brand").await;
+    uploader.see("#upload").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

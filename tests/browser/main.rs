@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod access;
+mod animations;
 mod flows;
 mod pages;
 mod story;
 mod support;
+mod trace;
+mod without_scripts;

@@ -1,6 +1,6 @@
 //! A site on a real port and real Chromium in front of it. The site's clock is manual: nothing waits for time.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,7 +15,9 @@ use chatpic_storage::{ObjectBlobs, SqliteShares};
 use image::RgbImage;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use thirtyfour::TypingData;
 use thirtyfour::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// How long a page may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,25 +38,32 @@ impl Site {
 
     /// The site nested under a path of another, such as `/pics`.
     pub(crate) async fn start_under(prefix: &str) -> Self {
+        Self::start_with(prefix, |_, _| {}).await
+    }
+
+    /// A site with other options and limits.
+    pub(crate) async fn start_with(prefix: &str, change: impl FnOnce(&mut Options, &mut Limits)) -> Self {
         let folder = TempDir::new().unwrap();
         let now = chatpic_core::Clock::now(&SystemClock);
         let clock = Arc::new(ManualClock::new(Timestamp(now.0 / 1000 * 1000)));
         let shares = SqliteShares::open(&folder.path().join("chatpic.sqlite")).await.unwrap();
         let blobs = ObjectBlobs::local(&folder.path().join("blobs")).unwrap();
-        let chatpic = ChatPic::builder(InstallationSecret::from_bytes([42; 32]))
-            .stores(Arc::new(shares), Arc::new(blobs))
-            .clock(clock.clone())
-            .entropy(Arc::new(SeededEntropy::new(1)))
-            .limits(Limits { workers: 2, queue: 200, ..Limits::default() })
-            .build()
-            .await
-            .unwrap();
-        let options = Options {
+        let mut limits = Limits { workers: 2, queue: 200, ..Limits::default() };
+        let mut options = Options {
             trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
             country_header: Some("X-Country".to_owned()),
             contact: Some("mailto:operator@example.org".to_owned()),
             ..Options::default()
         };
+        change(&mut options, &mut limits);
+        let chatpic = ChatPic::builder(InstallationSecret::from_bytes([42; 32]))
+            .stores(Arc::new(shares), Arc::new(blobs))
+            .clock(clock.clone())
+            .entropy(Arc::new(SeededEntropy::new(1)))
+            .limits(limits)
+            .build()
+            .await
+            .unwrap();
         let site = chatpic_http::router(chatpic.clone(), options);
         let router = if prefix.is_empty() { site } else { Router::new().nest(prefix, site) };
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -142,10 +151,20 @@ pub(crate) struct Share {
     pub(crate) made: Created,
 }
 
-/// A wire to a site that can be cut, with everything that is on its way.
+/// How a wire is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    Whole,
+    /// Answers are lost on their way.
+    Deaf,
+    Cut,
+}
+
+/// A wire to a site that can be cut, with everything that is on its way, or lose the site's answers.
 pub(crate) struct Wire {
     pub(crate) url: String,
-    whole: tokio::sync::watch::Sender<bool>,
+    condition: tokio::sync::watch::Sender<Condition>,
+    lost: tokio::sync::watch::Receiver<usize>,
 }
 
 impl Wire {
@@ -153,47 +172,90 @@ impl Wire {
         let far = site.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let (whole, seen) = tokio::sync::watch::channel(true);
+        let (condition, seen) = tokio::sync::watch::channel(Condition::Whole);
+        let (losing, lost) = tokio::sync::watch::channel(0);
+        let losing = Arc::new(losing);
         tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let (mut seen, far) = (seen.clone(), far.clone());
+            while let Ok((near, _)) = listener.accept().await {
+                let (mut seen, losing, far) = (seen.clone(), losing.clone(), far.clone());
                 tokio::spawn(async move {
+                    let now = seen.clone();
                     let relay = async {
-                        let mut far = tokio::net::TcpStream::connect(far).await?;
-                        tokio::io::copy_bidirectional(&mut near, &mut far).await
+                        let (mut from_near, mut to_near) = near.into_split();
+                        let far = tokio::net::TcpStream::connect(far).await?;
+                        let (mut from_far, mut to_far) = far.into_split();
+                        let asked = tokio::io::copy(&mut from_near, &mut to_far);
+                        let answered = async {
+                            let mut bytes = vec![0; 16 * 1024];
+                            loop {
+                                let count = from_far.read(&mut bytes).await?;
+                                if count == 0 {
+                                    return Ok::<_, std::io::Error>(());
+                                }
+                                if *now.borrow() == Condition::Deaf {
+                                    losing.send_modify(|lost| *lost += count);
+                                } else {
+                                    to_near.write_all(&bytes[..count]).await?;
+                                }
+                            }
+                        };
+                        tokio::select! { asked = asked => asked.map(drop), answered = answered => answered }
                     };
                     tokio::select! {
                         _ = relay => {}
-                        _ = seen.wait_for(|whole| !whole) => {}
+                        _ = seen.wait_for(|condition| *condition == Condition::Cut) => {}
                     }
                 });
             }
         });
-        Self { url, whole }
+        Self { url, condition, lost }
     }
 
     pub(crate) fn cut(&self) {
-        self.whole.send_replace(false);
+        self.condition.send_replace(Condition::Cut);
+    }
+
+    pub(crate) fn deafen(&self) {
+        self.condition.send_replace(Condition::Deaf);
+    }
+
+    /// Waits until an answer of the site was lost.
+    pub(crate) async fn lose_an_answer(&self) {
+        self.lost.clone().wait_for(|lost| *lost > 0).await.unwrap();
     }
 
     pub(crate) fn mend(&self) {
-        self.whole.send_replace(true);
+        self.condition.send_replace(Condition::Whole);
     }
 }
 
 /// Chromium with a profile of its own; it ends with the value.
 pub(crate) struct Browser {
     pub(crate) driver: WebDriver,
-    _driver_process: Process,
-    _profile: TempDir,
+    _driver_process: Driver,
+    profile: TempDir,
 }
 
-struct Process(Child);
+/// The driver, which ends its browser when it is told to shut down; one that is only killed leaves it behind.
+struct Driver {
+    process: Child,
+    port: u16,
+}
 
-impl Drop for Process {
+impl Drop for Driver {
     fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
+        let ended = std::net::TcpStream::connect(("127.0.0.1", self.port)).and_then(|mut wire| {
+            wire.set_read_timeout(Some(PATIENCE))?;
+            let host = format!("Host: 127.0.0.1:{}", self.port);
+            wire.write_all(
+                format!("GET /shutdown HTTP/1.1\r\n{host}\r\nConnection: close\r\n\r\n").as_bytes(),
+            )?;
+            wire.read_to_end(&mut Vec::new())
+        });
+        if ended.is_err() {
+            drop(self.process.kill());
+        }
+        drop(self.process.wait());
     }
 }
 
@@ -215,7 +277,8 @@ impl Browser {
 
     pub(crate) async fn start_as(kind: Kind) -> Self {
         let profile = TempDir::new().unwrap();
-        let (process, address) = start_driver();
+        let process = start_driver();
+        let address = format!("http://127.0.0.1:{}", process.port);
         let mut wanted = DesiredCapabilities::chrome();
         for argument in [
             "--headless",
@@ -242,9 +305,14 @@ impl Browser {
         drop(rustls::crypto::ring::default_provider().install_default());
         let driver = WebDriver::new(&address, wanted).await.expect("chromium starts");
         driver.set_script_timeout(2 * PATIENCE).await.unwrap();
-        let browser = Self { driver, _driver_process: process, _profile: profile };
+        let browser = Self { driver, _driver_process: process, profile };
         browser.become_a(kind).await;
         browser
+    }
+
+    /// The folder of its profile, which stands on the command line of each of its processes.
+    pub(crate) fn profile(&self) -> &str {
+        self.profile.path().to_str().unwrap()
     }
 
     /// Takes on another width, touch and colour scheme.
@@ -328,15 +396,55 @@ impl Browser {
         }
     }
 
+    /// Like `there`, once its whole text is this: the page that a form leads to may hold the same element.
+    pub(crate) async fn there_says(&self, css: &str, text: &str) {
+        let query = self.driver.query(By::Css(css)).ignore_errors(true).with_text(text.to_owned());
+        let said = query.exists().await.unwrap_or(false);
+        assert!(said, "{css} does not say {text:?}:\n{}", self.page_text().await);
+    }
+
+    /// Opens a link with its key in the field of its page, as is done without scripts.
+    pub(crate) async fn enter(&self, link: &str) {
+        self.go(link).await;
+        let key = self.there("#key").await;
+        key.clear().await.unwrap();
+        key.send_keys(link).await.unwrap();
+        self.press("#key-form button").await;
+    }
+
     /// Clicks something that is there; the driver waits for the page that follows.
     pub(crate) async fn press(&self, css: &str) {
         let element = self.there(css).await;
         element.click().await.expect(css);
     }
 
-    /// Presses a key where the focus is.
-    pub(crate) async fn keys(&self, key: Key) {
-        self.driver.action_chain().send_keys(key).perform().await.unwrap();
+    /// Presses keys where the focus is.
+    pub(crate) async fn keys(&self, keys: impl Into<TypingData>) {
+        self.driver.action_chain().send_keys(keys).perform().await.unwrap();
+    }
+
+    /// What the QR code says that is shown there, read from the screen.
+    pub(crate) async fn read_qr(&self, css: &str) -> String {
+        let code = self.see(css).await;
+        code.scroll_into_view().await.unwrap();
+        let picture = image::load_from_memory(&code.screenshot_as_png().await.unwrap()).unwrap().to_luma8();
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
+        let shade = |x: usize, y: usize| picture.get_pixel(x as u32, y as u32).0[0];
+        let mut picture = rqrr::PreparedImage::prepare_from_greyscale(width, height, shade);
+        picture.detect_grids().first().expect("a QR code is found").decode().unwrap().1
+    }
+
+    /// Spreads two fingers over the middle of the screen until everything is this many times as large.
+    pub(crate) async fn pinch(&self, scale: f64) {
+        let gesture = json!({ "x": 195, "y": 420, "scaleFactor": scale, "gestureSourceType": "touch" });
+        self.devtools("Input.synthesizePinchGesture", gesture).await;
+    }
+
+    /// Draws with the mouse from the middle of one thing to the middle of another.
+    pub(crate) async fn draw_onto(&self, from: &str, to: &str) {
+        let (from, to) = (self.see(from).await, self.see(to).await);
+        from.scroll_into_view().await.unwrap();
+        self.driver.action_chain().drag_and_drop_element(&from, &to).perform().await.unwrap();
     }
 
     /// Draws a finger from right to left over the middle of the screen.
@@ -352,9 +460,18 @@ impl Browser {
 
     /// Lets an upload out at this many bytes a second; -1 is no bound.
     pub(crate) async fn upload_at(&self, bytes_a_second: i64) {
+        self.network(false, bytes_a_second).await;
+    }
+
+    /// Takes the network away.
+    pub(crate) async fn go_offline(&self) {
+        self.network(true, -1).await;
+    }
+
+    async fn network(&self, offline: bool, bytes_a_second: i64) {
         self.devtools("Network.enable", json!({})).await;
         let conditions = json!({
-            "offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_a_second,
+            "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_a_second,
         });
         self.devtools("Network.emulateNetworkConditions", conditions).await;
     }
@@ -426,13 +543,13 @@ fn all(css: &str) -> String {
     format!("[...document.querySelectorAll({css:?})]")
 }
 
-fn start_driver() -> (Process, String) {
-    let child = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
-    let mut child = child.expect("chromedriver is missing: `scripts/test --install` gets it");
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+fn start_driver() -> Driver {
+    let process = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
+    let mut process = process.expect("chromedriver is missing: `scripts/test --install` gets it");
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines();
     let port = lines.map_while(Result::ok).find_map(|line| {
         let port = line.split_once("started successfully on port ")?.1;
-        Some(port.trim_end_matches('.').to_owned())
+        port.trim_end_matches('.').parse().ok()
     });
-    (Process(child), format!("http://127.0.0.1:{}", port.expect("chromedriver names its port")))
+    Driver { process, port: port.expect("chromedriver names its port") }
 }

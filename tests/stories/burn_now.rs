@@ -1,8 +1,11 @@
 //! Burning ends everything at once, tells what became of the data, and can be repeated.
 
+use axum::body::Body;
+use axum::http::{Method, Request, header};
+use chatpic_core::testing::faults::Fault;
 use serde_json::json;
 
-use crate::site::Site;
+use crate::site::{MINUTE, Shared, Site};
 
 #[tokio::test]
 async fn a_burn_revokes_open_sessions_and_deletes_every_object() {
@@ -37,4 +40,96 @@ async fn only_the_dashboard_key_burns() {
     site.call(delete.clone(), &path, Some(&shared.link_key), json!(null)).await.expect(401);
     site.call(delete, &path, None, json!(null)).await.expect(401);
     site.open_session(&shared, json!({})).await.expect(201);
+}
+
+/// What the dashboard's page says to whoever holds the dashboard link.
+async fn page(site: &Site, shared: &Shared) -> String {
+    let path = format!("/d/{}", shared.id);
+    let request = || Request::builder().uri(&path).header(header::HOST, "chatpic.test");
+    let form =
+        request().method(Method::POST).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let entered = site.send(form.body(format!("key={}", shared.dashboard_key).into()).unwrap()).await;
+    let cookie =
+        entered.expect(303).headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    site.send(request().header(header::COOKIE, cookie).body(Body::empty()).unwrap()).await.expect(200).text()
+}
+
+#[tokio::test]
+async fn a_receipt_tells_what_is_pending_and_that_nobody_can_read_it() {
+    let site = Site::new().await;
+    let shared = site.share(&[]).await;
+    let objects = site.objects().len();
+    site.blob_faults.plan(std::iter::repeat(Some(Fault::Fails)));
+    let receipt = site.burn(&shared).await.expect(200).json();
+    assert_eq!((&receipt["objects_deleted"], &receipt["objects_pending"]), (&json!(0), &json!(objects)));
+    assert_eq!((&receipt["keys_destroyed"], &receipt["purged_at"]), (&json!(true), &json!(null)));
+    assert!(receipt["burned_at"].is_string());
+    assert_eq!(site.objects().len(), objects, "they are really still there");
+    assert_eq!(site.dashboard(&shared).await["receipt"], receipt);
+    let told = page(&site, &shared).await;
+    assert!(told.contains("nobody can read these images again"), "{told}");
+    assert!(told.contains(&format!("{objects} still to go")), "{told}");
+
+    site.blob_faults.plan([]);
+    site.clock.advance(MINUTE);
+    site.chatpic.sweep().await.unwrap();
+    let done = site.dashboard(&shared).await["receipt"].clone();
+    assert_eq!((&done["objects_deleted"], &done["objects_pending"]), (&json!(objects), &json!(0)));
+    assert_eq!(done["burned_at"], receipt["burned_at"]);
+    assert!(done["purged_at"].is_string());
+    assert_eq!(site.objects().len(), 0);
+    assert!(!page(&site, &shared).await.contains("still to go"));
+}
+
+#[tokio::test]
+async fn a_receipt_counts_what_was_deleted_before_the_store_failed() {
+    let site = Site::new().await;
+    let shared = site.share(&[]).await;
+    let objects = site.objects();
+    // As if one of the deletions had failed.
+    for gone in &objects[1..] {
+        std::fs::remove_file(gone).unwrap();
+    }
+    site.blob_faults.plan([Some(Fault::Fails)]);
+    let receipt = site.burn(&shared).await.expect(200).json();
+    let expected = (json!(objects.len() - 1), json!(1));
+    assert_eq!((&receipt["objects_deleted"], &receipt["objects_pending"]), (&expected.0, &expected.1));
+    assert_eq!(receipt["purged_at"], json!(null));
+}
+
+#[tokio::test]
+async fn a_deletion_whose_answer_was_lost_is_told_as_done() {
+    let site = Site::new().await;
+    let shared = site.share(&[]).await;
+    let objects = site.objects().len();
+    site.blob_faults.plan([Some(Fault::LosesItsAnswer)]);
+    let receipt = site.burn(&shared).await.expect(200).json();
+    assert_eq!((&receipt["objects_deleted"], &receipt["objects_pending"]), (&json!(objects), &json!(0)));
+    assert!(receipt["purged_at"].is_string());
+}
+
+#[tokio::test]
+async fn a_burn_that_can_not_destroy_the_keys_is_no_burn() {
+    let site = Site::new().await;
+    let shared = site.share(&[]).await;
+    // The share is found, but not ended.
+    site.share_faults.plan([None, None, Some(Fault::Fails)]);
+    let failed = site.burn(&shared).await.expect(503);
+    assert!(failed.headers.contains_key("retry-after"));
+    assert_eq!(site.dashboard(&shared).await["status"], "active");
+    site.burn(&shared).await.expect(200);
+}
+
+#[tokio::test]
+async fn after_the_last_view_the_keys_are_not_called_destroyed_before_they_are() {
+    let site = Site::new().await;
+    let shared = site.share(&[("max_views", "1")]).await;
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    assert_eq!(site.dashboard(&shared).await["receipt"]["keys_destroyed"], false);
+    assert!(!page(&site, &shared).await.contains("nobody can read these images again"));
+    site.image(&shared, &session).await.expect(200);
+    site.clock.advance(11 * MINUTE);
+    site.chatpic.sweep().await.unwrap();
+    assert_eq!(site.dashboard(&shared).await["receipt"]["keys_destroyed"], true);
+    assert!(page(&site, &shared).await.contains("nobody can read these images again"));
 }

@@ -1,66 +1,20 @@
-//! Random lives of a share, driven through two handles while the blob store fails, against a plain model.
+//! Random lives of a share, driven through two handles while the blob store fails, against a plain and exact model.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use chatpic_core::store::StoreResult;
 use chatpic_core::store::memory::{MemoryBlobs, MemoryShares};
+use chatpic_core::testing::faults::{Fault, Faults, FaultyBlobs};
 use chatpic_core::testing::{ManualClock, SeededEntropy, samples};
 use chatpic_core::{
-    AccessPolicy, BlobStore, ChatPic, Conflict, DashboardAccess, Error, Folder, InstallationSecret,
-    LinkAccess, Opening, SessionToken, ShareId, Status, StoreError, Timestamp, VisibleMark,
+    AccessPolicy, BlobStore, ChatPic, Conflict, DashboardAccess, Error, InstallationSecret, LinkAccess,
+    Opening, SessionToken, ShareId, Status, Timestamp, VisibleMark,
 };
-use futures::stream::BoxStream;
 use proptest::prelude::*;
 
 const MINUTE: i64 = 60_000;
 const START: i64 = 1_790_000_000_000;
 const KEEP: i64 = 24 * 60 * MINUTE;
-
-/// A blob store that deletes nothing while it fails.
-#[derive(Clone, Debug, Default)]
-struct Failing {
-    blobs: MemoryBlobs,
-    fails: Arc<AtomicBool>,
-}
-
-impl Failing {
-    fn check(&self) -> StoreResult<()> {
-        if self.fails.load(Ordering::SeqCst) {
-            return Err(StoreError { store: "failing", operation: "anything", source: "it fails".into() });
-        }
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl BlobStore for Failing {
-    async fn put(&self, folder: &Folder, name: &str, sealed: Bytes) -> StoreResult<()> {
-        self.check()?;
-        self.blobs.put(folder, name, sealed).await
-    }
-
-    async fn get(&self, folder: &Folder, name: &str) -> StoreResult<Option<Bytes>> {
-        self.check()?;
-        self.blobs.get(folder, name).await
-    }
-
-    async fn delete_folder(&self, folder: &Folder) -> StoreResult<u64> {
-        self.check()?;
-        self.blobs.delete_folder(folder).await
-    }
-
-    async fn has_room(&self) -> StoreResult<bool> {
-        self.blobs.has_room().await
-    }
-
-    fn folders(&self) -> BoxStream<'_, StoreResult<Folder>> {
-        self.blobs.folders()
-    }
-}
 
 /// What can happen to a share; times in minutes.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +83,9 @@ struct Life {
     handles: [ChatPic; 2],
     turn: usize,
     clock: Arc<ManualClock>,
-    blobs: Failing,
+    blobs: MemoryBlobs,
+    blob_faults: Faults,
+    blobs_fail: bool,
     id: ShareId,
     link: LinkAccess,
     dashboard: DashboardAccess,
@@ -139,10 +95,12 @@ struct Life {
 impl Life {
     async fn begin(max: u32, minutes: i64) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp(START)));
-        let (shares, blobs) = (MemoryShares::default(), Failing::default());
+        let (shares, blobs) = (MemoryShares::default(), MemoryBlobs::default());
+        let blob_faults = Faults::new(clock.clone());
         let handle = async |seed| {
+            let faulty = FaultyBlobs::new(Arc::new(blobs.clone()), blob_faults.clone());
             ChatPic::builder(InstallationSecret::from_bytes([1; 32]))
-                .stores(Arc::new(shares.clone()), Arc::new(blobs.clone()))
+                .stores(Arc::new(shares.clone()), Arc::new(faulty))
                 .clock(clock.clone())
                 .entropy(Arc::new(SeededEntropy::new(seed)))
                 .visible_mark(None::<VisibleMark>)
@@ -178,6 +136,8 @@ impl Life {
             handles,
             clock,
             blobs,
+            blob_faults,
+            blobs_fail: false,
             model,
         }
     }
@@ -187,13 +147,16 @@ impl Life {
         let chatpic = self.handles[self.turn % 2].clone();
         let model = &mut self.model;
         let (id, now) = (self.id, model.now);
-        let blobs_fail = self.blobs.fails.load(Ordering::SeqCst);
+        let blobs_fail = self.blobs_fail;
         match act {
             Act::Wait { minutes } => {
                 model.now += minutes * MINUTE;
                 self.clock.advance(Duration::from_millis((minutes * MINUTE) as u64));
             }
-            Act::BlobsFail(fails) => self.blobs.fails.store(fails, Ordering::SeqCst),
+            Act::BlobsFail(fails) => {
+                self.blobs_fail = fails;
+                self.blob_faults.plan(std::iter::repeat(fails.then_some(Fault::Fails)));
+            }
             Act::Open { nonce } => {
                 let opening = Opening { nonce: Some(vec![nonce; 16]), ..Opening::default() };
                 let opened = chatpic.open(&id, &self.link, opening).await;
@@ -328,7 +291,7 @@ impl Life {
 
     /// Whatever happened, sweeps with a working store end it without a trace.
     async fn end(mut self) {
-        self.blobs.fails.store(false, Ordering::SeqCst);
+        self.blob_faults.plan([]);
         self.clock.advance(Duration::from_millis((600 * 60 * MINUTE) as u64));
         self.model.now += 600 * 60 * MINUTE;
         for _ in 0..3 {

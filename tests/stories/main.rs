@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod abuse;
+mod animations;
 mod auto_delete;
 mod burn_now;
 mod burned_means_unreadable;
+mod clock_steps_back;
 mod countries;
 mod expiring_links;
+mod faults;
 mod leak_tracing;
 mod life;
 mod live;

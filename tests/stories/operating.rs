@@ -1,6 +1,7 @@
 //! What an operator has: reports, metrics, health.
 
 use axum::http::Method;
+use chatpic_core::testing::faults::Fault;
 use chatpic_http::Options;
 use serde_json::json;
 
@@ -85,4 +86,42 @@ async fn all_sessions_come_as_csv() {
             "{line}"
         );
     }
+}
+
+#[tokio::test]
+async fn while_a_store_is_down_everybody_is_told_to_come_again_and_readiness_names_it() {
+    let site = Site::new().await;
+    let shared = site.share(&[]).await;
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    let down = || std::iter::repeat(Some(Fault::Fails));
+    let unavailable = |answer: crate::site::Answer| {
+        let answer = answer.expect(503);
+        assert!(answer.headers.contains_key("retry-after"));
+        answer.text()
+    };
+    site.share_faults.plan(down());
+    unavailable(site.upload(&[], &[&crate::site::photograph()]).await);
+    unavailable(site.open_session(&shared, json!({})).await);
+    unavailable(site.image(&shared, &session).await);
+    unavailable(site.get(&format!("/api/v1/shares/{}", shared.id), None).await);
+    unavailable(site.burn(&shared).await);
+    assert!(unavailable(site.get("/readyz", None).await).contains("the shares (faulty)"));
+    site.get("/healthz", None).await.expect(200);
+
+    site.share_faults.plan([]);
+    site.blob_faults.plan(down());
+    unavailable(site.upload(&[], &[&crate::site::photograph()]).await);
+    unavailable(site.image(&shared, &session).await);
+    site.open_session(&shared, json!({})).await.expect(201);
+    assert!(unavailable(site.get("/readyz", None).await).contains("the images (faulty)"));
+
+    site.share_faults.plan(down());
+    let both = unavailable(site.get("/readyz", None).await);
+    assert!(both.contains("the shares") && both.contains("the images"), "{both}");
+
+    site.share_faults.plan([]);
+    site.blob_faults.plan([]);
+    site.get("/readyz", None).await.expect(200);
+    site.image(&shared, &session).await.expect(200);
+    assert_eq!(site.dashboard(&shared).await["views"], 2);
 }

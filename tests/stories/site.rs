@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use chatpic_core::testing::faults::{Faults, FaultyBlobs, FaultyShares};
 use chatpic_core::testing::{ManualClock, SeededEntropy, samples};
 use chatpic_core::{ChatPic, InstallationSecret, Limits, SystemClock, Timestamp};
 use chatpic_http::Options;
@@ -24,6 +25,10 @@ const BOUNDARY: &str = "a-boundary-between-fields";
 pub(crate) struct Site {
     pub(crate) chatpic: ChatPic,
     pub(crate) clock: Arc<ManualClock>,
+    /// What befalls the calls of its share store; nothing unless it is planned.
+    pub(crate) share_faults: Faults,
+    /// What befalls the calls of its blob store.
+    pub(crate) blob_faults: Faults,
     folder: TempDir,
     router: Router,
 }
@@ -86,6 +91,9 @@ impl Site {
     ) -> Self {
         let shares = SqliteShares::open(&folder.path().join("chatpic.sqlite")).await.unwrap();
         let blobs = ObjectBlobs::local(&folder.path().join("blobs")).unwrap();
+        let (share_faults, blob_faults) = (Faults::new(clock.clone()), Faults::new(clock.clone()));
+        let shares = FaultyShares::new(Arc::new(shares), share_faults.clone());
+        let blobs = FaultyBlobs::new(Arc::new(blobs), blob_faults.clone());
         let chatpic = ChatPic::builder(InstallationSecret::from_bytes([42; 32]))
             .stores(Arc::new(shares), Arc::new(blobs))
             .clock(clock.clone())
@@ -96,7 +104,7 @@ impl Site {
             .unwrap();
         let router = chatpic_http::router(chatpic.clone(), options)
             .layer(MockConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711))));
-        Self { chatpic, clock, folder, router }
+        Self { chatpic, clock, share_faults, blob_faults, folder, router }
     }
 
     /// The answer as it comes, its body unread.

@@ -111,6 +111,9 @@ pub struct Dashboard {
     pub ledger_until: Timestamp,
     /// What became of the data, after the end.
     pub receipt: Option<Receipt>,
+    /// Whether every key to the data is destroyed, so that nobody can read what is left of it. After the last view it
+    /// is not before the last viewers' sessions end.
+    pub keys_destroyed: bool,
 }
 
 /// What changes on a dashboard while it is looked at; cheap to find out for many shares at once.
@@ -199,6 +202,9 @@ impl ChatPic {
         let now = self.now();
         let status = share.status(now);
         let (sessions, next) = self.page_of_sessions(id, after).await?;
+        let share_wraps = [&share.link_wrap, &share.dashboard_wrap, &share.sealed_link];
+        let keys_destroyed = share_wraps.into_iter().all(Option::is_none)
+            && (share.receipt.purged_at.is_some() || self.0.shares.last_session_end(id).await?.is_none());
 
         let sealed_link = share.sealed_link.as_ref().filter(|_| status == Status::Active);
         let link_key = sealed_link
@@ -223,6 +229,7 @@ impl ChatPic {
             link_key,
             ledger_until: share.ledger_until(),
             receipt: (status != Status::Active).then_some(share.receipt),
+            keys_destroyed,
         })
     }
 
@@ -293,10 +300,18 @@ impl ChatPic {
         if share.receipt.purged_at.is_some() {
             return Ok(share.receipt);
         }
-        let reason = if share.status(now) == Status::Expired { Status::Expired } else { Status::Burned };
-        let at = if reason == Status::Expired { share.expires_at } else { now };
-        self.0.shares.end(id, reason, at).await?;
+        let expired = share.status(now) == Status::Expired
+            && self.0.shares.end(id, Status::Expired, share.expires_at).await?;
+        if !expired {
+            self.0.shares.end(id, Status::Burned, now).await?;
+        }
         let share = self.0.shares.find(id).await?.ok_or(Error::NotFound)?;
-        Ok(self.purge(&share).await?.receipt)
+        let share = self.purge(&share).await?;
+        let receipt = share.receipt;
+        if receipt.purged_at.is_some() {
+            // What fails here, the sweep does a minute later.
+            drop(self.keep_until_due(share).await);
+        }
+        Ok(receipt)
     }
 }

@@ -6,6 +6,7 @@ use crate::error::{Error, Invalid};
 use crate::id::ShareId;
 use crate::secret::LinkKey;
 use crate::share::Report;
+use crate::store::StoreResult;
 
 /// A report as the operator reads it.
 #[derive(Debug)]
@@ -18,6 +19,15 @@ pub struct OpenedReport {
     pub reason: String,
     /// The secret of the share link, if the reporter gave the right one.
     pub link_key: Option<LinkKey>,
+}
+
+/// Whether the stores answer.
+#[derive(Debug)]
+pub struct Readiness {
+    /// The share store.
+    pub shares: StoreResult<()>,
+    /// The blob store.
+    pub blobs: StoreResult<()>,
 }
 
 impl ChatPic {
@@ -68,15 +78,13 @@ impl ChatPic {
         if found.as_deref() == Some(PROBE) { Ok(()) } else { Err(Error::Damaged) }
     }
 
-    /// Whether both stores answer.
-    ///
-    /// # Errors
-    /// [`Error::Store`], which names the one that does not.
-    pub async fn check_ready(&self) -> Result<(), Error> {
-        // The cheapest questions: neither the share nor the object need exist.
-        self.0.shares.find(&ShareId::from_bytes([0; 12])).await?;
+    /// Whether the share store and the blob store answer, and if not, why.
+    pub async fn check_ready(&self) -> Readiness {
+        // Cheap questions: neither the share nor the folder need exist, but the place of all folders must.
         let folder = crate::id::Folder::new(self.now(), self.entropy());
-        self.0.blobs.get(&folder, "ready").await?;
-        Ok(())
+        let shares = async { self.0.shares.find(&ShareId::from_bytes([0; 12])).await.map(drop) };
+        let blobs = async { self.0.blobs.count(&folder).await.map(drop) };
+        let (shares, blobs) = futures::future::join(shares, blobs).await;
+        Readiness { shares, blobs }
     }
 }

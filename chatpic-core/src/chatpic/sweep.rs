@@ -1,20 +1,26 @@
 //! The sweep: ends due shares, deletes what is left of them, and finishes what a crash left undone.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::StreamExt;
 
 use super::ChatPic;
-use crate::error::Error;
-use crate::share::{Share, Status};
-use crate::store::Purge;
+use crate::clock::Timestamp;
+use crate::error::{Error, StoreError};
+use crate::id::{Folder, ShareId};
+use crate::share::{ImageForm, Share, Status};
+use crate::store::{Purge, StoreResult};
 
 /// Shares taken up at a time.
 const BATCH: usize = 100;
+/// Folders or shares compared at a time.
+const PAGE: usize = 500;
 /// How long a sweeping node may take over a batch before another may take it up.
 const LEASE: Duration = Duration::from_secs(5 * 60);
 /// When a share whose objects could not be deleted is tried again.
 const RETRY: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// What a sweep did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -31,6 +37,17 @@ pub struct Swept {
     pub failed: usize,
 }
 
+/// An active share that has lost objects, as [`ChatPic::reconcile`] finds it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Incomplete {
+    /// The share.
+    pub share_id: ShareId,
+    /// Objects that are there.
+    pub found: u64,
+    /// Objects that were stored.
+    pub stored: u64,
+}
+
 /// What became of one share in a sweep.
 #[derive(Default)]
 struct Step {
@@ -40,12 +57,24 @@ struct Step {
 }
 
 impl ChatPic {
-    /// Ends due shares, purges ended ones, destroys ledgers whose time is up, and deletes what uploads left
-    /// that were never committed. Safe to run at any time, on any number of nodes, and to be cut off.
+    /// Sweeps what is due, as [`ChatPic::sweep_due`] does, and then deletes what uploads left that were never
+    /// committed, for which it lists the blob store. Safe to run at any time, on any number of nodes, and to be cut
+    /// off.
     ///
     /// # Errors
-    /// [`Error::Store`] when the share store can't be read; a single share that fails is counted instead.
+    /// [`Error::Store`] when the share store can't be read; a single share or folder that fails is counted instead.
     pub async fn sweep(&self) -> Result<Swept, Error> {
+        let mut swept = self.sweep_due().await?;
+        self.delete_orphans(&mut swept).await;
+        Ok(swept)
+    }
+
+    /// Ends due shares, purges ended ones, and destroys ledgers whose time is up. Costs what the due ones cost,
+    /// however many there are that are not.
+    ///
+    /// # Errors
+    /// As [`ChatPic::sweep`].
+    pub async fn sweep_due(&self) -> Result<Swept, Error> {
         let now = self.now();
         let mut swept = Swept::default();
         self.0.shares.expire_sessions(now, now - Duration::from_secs(24 * 60 * 60)).await?;
@@ -63,11 +92,45 @@ impl ChatPic {
                 }
             }
             if last {
-                break;
+                return Ok(swept);
             }
         }
-        self.delete_orphans(&mut swept).await;
-        Ok(swept)
+    }
+
+    /// Sweeps, as [`ChatPic::sweep`] does, which compares the blob store with the share store, and then compares them
+    /// the other way round, in pages: reports each active share that has lost objects. Such a share is not ended, for
+    /// a wrong bucket or a backup that is half restored would end them all; whoever runs this decides.
+    ///
+    /// Asks the blob store once for every active share, so it is for operators, not for every day.
+    ///
+    /// # Errors
+    /// As [`ChatPic::sweep`].
+    pub async fn reconcile(&self, mut report: impl FnMut(Incomplete) + Send) -> Result<Swept, Error> {
+        let mut swept = self.sweep().await?;
+        let mut after = None;
+        loop {
+            let page = self.0.shares.ledger(after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(swept) };
+            after = Some(last.id);
+            for share in page.iter().filter(|share| share.status(self.now()) == Status::Active) {
+                match self.incomplete(share).await {
+                    Ok(Some(incomplete)) => report(incomplete),
+                    Ok(None) => {}
+                    Err(_) => swept.failed += 1,
+                }
+            }
+        }
+    }
+
+    async fn incomplete(&self, share: &Share) -> StoreResult<Option<Incomplete>> {
+        let found = self.0.blobs.count(&share.folder).await?;
+        if found >= share.objects {
+            return Ok(None);
+        }
+        // It may have ended while its objects were counted.
+        let active =
+            self.0.shares.find(&share.id).await?.is_some_and(|s| s.status(self.now()) == Status::Active);
+        Ok(active.then_some(Incomplete { share_id: share.id, found, stored: share.objects }))
     }
 
     async fn sweep_share(&self, share: &Share) -> Result<Step, Error> {
@@ -89,20 +152,26 @@ impl ChatPic {
                         return Ok(step);
                     }
                 }
-                Status::Exhausted | Status::Burned => {}
-                Status::Expired => step.ended = share.recorded_status == Status::Active,
+                Status::Exhausted | Status::Burned | Status::Expired => {}
             }
-            self.0.shares.end(&share.id, Status::Expired, share.expires_at).await?;
+            // It stays due at once until it is purged, also when it was ended long before its expiry.
+            let at = share.expires_at.min(now);
+            if !self.0.shares.end(&share.id, Status::Expired, at).await? {
+                // It was extended after it was leased.
+                if let Some(extended) = self.0.shares.find(&share.id).await? {
+                    self.0.shares.postpone(&share.id, extended.expires_at).await?;
+                }
+                return Ok(step);
+            }
+            step.ended = share.recorded_status == Status::Active;
             share = self.purge(&share).await?;
             step.purged = share.receipt.purged_at.is_some();
         }
-        if share.receipt.purged_at.is_some() {
-            if share.ledger_until() <= now {
-                self.0.shares.forget(&share.id).await?;
-                step.forgotten = true;
-            } else {
-                self.0.shares.postpone(&share.id, share.ledger_until()).await?;
-            }
+        if share.receipt.purged_at.is_some() && share.ledger_until() <= now {
+            self.0.shares.forget(&share.id).await?;
+            step.forgotten = true;
+        } else if share.receipt.purged_at.is_some() {
+            self.keep_until_due(share).await?;
         }
         Ok(step)
     }
@@ -110,37 +179,75 @@ impl ChatPic {
     /// Deletes the objects of an ended share, whose wraps are destroyed already, and notes the receipt.
     pub(super) async fn purge(&self, share: &Share) -> Result<Share, Error> {
         let now = self.now();
-        let deleted = self.0.blobs.delete_folder(&share.folder).await;
-        let purge = match &deleted {
-            Ok(_) => Purge { objects_deleted: share.objects, objects_pending: 0, purged_at: Some(now) },
-            Err(_) => Purge { objects_deleted: 0, objects_pending: share.objects, purged_at: None },
+        let purge = match self.delete_objects(share, now).await {
+            Ok(copies) => {
+                Purge { objects_deleted: share.objects + copies, objects_pending: 0, purged_at: Some(now) }
+            }
+            Err(_) => {
+                // What can't be counted either may all be there still.
+                let left = self.0.blobs.count(&share.folder).await.unwrap_or(share.objects);
+                let objects_pending = left.clamp(1, share.objects.max(1));
+                let objects_deleted = share.objects.saturating_sub(objects_pending);
+                Purge { objects_deleted, objects_pending, purged_at: None }
+            }
         };
-        let due = if deleted.is_ok() { share.ledger_until() } else { now + RETRY };
-        self.0.shares.note_purge(&share.id, &purge, due).await?;
+        self.0.shares.note_purge(&share.id, &purge, now + RETRY).await?;
         // The receipt is what the store says: somebody may have burned or purged the share in between.
         self.0.shares.find(&share.id).await?.ok_or(Error::NotFound)
     }
 
+    /// Deletes a share's objects and the copies kept for its sessions; says how many copies there were.
+    async fn delete_objects(&self, share: &Share, now: Timestamp) -> Result<u64, StoreError> {
+        self.0.blobs.delete_folder(&share.folder).await?;
+        let mut copies = 0;
+        if share.images.iter().all(|image| image.form == ImageForm::Jpeg) {
+            return Ok(copies);
+        }
+        // Copies of sessions that were opened earlier are orphans, which are deleted already.
+        let first = (now - self.0.limits.upload_timeout - 2 * HOUR).max(share.created_at);
+        let mut opened_at = now;
+        loop {
+            copies += self.0.blobs.delete_folder(&share.folder.of_copies(opened_at)).await?;
+            if opened_at <= first {
+                return Ok(copies);
+            }
+            opened_at = (opened_at - HOUR).max(first);
+        }
+    }
+
+    /// Makes a purged share due when its ledger is over, also when its uploader moves that in between.
+    pub(super) async fn keep_until_due(&self, mut share: Share) -> Result<(), Error> {
+        loop {
+            self.0.shares.postpone(&share.id, share.ledger_until()).await?;
+            match self.0.shares.find(&share.id).await? {
+                Some(moved) if moved.ledger_until() != share.ledger_until() => share = moved,
+                _ => return Ok(()),
+            }
+        }
+    }
+
     async fn delete_orphans(&self, swept: &mut Swept) {
         let given_up = self.now() - self.0.limits.upload_timeout;
-        let mut folders = self.0.blobs.folders();
-        while let Some(folder) = folders.next().await {
-            let Ok(folder) = folder else {
+        let mut pages = self.0.blobs.folders().chunks(PAGE);
+        while let Some(page) = pages.next().await {
+            let (listed, failed): (Vec<_>, Vec<_>) = page.into_iter().partition(Result::is_ok);
+            swept.failed += failed.len();
+            let old: BTreeSet<Folder> =
+                listed.into_iter().flatten().filter(|folder| folder.begun() <= given_up).collect();
+            if self.delete_unused(old.into_iter().collect(), swept).await.is_err() {
                 swept.failed += 1;
-                return;
-            };
-            if folder.begun() > given_up {
-                continue;
             }
-            let deleted = match self.0.shares.folder_in_use(&folder).await {
-                Ok(true) => continue,
-                Ok(false) => self.0.blobs.delete_folder(&folder).await,
-                Err(error) => Err(error),
-            };
-            match deleted {
+        }
+    }
+
+    async fn delete_unused(&self, folders: Vec<Folder>, swept: &mut Swept) -> StoreResult<()> {
+        let used: BTreeSet<_> = self.0.shares.folders_in_use(&folders).await?.into_iter().collect();
+        for folder in folders.iter().filter(|folder| !used.contains(folder)) {
+            match self.0.blobs.delete_folder(folder).await {
                 Ok(objects) => swept.orphans += objects,
                 Err(_) => swept.failed += 1,
             }
         }
+        Ok(())
     }
 }

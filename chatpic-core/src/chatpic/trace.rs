@@ -10,8 +10,9 @@ use super::upload::image_name;
 use crate::clock::Timestamp;
 use crate::error::{Conflict, Error};
 use crate::id::{SessionId, ShareId};
-use crate::intake::{decode, intake};
-use crate::mark::{self, Evidence, ImageKey, MarkRecord, Suspect};
+use crate::intake::animation::{most_like, sample};
+use crate::intake::{Pixels, decode, intake};
+use crate::mark::{self, Evidence, ImageKey, MarkRecord, Match, Suspect, Trace};
 use crate::secret::DashboardAccess;
 use crate::share::{Country, Share};
 use crate::store::{Attempt, Attempted};
@@ -40,7 +41,7 @@ pub struct TraceMatch {
     pub opened_at: Option<Timestamp>,
     /// Where it was opened, if known.
     pub country: Option<Country>,
-    /// What names it.
+    /// What names it: the leak alone, the leak less the original, or three sessions' copies put together.
     pub evidence: Evidence,
 }
 
@@ -119,7 +120,7 @@ impl ChatPic {
             return Err(Error::Throttled { retry_after: now.until(oldest + DAY) });
         }
         let sought = self.suspects(&TraceScope { share: Some(*id), ..Default::default() }).await?;
-        self.trace_among(sought, leak, original, &running.waiting).await
+        self.trace_among(sought, leak, original, &running.waiting, |_| ()).await
     }
 
     /// How far the trace of a share that runs on this node has come, in percent.
@@ -142,6 +143,8 @@ impl ChatPic {
     }
 
     /// Traces a leaked picture in one share or in all, among all sessions or those of one session ID or of some days.
+    /// `progress` is told the share that is done, 0 to 1; every image takes the same part of it. It is called often, and
+    /// from several threads. A caller who drops the future stops the trace.
     ///
     /// # Errors
     /// [`Error::NotFound`] for an unknown share; [`Error::Rejected`]; [`Error::Busy`]; [`Error::Store`].
@@ -150,9 +153,10 @@ impl ChatPic {
         leak: Vec<u8>,
         original: Option<Vec<u8>>,
         scope: &TraceScope,
+        progress: impl Fn(f32) + Send + Sync + 'static,
     ) -> Result<TraceReport, Error> {
         let sought = self.suspects(scope).await?;
-        self.trace_among(sought, leak, original, &Waiting::default()).await
+        self.trace_among(sought, leak, original, &Waiting::default(), progress).await
     }
 
     /// The images and sessions of a scope, from the ledger.
@@ -223,35 +227,61 @@ impl ChatPic {
         leak: Vec<u8>,
         original: Option<Vec<u8>>,
         waiting: &Waiting,
+        progress: impl Fn(f32) + Send + Sync + 'static,
     ) -> Result<TraceReport, Error> {
         let Sought { subjects, opened } = sought;
-        let progress = Arc::clone(&waiting.0);
+        let noted = Arc::clone(&waiting.0);
         let (limits, visible) = (self.0.limits.clone(), self.0.visible_mark.clone());
         let job = move || {
             let rejected = |rejection| Error::Rejected { index: 0, rejection };
-            let leak = decode(&leak, &limits).map_err(rejected)?.into_rgb();
-            let original = original.map(|bytes| intake(&bytes, &limits).map_err(rejected)).transpose()?;
-            // The original goes through the intake that made the rendition, which always does the same.
-            let original = original.map(|pixels| match &visible {
+            // Of an animated leak some frames are looked at, which share the false-alarm probability.
+            let leaks = match sample(&leak, &limits).map_err(rejected)? {
+                Some(frames) => frames,
+                None => vec![decode(&leak, &limits).map_err(rejected)?],
+            };
+            let framed = |pixels| match &visible {
                 Some(visible) => visible.frame(pixels).0.into_rgb(),
                 None => pixels.into_rgb(),
-            });
-            let suspects: Vec<Suspect<'_>> = subjects
-                .iter()
-                .map(|subject| Suspect {
-                    key: &subject.key,
-                    record: &subject.record,
-                    original: original.as_ref(),
-                    sessions: &subject.sessions,
-                })
-                .collect();
-            let trace = mark::trace(&leak, &suspects, FALSE_ALARM, &|done| progress.tell(done))?;
+            };
+            let count = leaks.len() as f64;
+            let mut trace = Trace::default();
+            for (index, leak) in leaks.into_iter().enumerate() {
+                let leak = leak.into_rgb();
+                // The original goes through the intake that made the rendition, which always does the same.
+                let original = match &original {
+                    None => None,
+                    Some(bytes) => Some(match most_like(&leak, bytes, &limits).map_err(rejected)? {
+                        Some(frame) => Pixels::Alpha(frame),
+                        None => intake(bytes, &limits).map_err(rejected)?,
+                    }),
+                };
+                let original = original.map(framed);
+                let suspects: Vec<Suspect<'_>> = subjects
+                    .iter()
+                    .map(|subject| Suspect {
+                        key: &subject.key,
+                        record: &subject.record,
+                        original: original.as_ref(),
+                        sessions: &subject.sessions,
+                    })
+                    .collect();
+                let tell = |done: f32| {
+                    let done = (index as f32 + done) / count as f32;
+                    progress(done);
+                    noted.tell(done)
+                };
+                trace = mark::trace(&leak, &suspects, FALSE_ALARM / count, &tell)?;
+                if !trace.matches.is_empty() {
+                    break;
+                }
+            }
             let found: Vec<_> = trace
                 .matches
                 .into_iter()
                 .filter_map(|found| {
                     let subject = subjects.get(found.image)?;
-                    Some((subject.share, subject.image, found))
+                    let false_alarm = (found.false_alarm * count).min(1.0);
+                    Some((subject.share, subject.image, Match { false_alarm, ..found }))
                 })
                 .collect();
             Ok((found, trace.candidates))

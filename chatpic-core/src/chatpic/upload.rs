@@ -5,9 +5,11 @@ use image::{ExtendedColorType, ImageEncoder, RgbaImage};
 use ring::hmac;
 
 use super::ChatPic;
+use crate::animation;
 use crate::clock::Timestamp;
 use crate::error::{Conflict, Error, Invalid};
 use crate::id::{Folder, ShareId};
+use crate::intake::animation::{Animation, animation};
 use crate::intake::{Pixels, Rejection, intake};
 use crate::mark::visible::VisibleMark;
 use crate::mark::{self, ImageKey, MarkKey, Size};
@@ -48,7 +50,10 @@ pub(crate) fn image_infos(share: &Share) -> Vec<ImageInfo> {
             width: size.width,
             height: size.height,
             media_type: record.form.media_type(),
-            frames: 1,
+            frames: match record.form {
+                ImageForm::Animation { frames } => frames,
+                ImageForm::Jpeg | ImageForm::Png => 1,
+            },
             traceable: record.mark.is_some(),
             trace_margin: record.mark.as_ref().and_then(|mark| mark.margin),
         }
@@ -121,7 +126,11 @@ impl ChatPic {
             Some(max) => self.0.shares.stored_bytes().await? < max,
             None => true,
         };
-        if within && self.0.blobs.has_room().await? { Ok(()) } else { Err(Error::Full) }
+        if within && self.0.blobs.has_room(self.0.limits.free_percent).await? {
+            Ok(())
+        } else {
+            Err(Error::Full)
+        }
     }
 
     /// Begins an upload. Two uploads with the same idempotency key make one share: its id and keys are
@@ -181,6 +190,10 @@ impl Upload {
             let (data_key, id) = (self.data_key.clone(), self.id);
             move || {
                 let rejected = |rejection: Rejection| Error::Rejected { index, rejection };
+                if let Some(animation) = animation(&bytes, &limits).map_err(rejected)? {
+                    let prepared = prepare_animation(animation, visible.as_ref(), &key, rejected)?;
+                    return prepared.seal(&data_key, &id, index);
+                }
                 let pixels = intake(&bytes, &limits).map_err(rejected)?;
                 drop(bytes);
                 prepare(pixels, visible.as_ref(), &key)?.seal(&data_key, &id, index)
@@ -200,13 +213,17 @@ impl Upload {
     ///
     /// # Errors
     /// [`Error::Invalid`] for options out of range or no image; [`Conflict::IdempotencyKey`] when the key was
-    /// used for another upload; [`Error::Store`]. The upload is aborted then.
+    /// used for another upload; [`Error::Store`]. The upload is aborted then. After an error of a store the share may
+    /// have been made all the same: whoever sends the upload again with its idempotency key is given it.
     pub async fn commit(self, policy: AccessPolicy) -> Result<Created, Error> {
         let (chatpic, folder) = (self.chatpic.clone(), self.folder.clone());
         let outcome = self.insert(policy).await;
-        if !matches!(outcome, Ok(Created { repeated: false, .. })) {
+        match outcome {
+            Ok(Created { repeated: false, .. }) => {}
+            // The row may be stored though its answer was lost. The sweep looks when that is settled.
+            Err(Error::Store(_)) => {}
             // Best effort: what can't be deleted now is an orphan for the sweep.
-            drop(chatpic.0.blobs.delete_folder(&folder).await);
+            _ => drop(chatpic.0.blobs.delete_folder(&folder).await),
         }
         outcome
     }
@@ -288,7 +305,15 @@ impl Upload {
             blocked: Blocked::default(),
             receipt: Receipt::default(),
         };
-        match chatpic.0.shares.insert(&share).await? {
+        let inserted = match chatpic.0.shares.insert(&share).await {
+            Ok(inserted) => inserted,
+            // Perhaps only the answer was lost.
+            Err(error) => match chatpic.0.shares.find(&self.id).await {
+                Ok(Some(stored)) if stored.folder == self.folder => Inserted::Done,
+                _ => return Err(error.into()),
+            },
+        };
+        match inserted {
             Inserted::Done => Ok(self.created(&share, false)),
             Inserted::IdTaken => {
                 let stored = chatpic.0.shares.find(&self.id).await?.ok_or(Error::NotFound)?;
@@ -324,7 +349,7 @@ pub(crate) fn image_name(index: usize) -> [u8; 8] {
     (index as u64).to_be_bytes()
 }
 
-/// An image marked and encoded, not yet sealed: one object a size.
+/// An image marked and encoded, not yet sealed: one object a size, or an animation and its first frame.
 struct PreparedImage {
     record: ImageRecord,
     objects: Vec<Vec<u8>>,
@@ -339,7 +364,7 @@ impl PreparedImage {
     ) -> Result<(ImageRecord, Vec<(ObjectName, Bytes)>), Error> {
         let seal = |(size, plain): (usize, Vec<u8>)| {
             let name = ObjectName { image, size };
-            Ok((name, Bytes::from(seal::seal(key, share, name, &plain)?)))
+            Ok((name, Bytes::from(seal::seal(key, share, &name, &plain)?)))
         };
         let sealed: Result<_, Error> = self.objects.into_iter().enumerate().map(seal).collect();
         Ok((self.record, sealed?))
@@ -363,16 +388,35 @@ fn prepare(pixels: Pixels, visible: Option<&VisibleMark>, key: &ImageKey) -> Res
         }
         Pixels::Alpha(full) => {
             let full = Pixels::Alpha(full);
+            // The trial sees it as most viewers do, on white.
+            let record = match mark::record(&full.clone().into_rgb(), &widths, key) {
+                Ok(record) => Some(record),
+                Err(error) if error.is_unmarkable() => None,
+                Err(error) => return Err(error.into()),
+            };
             let mut sizes = vec![full.size()];
             let smaller: Vec<Pixels> = widths.iter().map(|width| full.scaled(*width)).collect();
             sizes.extend(smaller.iter().map(Pixels::size));
-            let mark = mark::record_of(&sizes);
+            // No width may be served unmarked, so one that can't carry the mark leaves the whole image without.
+            let mark = record.filter(|record| record.sizes == sizes);
             let objects: Result<_, Error> =
                 std::iter::once(full).chain(smaller).map(|pixels| png(&pixels.into_rgba())).collect();
             let record = ImageRecord { sizes, framed, form: ImageForm::Png, mark };
             Ok(PreparedImage { record, objects: objects? })
         }
     }
+}
+
+fn prepare_animation(
+    animation: Animation<'_>,
+    visible: Option<&VisibleMark>,
+    key: &ImageKey,
+    rejected: impl Fn(Rejection) -> Error,
+) -> Result<PreparedImage, Error> {
+    let animation::Prepared { size, frames, framed, mark, files } =
+        animation::prepare(animation, visible, key, rejected)?;
+    let record = ImageRecord { sizes: vec![size], framed, form: ImageForm::Animation { frames }, mark };
+    Ok(PreparedImage { record, objects: files.into() })
 }
 
 /// Encodes as PNG, quickly.

@@ -3,15 +3,16 @@
 use bytes::Bytes;
 
 use super::ChatPic;
-use super::upload::{ImageInfo, image_infos, image_name, png};
+use super::copies::Wanted;
+use super::upload::{ImageInfo, image_infos, image_name};
 use crate::clock::Timestamp;
 use crate::error::{Conflict, Error, Invalid, Unauthorized};
 use crate::id::{SessionId, ShareId};
-use crate::mark::{self, MarkKey, PreparedRendition};
+use crate::mark::{ImageKey, MarkKey, PreparedRendition, Size};
 use crate::password::Password;
 use crate::seal::{self, ObjectName};
 use crate::secret::{DashboardAccess, DataKey, LinkAccess, PasswordKey, SessionToken};
-use crate::share::{BlockedTry, Country, Device, ImageForm, Session, Share, Status};
+use crate::share::{BlockedTry, Country, Device, ImageForm, ImageRecord, Session, Share, Status};
 use crate::store::{Attempt, Attempted, Claim, Claimed};
 
 /// What a cover page shows; looking at it spends nothing.
@@ -284,7 +285,7 @@ impl ChatPic {
     }
 
     /// The session's copy of an image, in the smallest prepared width that is at least `width`; in full
-    /// without one. The same session, image and width give the same bytes.
+    /// without one. Animations have one width. The same session, image and width give the same bytes.
     ///
     /// # Errors
     /// [`Unauthorized::Session`] once the session is over; [`Invalid::Image`]; [`Error::Busy`];
@@ -296,51 +297,84 @@ impl ChatPic {
         index: usize,
         width: Option<u32>,
     ) -> Result<ImageCopy, Error> {
+        let smallest =
+            |sizes: &[Size], width| sizes.iter().rposition(|size| size.width >= width).unwrap_or(0);
+        self.copy(id, token, index, |record| width.map_or(0, |width| smallest(&record.sizes, width))).await
+    }
+
+    /// The session's copy of an animation's first frame alone; of any other image, of all of it.
+    ///
+    /// # Errors
+    /// As [`ChatPic::image`].
+    pub async fn still(&self, id: &ShareId, token: &SessionToken, index: usize) -> Result<ImageCopy, Error> {
+        self.copy(id, token, index, |record| match record.form {
+            ImageForm::Animation { .. } => 1,
+            ImageForm::Jpeg | ImageForm::Png => 0,
+        })
+        .await
+    }
+
+    async fn copy(
+        &self,
+        id: &ShareId,
+        token: &SessionToken,
+        index: usize,
+        size: impl FnOnce(&ImageRecord) -> usize,
+    ) -> Result<ImageCopy, Error> {
         let (share, session) = self.live_session(id, token).await?;
         let record = share.images.get(index).ok_or(Invalid::Image)?.clone();
-        let size = match width {
-            None => 0,
-            Some(width) => record.sizes.iter().rposition(|size| size.width >= width).unwrap_or(0),
-        };
+        let object = ObjectName { image: index, size: size(&record) };
         let data_key = {
             let sealed = session.wrap.as_ref().ok_or(Unauthorized::Session)?;
             DataKey::from_bytes(self.0.derivation.session_wrap(id, token).open(sealed)?)
         };
-        let mark_key = self.mark_key(&share)?;
-        let name = ObjectName { image: index, size };
-        let sealed = self.0.blobs.get(&share.folder, &name.to_string()).await?;
+        let key = self.mark_key(&share)?.image(&image_name(index));
+
+        let media_type = record.form.media_type();
+        let ends_at = share.session_end(session.opened_at, self.now(), &self.0.limits);
+        let bytes = if record.form == ImageForm::Jpeg {
+            self.spliced_copy(&share, session.id, object, record, data_key, key).await?
+        } else {
+            let copies = share.folder.of_copies(session.opened_at);
+            let wanted = Wanted {
+                share: *id,
+                session: session.id,
+                folder: share.folder,
+                copies,
+                object,
+                record,
+                data_key,
+                key,
+            };
+            let copy = self.kept_copy(wanted).await?;
+            // That may have taken a while, in which the session may have ended.
+            self.live_session(id, token).await?;
+            copy
+        };
+        self.0.shares.touch(id, session.id, ends_at, 1 << index.min(31)).await?;
+        Ok(ImageCopy { bytes, media_type })
+    }
+
+    async fn spliced_copy(
+        &self,
+        share: &Share,
+        session: SessionId,
+        object: ObjectName,
+        record: ImageRecord,
+        data_key: DataKey,
+        key: ImageKey,
+    ) -> Result<Bytes, Error> {
+        let sealed = self.0.blobs.get(&share.folder, &object.to_string()).await?;
         // A share may be purged between the look at its row and the look at its objects.
         let sealed = sealed.ok_or(Unauthorized::Session)?;
-
-        let now = self.now();
-        let ends_at = share.session_end(session.opened_at, now, &self.0.limits);
-        self.0.shares.touch(id, session.id, ends_at, 1 << index.min(31)).await?;
-
-        let (share_id, visible) = (*id, self.0.visible_mark.clone());
-        let media_type = record.form.media_type();
-        let copy = move || {
-            let plain = seal::open(&data_key, &share_id, name, sealed.into())?;
-            let key = mark_key.image(&image_name(index));
-            let size = record.sizes.get(name.size).copied().ok_or(Error::Damaged)?;
-            let labels =
-                visible.map(|v| v.labels(&session.id.label(), size, record.framed)).unwrap_or_default();
-            match record.form {
-                ImageForm::Jpeg => {
-                    let prepared = PreparedRendition::from_bytes(plain)?;
-                    Ok(prepared.copy(&key, session.id, &labels)?)
-                }
-                ImageForm::Png => {
-                    let pixels = image::load_from_memory_with_format(&plain, image::ImageFormat::Png)
-                        .map_err(|_| Error::Damaged)?
-                        .into_rgba8();
-                    let mark = record.mark.as_ref();
-                    let marked = mark::copy_rgba(pixels, mark, name.size, &key, session.id, &labels)?;
-                    png(&marked)
-                }
-            }
+        let (share, visible) = (share.id, self.0.visible_mark.clone());
+        let splice = move || {
+            let plain = seal::open(&data_key, &share, &object, sealed.into())?;
+            let size = record.sizes.get(object.size).copied().ok_or(Error::Damaged)?;
+            let labels = visible.map(|v| v.labels(&session.label(), size, record.framed)).unwrap_or_default();
+            Ok(PreparedRendition::from_bytes(plain)?.copy(&key, session, &labels)?)
         };
-        let bytes = self.0.images.run(copy).await?;
-        Ok(ImageCopy { bytes: bytes.into(), media_type })
+        Ok(self.0.images.run(splice).await?.into())
     }
 
     /// The mark key that the ledger keeps.

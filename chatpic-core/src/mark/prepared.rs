@@ -55,7 +55,7 @@ pub struct PreparedRendition {
 pub fn prepare(full: &RgbImage, widths: &[u32], key: &ImageKey) -> Result<Prepared, MarkError> {
     let record = match record(full, widths, key) {
         Ok(record) => Some(record),
-        Err(MarkError::TooSmall | MarkError::TooFlat | MarkError::Unreadable) => None,
+        Err(error) if error.is_unmarkable() => None,
         Err(error) => return Err(error),
     };
     prepare_as(full, widths, key, record)

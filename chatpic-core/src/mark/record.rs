@@ -80,7 +80,18 @@ pub enum MarkError {
     /// The JPEG codec refused.
     #[error("JPEG: {0}")]
     Jpeg(String),
+    /// The WebP encoder refused.
+    #[error("WebP: the encoder refused")]
+    WebP,
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl MarkError {
+    /// Whether the image can't carry a forensic mark; any other error says that something went wrong.
+    #[must_use]
+    pub fn is_unmarkable(&self) -> bool {
+        matches!(self, Self::TooSmall | Self::TooFlat | Self::Unreadable)
+    }
 }

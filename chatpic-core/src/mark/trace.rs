@@ -4,10 +4,12 @@
 //! made without any codeword, and [`super::score`] proves the rest. The bound is multiplied by the number of
 //! comparisons: sessions, times readings of each image, times both signs.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use image::RgbImage;
+use serde::Serialize;
 
 use super::carrier::{Carrier, Pilot};
 use super::chips;
@@ -38,8 +40,11 @@ pub struct Suspect<'a> {
     pub sessions: &'a [SessionId],
 }
 
-/// What names a session.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What names a session. Each rests on the same bound; they differ in what they say about the leak.
+///
+/// Displayed in plain words, serialised as `"blind"`, `"original"` or `"triple"`.
+#[derive(Serialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "snake_case")]
 pub enum Evidence {
     /// The leak alone: its place was found by the pilot, or it is the whole image.
     Blind,
@@ -47,6 +52,16 @@ pub enum Evidence {
     Original,
     /// The product of three sessions' codewords: these three combined their copies.
     Triple,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Blind => "the session's mark in the leak",
+            Self::Original => "the session's mark in what the leak shows beyond the original",
+            Self::Triple => "a mark that only three sessions' copies put together can show",
+        })
+    }
 }
 
 /// A session that the leak was served to.
@@ -75,11 +90,14 @@ pub struct Trace {
 
 /// Pixels beyond which a leak is scaled down before anything else.
 const LARGEST_LEAK: f64 = 24e6;
-/// Places found by the pilot that are read while none is certain.
+/// A pilot score at which a place is read before any other is looked for. Wrong places come as high on large, smooth
+/// images: a few pixels of the same waves still agree.
+const LIKELY: f64 = 12.;
+/// Places found by the pilot that are read at the end, when none is certain.
 const PLACES: usize = 2;
-/// Readings of one image that are compared with codewords: of those made of the leak alone, and all of those made with
-/// the original.
-const BLIND_READINGS: usize = 4;
+/// Readings of one image that are compared with codewords: this many of those made of the leak alone, and all of those
+/// made with the original.
+const BLIND_READINGS: usize = 8;
 /// Pixels of a canvas up to which all eight ways of being the whole image are read, not only the upright and mirrored.
 const SMALL_CANVAS: f64 = 5e5;
 /// The stages of the search, each tried while no place is certain.
@@ -166,6 +184,14 @@ struct Tracer<'a> {
     watch: &'a Watch<'a>,
 }
 
+/// What was read of the leak alone.
+#[derive(Default)]
+struct Blind {
+    /// Leak pixels to canvas pixels.
+    maps: Vec<Homography>,
+    readings: Vec<Reading>,
+}
+
 /// Whoever asked for the trace: told how far it is, asked whether to go on.
 struct Watch<'a> {
     progress: &'a (dyn Fn(f32) -> ControlFlow<()> + Sync),
@@ -201,28 +227,40 @@ impl Tracer<'_> {
         locator.try_whole();
         let mut readings = Vec::new();
         if let Some(original) = reference(self.suspect) {
-            let with = self.with_original(original, &waves, &locator)?;
-            let found = self.compare(&with, Evidence::Original, singles);
+            readings = self.with_original(original, &waves, &locator)?;
+            let found = self.compare(&readings, Evidence::Original, singles);
             if !found.is_empty() {
                 return Ok(found);
             }
-            readings.extend(with);
         }
-        for (step, stage) in STAGES.into_iter().enumerate() {
-            self.watch.tell(0.3 + 0.1 * step as f32)?;
-            if locator.is_certain() {
-                break;
+        let mut blind = Blind::default();
+        let mut stages = STAGES.iter().enumerate();
+        loop {
+            // A likely place is read at once. If it names nobody, it may still have been a wrong one.
+            let likely = locator.places(1).into_iter().filter(|place| place.score > LIKELY);
+            let found = self.read(likely.map(|place| place.map), canvas, &mut blind, singles);
+            if !found.is_empty() {
+                return Ok(found);
             }
-            locator.search(stage, &|| self.watch.stopped());
+            let Some((step, stage)) = stages.next().filter(|_| !locator.is_certain()) else { break };
+            self.watch.tell(0.3 + 0.1 * step as f32)?;
+            locator.search(*stage, &|| self.watch.stopped());
         }
         self.watch.tell(0.7)?;
-        let blind = self.blind(&locator, canvas);
-        let found = self.compare(&blind, Evidence::Blind, singles);
-        if !found.is_empty() {
-            return Ok(found);
+        if !locator.is_certain() {
+            let places = locator.places(PLACES).into_iter().map(|place| place.map);
+            let found = self.read(places, canvas, &mut blind, singles);
+            if !found.is_empty() {
+                return Ok(found);
+            }
+            // A pilot can be filtered out: the whole image is read whatever the pilot says.
+            let found = self.read(self.wholes(canvas).into_iter(), canvas, &mut blind, singles);
+            if !found.is_empty() {
+                return Ok(found);
+            }
         }
         self.watch.tell(0.8)?;
-        readings.extend(blind);
+        readings.extend(blind.readings);
         Ok(self.compare_threes(&readings, threes))
     }
 
@@ -247,29 +285,28 @@ impl Tracer<'_> {
         reference.read(&self.leak.luma, &map, self.suspect.key, self.suspect.record, available())
     }
 
-    /// The most telling readings of the leak alone, of every rendition at every likely place, best first.
-    ///
-    /// A certain place is read alone. Else the whole image is read too, whatever the pilot says, since a pilot can be
-    /// filtered out. They are ranked by [`evenness`], which knows no codeword.
-    fn blind(&self, locator: &Locator<'_>, canvas: (f64, f64)) -> Vec<Reading> {
+    /// Reads every rendition at those of `maps` that were not read before, and gives the sessions past the threshold in
+    /// the most telling reading that has any. Readings are ranked by [`evenness`], which knows no codeword, and only as
+    /// many are compared as [`BLIND_READINGS`] leaves.
+    fn read(
+        &self,
+        maps: impl Iterator<Item = Homography>,
+        canvas: (f64, f64),
+        blind: &mut Blind,
+        budget: &Budget,
+    ) -> Vec<Match> {
         let (suspect, leak) = (self.suspect, &self.leak.luma);
-        let most = if locator.is_certain() { 1 } else { PLACES };
-        let mut maps: Vec<Homography> = locator.places(most).into_iter().map(|place| place.map).collect();
-        if !locator.is_certain() {
-            let ways = if canvas.0 * canvas.1 <= SMALL_CANVAS { 8 } else { 2 };
-            let wholes = Homography::wholes((leak.width, leak.height), canvas).into_iter().take(ways);
-            let stretch = |map: &Homography| {
-                let [a, b, c, d] = map.jacobian(0., 0.);
-                (a.hypot(c) / b.hypot(d)).ln().abs()
-            };
-            maps.extend(wholes.filter(|map| stretch(map) < 0.25));
+        let fresh: Vec<Homography> = maps.filter(|map| !blind.maps.contains(map)).collect();
+        let left = BLIND_READINGS - blind.readings.len();
+        if fresh.is_empty() || left == 0 {
+            return Vec::new();
         }
         let mut read = Vec::new();
         for (index, size) in suspect.record.sizes.iter().enumerate() {
             let carrier = Carrier::new(suspect.key, index, *size, suspect.record.chroma);
             let to_size =
                 Homography::resize(f64::from(size.width) / canvas.0, f64::from(size.height) / canvas.1);
-            read.extend(spread(&maps, available(), |map| {
+            read.extend(spread(&fresh, available(), |map| {
                 if self.watch.stopped() {
                     return None;
                 }
@@ -279,9 +316,24 @@ impl Tracer<'_> {
                 Some((evenness(&y, &d), Reading { size: index, chips: chips::weigh(&y, &d) }))
             }));
         }
+        blind.maps.extend(fresh);
         let mut read: Vec<(f32, Reading)> = read.into_iter().flatten().collect();
         read.sort_by(|a, b| b.0.total_cmp(&a.0));
-        read.into_iter().take(BLIND_READINGS).map(|(_, reading)| reading).collect()
+        let first = blind.readings.len();
+        blind.readings.extend(read.into_iter().take(left).map(|(_, reading)| reading));
+        self.compare(&blind.readings[first..], Evidence::Blind, budget)
+    }
+
+    /// The ways in which the whole leak may be the whole image, about in its proportions.
+    fn wholes(&self, canvas: (f64, f64)) -> Vec<Homography> {
+        let leak = &self.leak.luma;
+        let ways = if canvas.0 * canvas.1 <= SMALL_CANVAS { 8 } else { 2 };
+        let wholes = Homography::wholes((leak.width, leak.height), canvas).into_iter().take(ways);
+        let stretch = |map: &Homography| {
+            let [a, b, c, d] = map.jacobian(0., 0.);
+            (a.hypot(c) / b.hypot(d)).ln().abs()
+        };
+        wholes.filter(|map| stretch(map) < 0.25).collect()
     }
 
     /// The sessions past the threshold in the first reading that has any.

@@ -193,12 +193,16 @@ impl ShareStore for MemoryShares {
         Ok(())
     }
 
-    async fn end(&self, id: &ShareId, status: Status, at: Timestamp) -> StoreResult<()> {
-        self.with_row(id, |row| {
+    async fn end(&self, id: &ShareId, status: Status, at: Timestamp) -> StoreResult<bool> {
+        let ended = self.with_row(id, |row| {
+            let active = row.share.recorded_status == Status::Active;
+            if active && status == Status::Expired && row.share.expires_at > at {
+                return false;
+            }
             row.destroy_share_wraps();
             row.sessions.iter_mut().for_each(|s| s.wrap = None);
             let share = &mut row.share;
-            if share.recorded_status == Status::Active {
+            if active {
                 share.recorded_status = status;
                 share.ended_at = Some(at);
             }
@@ -206,8 +210,9 @@ impl ShareStore for MemoryShares {
                 share.receipt.burned_at.get_or_insert(at);
             }
             row.due = at;
+            true
         });
-        Ok(())
+        Ok(ended.unwrap_or(false))
     }
 
     async fn count_blocked(&self, id: &ShareId, blocked: BlockedTry) -> StoreResult<()> {
@@ -336,12 +341,12 @@ impl ShareStore for MemoryShares {
         Ok(())
     }
 
-    async fn folder_in_use(&self, folder: &Folder) -> StoreResult<bool> {
+    async fn folders_in_use(&self, folders: &[Folder]) -> StoreResult<Vec<Folder>> {
         let tables = self.tables();
-        Ok(tables
-            .shares
-            .values()
-            .any(|row| row.share.folder == *folder && row.share.receipt.purged_at.is_none()))
+        let shares = tables.shares.values().map(|row| &row.share);
+        let used =
+            shares.filter(|share| share.receipt.purged_at.is_none() && folders.contains(&share.folder));
+        Ok(used.map(|share| share.folder.clone()).collect())
     }
 
     async fn ledger(&self, after: Option<ShareId>, limit: usize) -> StoreResult<Vec<Share>> {
@@ -383,7 +388,11 @@ impl BlobStore for MemoryBlobs {
         Ok((before - objects.len()) as u64)
     }
 
-    async fn has_room(&self) -> StoreResult<bool> {
+    async fn count(&self, folder: &Folder) -> StoreResult<u64> {
+        Ok(self.objects().keys().filter(|(holder, _)| holder == folder).count() as u64)
+    }
+
+    async fn has_room(&self, _free_percent: u8) -> StoreResult<bool> {
         Ok(true)
     }
 

@@ -2,8 +2,12 @@
 
 use std::io::Cursor;
 
+use image::codecs::gif::{GifEncoder, Repeat};
 use image::codecs::jpeg::JpegEncoder;
-use image::{ImageFormat, Rgb, RgbImage};
+use image::imageops::crop_imm;
+use image::{Delay, DynamicImage, Frame, ImageFormat, Rgb, RgbImage, RgbaImage};
+
+use crate::animation::Writer;
 
 /// A picture like a landscape: a bright sky above, textured ground below, noise at every scale.
 pub fn photograph(width: u32, height: u32, seed: u64) -> RgbImage {
@@ -49,6 +53,37 @@ pub fn png(image: &RgbImage) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     drop(image.write_to(&mut bytes, ImageFormat::Png));
     bytes.into_inner()
+}
+
+/// As an animated GIF file, played without end; each frame is shown for so many milliseconds.
+pub fn gif(frames: &[RgbImage], milliseconds: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = GifEncoder::new_with_speed(&mut bytes, 10);
+    drop(encoder.set_repeat(Repeat::Infinite));
+    let delay = Delay::from_numer_denom_ms(milliseconds, 1);
+    drop(
+        encoder.encode_frames(frames.iter().map(|image| {
+            Frame::from_parts(DynamicImage::ImageRgb8(image.clone()).into_rgba8(), 0, 0, delay)
+        })),
+    );
+    drop(encoder);
+    bytes
+}
+
+/// As an animated WebP file, played without end; each frame is shown for so many milliseconds.
+pub fn webp(frames: &[RgbaImage], milliseconds: u32) -> Vec<u8> {
+    let mut writer = Writer::new(90.0);
+    for frame in frames {
+        drop(writer.push(frame, frame, milliseconds));
+    }
+    writer.finish(0)
+}
+
+/// Frames of a walk over a picture, from its left edge to its right.
+pub fn pan(picture: &RgbImage, width: u32, height: u32, frames: u32) -> Vec<RgbImage> {
+    let way = picture.width().saturating_sub(width);
+    let frame = |i: u32| crop_imm(picture, way * i / (frames - 1).max(1), 0, width, height).to_image();
+    (0..frames).map(frame).collect()
 }
 
 /// Value noise between -1 and 1, smooth at the scale of 1.

@@ -18,20 +18,25 @@ pub(super) struct Bar {
     pub(super) views: u32,
 }
 
-/// Views over time as bars, as high as the busiest step allows.
+/// Views over time as bars of equal steps, as high as the busiest allows.
 pub(super) fn bars(timeline: &[(Timestamp, u32)], from: Timestamp, until: Timestamp) -> Vec<Bar> {
-    let most = timeline.iter().map(|(_, views)| *views).max().unwrap_or(1).max(1);
+    const STEPS: usize = 60;
     // A share that was just made is shown on a scale of an hour, or its first view would fill the drawing.
     let span = until.0.saturating_sub(from.0).max(3_600_000) as f64;
-    let width = (PLOT.0 / 200.0).max(6.0);
-    timeline
-        .iter()
-        .map(|&(at, views)| {
-            let along = (at.0.saturating_sub(from.0) as f64 / span).clamp(0.0, 1.0);
-            let height = f64::from(views) / f64::from(most) * PLOT.1;
-            Bar { x: along * (PLOT.0 - width), y: PLOT.1 - height, width, height, views }
-        })
-        .collect()
+    let mut steps = [0_u32; STEPS];
+    for &(at, views) in timeline {
+        let along = (at.0.saturating_sub(from.0) as f64 / span).clamp(0.0, 1.0);
+        let step = ((along * STEPS as f64) as usize).min(STEPS - 1);
+        steps[step] = steps[step].saturating_add(views);
+    }
+    // A single view is no peak.
+    let most = steps.iter().copied().max().unwrap_or(0).max(4);
+    let step = PLOT.0 / STEPS as f64;
+    let bar = |(index, &views): (usize, &u32)| {
+        let height = f64::from(views) / f64::from(most) * PLOT.1;
+        Bar { x: index as f64 * step + 1.0, y: PLOT.1 - height, width: step - 2.0, height, views }
+    };
+    steps.iter().enumerate().filter(|(_, views)| **views > 0).map(bar).collect()
 }
 
 /// A country's English name and its outline on the map, as far as the map has it.
@@ -134,8 +139,10 @@ mod tests {
     #[test]
     fn bars_stand_where_their_time_is() {
         let hour = 3_600_000;
-        let bars = bars(&[(Timestamp(0), 1), (Timestamp(hour), 2)], Timestamp(0), Timestamp(hour));
-        assert_eq!((bars[0].x, bars[0].height), (0.0, 80.0));
-        assert_eq!((bars[1].x + bars[1].width, bars[1].height), (720.0, 160.0));
+        let views = [(Timestamp(0), 1), (Timestamp(1000), 1), (Timestamp(hour), 8)];
+        let bars = bars(&views, Timestamp(0), Timestamp(hour));
+        assert_eq!(bars.len(), 2, "views of one step stand on each other");
+        assert_eq!((bars[0].x, bars[0].height, bars[0].views), (1.0, 40.0, 2));
+        assert_eq!((bars[1].x + bars[1].width, bars[1].height), (719.0, 160.0));
     }
 }

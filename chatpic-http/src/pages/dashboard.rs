@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, Query, Request, State};
+use axum::extract::{Form, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use chatpic_core::mark::Evidence;
 use chatpic_core::{
     Country, Cursor, Dashboard, DashboardAccess, Error, SessionInfo, ShareId, Status, Timestamp, TraceMatch,
     TraceReport,
@@ -18,7 +19,7 @@ use serde::Deserialize;
 use super::chart::{Bar, Reached, bars, country_name, reached};
 use super::viewing::{SESSION, current, image, view_page};
 use super::{
-    Frame, KeyForm, in_words, pasted_key, problem_page, secret_cookie, see_other, share_path, shell, show,
+    Frame, KeyForm, Lock, pasted_key, problem_page, secret_cookie, see_other, share_path, shell, show,
     with_cookie,
 };
 use crate::App;
@@ -26,6 +27,7 @@ use crate::api::{dashboard_json, serve_csv};
 use crate::client::{Origin, share_id};
 use crate::problem::Problem;
 use crate::security::{check_form, form_token};
+use crate::text::Phrase;
 use crate::time::{duration, rfc3339};
 use crate::upload;
 
@@ -55,7 +57,7 @@ struct SessionRow {
     label: String,
     opened_at: String,
     country: Place,
-    device: &'static str,
+    device: Phrase,
     images_seen: u32,
 }
 
@@ -65,11 +67,11 @@ struct Place {
     name: String,
 }
 
-impl From<Option<Country>> for Place {
-    fn from(country: Option<Country>) -> Self {
+impl Place {
+    fn new(frame: &Frame, country: Option<Country>) -> Self {
         match country {
             Some(country) => Self { code: country.to_string(), name: country_name(country) },
-            None => Self { code: String::new(), name: "unknown".to_owned() },
+            None => Self { code: String::new(), name: frame.say("dashboard.unknown").to_string() },
         }
     }
 }
@@ -88,10 +90,9 @@ struct DashboardPage {
     id: String,
     token: String,
     d: Dashboard,
-    status: &'static str,
+    status: Phrase,
     active: bool,
     link: Option<String>,
-    time_left: String,
     created_at: String,
     expires_at: String,
     countries: Vec<(Place, u32)>,
@@ -103,7 +104,7 @@ struct DashboardPage {
     older: Option<String>,
     ledger_until: String,
     keep_days: u64,
-    ledger_days: Vec<u64>,
+    ledger_days: Vec<(u64, Phrase)>,
     burned_at: Option<String>,
     purged_at: Option<String>,
     megabytes: usize,
@@ -118,36 +119,55 @@ struct TraceWords {
 
 /// One session that a leak was served to.
 struct Found {
-    label: String,
-    image: usize,
-    opened_at: Option<String>,
-    country: Place,
-    odds: String,
+    heading: Phrase,
+    text: Phrase,
+    sure: Phrase,
+    odds: Phrase,
+    evidence: Phrase,
     score: String,
 }
 
-impl From<&TraceMatch> for Found {
-    fn from(found: &TraceMatch) -> Self {
+impl Found {
+    fn new(frame: &Frame, found: &TraceMatch, candidates: usize) -> Self {
+        let place = Place::new(frame, found.country);
+        let (heading, text) = match (found.opened_at.map(rfc3339), &*place.code) {
+            (None, _) => (frame.say("trace.found_preview"), frame.say("trace.found_preview_text")),
+            (Some(at), code) => {
+                let text =
+                    frame.say(if code.is_empty() { "trace.found_unknown" } else { "trace.found_text" });
+                let text = text.put("time", frame.instant(&at));
+                let text = text.put("country", Phrase::country(code, &place.name));
+                (frame.say("trace.found").with("id", found.session.label()), text)
+            }
+        };
+        let (sure, odds) = certainty(found.false_alarm);
         Self {
-            label: found.session.label(),
-            image: found.image + 1,
-            opened_at: found.opened_at.map(rfc3339),
-            country: found.country.into(),
-            odds: odds(found.false_alarm),
+            heading,
+            text: text.with("image", found.image + 1),
+            sure: frame.say(sure),
+            odds: frame
+                .say("trace.odds")
+                .put("odds", frame.say(odds))
+                .put("candidates", frame.count("trace.candidates", candidates)),
+            evidence: frame.say(match found.evidence {
+                Evidence::Blind => "trace.evidence_blind",
+                Evidence::Original => "trace.evidence_original",
+                Evidence::Triple => "trace.evidence_triple",
+            }),
             score: format!("{:.1}", found.score),
         }
     }
 }
 
-/// A small probability as a chance that people can image.
-fn odds(probability: f64) -> String {
-    // Powers of ten are rounded towards the likelier: no more is claimed than was found.
-    match -probability.max(1e-300).log10() {
-        zeros if zeros >= 15.0 => "less than one in a million billion".to_owned(),
-        zeros if zeros >= 12.0 => "less than one in a million million".to_owned(),
-        zeros if zeros >= 9.0 => "less than one in a thousand million".to_owned(),
-        zeros if zeros >= 6.0 => "at most one in a million".to_owned(),
-        _ => format!("about {probability:.0e}"),
+/// How sure a match is and how rarely chance looks like it, as texts. Powers of ten are rounded towards the likelier: no
+/// more is claimed than was found; nothing is reported above one in a million.
+fn certainty(false_alarm: f64) -> (&'static str, &'static str) {
+    if false_alarm <= 1e-12 {
+        ("trace.sure_almost", "trace.odds_trillion")
+    } else if false_alarm <= 1e-9 {
+        ("trace.sure_almost", "trace.odds_billion")
+    } else {
+        ("trace.sure_very", "trace.odds_million")
     }
 }
 
@@ -161,7 +181,7 @@ async fn show_page(
 ) -> Response {
     let d = match app.chatpic.dashboard(id, access, after).await {
         Ok(dashboard) => dashboard,
-        Err(Error::Unauthorized(_)) => return shell(origin, "dashboard", true),
+        Err(Error::Unauthorized(_)) => return shell(origin, Lock::Dashboard, true),
         Err(error) => return problem_page(origin, error.into(), None),
     };
     let limits = app.chatpic.limits();
@@ -174,48 +194,53 @@ async fn show_page(
         Some(_) => d.sessions.get(SESSIONS - 1).map(SessionInfo::cursor),
         None => d.next,
     };
+    let bars = bars(&d.timeline, d.created_at, shown_until);
+    let frame = Frame::new(origin, "dashboard.title");
+    let place = |country: Option<Country>| Place::new(&frame, country);
+    let status = if active && d.views == 0 { "new" } else { d.status.as_str() };
     show(&DashboardPage {
-        frame: Frame::new(origin, "Dashboard"),
         id: id.to_string(),
         token: form_token(&access.reveal()),
-        status: if active && d.views == 0 { "not opened yet" } else { d.status.as_str() },
+        status: frame.say(&format!("dashboard.status_{status}")),
         active,
         link: d.link_key.as_ref().map(|key| app.link(origin, 's', id, &key.reveal())),
-        time_left: in_words(d.seconds_left),
         created_at: rfc3339(d.created_at),
         expires_at: rfc3339(d.expires_at),
-        countries: d.countries.iter().map(|(country, views)| ((*country).into(), *views)).collect(),
+        countries: d.countries.iter().map(|(country, views)| (place(*country), *views)).collect(),
         countries_reached: d.countries.iter().filter(|(country, _)| country.is_some()).count(),
         reached: reached(&d.countries),
-        busiest: d.timeline.iter().map(|(_, views)| *views).max().unwrap_or(0),
-        bars: bars(&d.timeline, d.created_at, shown_until),
-        sessions: d.sessions.iter().take(SESSIONS).map(SessionRow::from).collect(),
+        busiest: bars.iter().map(|bar| bar.views).max().unwrap_or(0),
+        bars,
+        sessions: d.sessions.iter().take(SESSIONS).map(|session| SessionRow::new(&frame, session)).collect(),
         older: older.map(|next| format!("{path}?after={next}")),
         path,
         ledger_until: rfc3339(d.ledger_until),
         keep_days: d.expires_at.until(d.ledger_until).as_secs() / 86_400,
         ledger_days: LEDGER_DAYS
             .into_iter()
-            .filter(|days| days * 86_400 <= limits.max_ledger.as_secs())
+            .map(|days| (days, days * 86_400))
+            .filter(|(_, seconds)| *seconds <= limits.max_ledger.as_secs())
+            .map(|(days, seconds)| (days, frame.time(seconds)))
             .collect(),
         burned_at: d.receipt.as_ref().and_then(|receipt| receipt.burned_at).map(rfc3339),
         purged_at: d.receipt.as_ref().and_then(|receipt| receipt.purged_at).map(rfc3339),
         megabytes: limits.image_bytes / (1024 * 1024),
         trace: trace.map(|report| TraceWords {
             candidates: report.candidates,
-            found: report.matches.iter().map(Found::from).collect(),
+            found: report.matches.iter().map(|found| Found::new(&frame, found, report.candidates)).collect(),
         }),
         d,
+        frame,
     })
 }
 
-impl From<&SessionInfo> for SessionRow {
-    fn from(session: &SessionInfo) -> Self {
+impl SessionRow {
+    fn new(frame: &Frame, session: &SessionInfo) -> Self {
         Self {
             label: session.session.label(),
             opened_at: rfc3339(session.opened_at),
-            country: session.country.into(),
-            device: session.device.as_str(),
+            country: Place::new(frame, session.country),
+            device: frame.say(&format!("dashboard.device_{}", session.device.as_str())),
             images_seen: session.images_seen,
         }
     }
@@ -233,12 +258,12 @@ async fn page(
     Query(page): Query<Page>,
     headers: HeaderMap,
 ) -> Response {
-    let Ok(id) = share_id(&id) else { return shell(&origin, "dashboard", false) };
+    let Ok(id) = share_id(&id) else { return shell(&origin, Lock::Dashboard, false) };
     // A cursor that can't be read shows the newest, as none does.
     let after = page.after.and_then(|after| after.parse().ok());
     match secret_cookie::<DashboardAccess>(&headers, DASHBOARD) {
         Some(access) => show_page(&app, &origin, &id, &access, after, None).await,
-        None => shell(&origin, "dashboard", false),
+        None => shell(&origin, Lock::Dashboard, false),
     }
 }
 
@@ -250,14 +275,14 @@ async fn exchange(
 ) -> Response {
     let id = share_id(&id).ok();
     let key = form.ok().and_then(|form| pasted_key(&form.key).parse().ok());
-    let (Some(id), Some(key)) = (id, key) else { return shell(&origin, "dashboard", true) };
+    let (Some(id), Some(key)) = (id, key) else { return shell(&origin, Lock::Dashboard, true) };
     let access = app.chatpic.dashboard_access(&id, &key);
     match app.chatpic.check_dashboard(&id, &access).await {
         Ok(()) => {
             let path = share_path(&origin, 'd', &id);
             with_cookie(see_other(&path), &app, DASHBOARD, &access.reveal(), &path)
         }
-        Err(Error::Unauthorized(_)) => shell(&origin, "dashboard", true),
+        Err(Error::Unauthorized(_)) => shell(&origin, Lock::Dashboard, true),
         Err(error) => problem_page(&origin, error.into(), None),
     }
 }
@@ -284,84 +309,88 @@ async fn sessions_csv(
 
 /// The fields of the dashboard's forms.
 #[derive(Deserialize)]
-struct ActionForm {
+struct Fields {
     token: Option<String>,
     extend_by: Option<String>,
     keep_days: Option<u64>,
 }
 
-/// A form of the dashboard that was really sent from it.
-async fn action<T>(
-    origin: &Origin,
-    id: &str,
-    headers: &HeaderMap,
-    form: Result<Form<ActionForm>, FormRejection>,
-    act: impl AsyncFnOnce(ShareId, DashboardAccess, ActionForm) -> Result<T, Problem>,
-) -> Result<(T, String), Response> {
-    let outcome = async {
-        let id = share_id(id)?;
-        let access = dashboard_cookie(headers)?;
-        let Form(form) = form?;
-        check_form(headers, &access.reveal(), form.token.as_deref())?;
-        Ok((act(id, access, form).await?, share_path(origin, 'd', &id)))
-    };
-    let back = format!("{}/d/{id}", origin.prefix);
-    outcome.await.map_err(|problem| problem_page(origin, problem, Some(back)))
+/// A form of a share's dashboard that was really sent from it.
+struct Sent {
+    id: ShareId,
+    access: DashboardAccess,
+    fields: Fields,
+    origin: Origin,
+    /// Where the dashboard stands.
+    path: String,
 }
 
-async fn extend(
-    State(app): State<App>,
-    Path(id): Path<String>,
-    origin: Origin,
-    headers: HeaderMap,
-    form: Result<Form<ActionForm>, FormRejection>,
-) -> Response {
-    let act = async |id, access, form: ActionForm| {
-        let by = duration("extend_by", form.extend_by.as_deref().unwrap_or_default())?;
-        Ok(app.chatpic.extend(&id, &access, by).await?)
-    };
-    action(&origin, &id, &headers, form, act).await.map_or_else(|page| page, |(_, path)| see_other(&path))
-}
+impl FromRequest<App> for Sent {
+    type Rejection = Response;
 
-async fn ledger(
-    State(app): State<App>,
-    Path(id): Path<String>,
-    origin: Origin,
-    headers: HeaderMap,
-    form: Result<Form<ActionForm>, FormRejection>,
-) -> Response {
-    let act = async |id, access, form: ActionForm| {
-        let days = form.keep_days.ok_or_else(|| Problem::malformed("the number of days is missing"))?;
-        let keep = Duration::from_secs(days.saturating_mul(86_400));
-        Ok(app.chatpic.keep_ledger(&id, &access, keep).await?)
-    };
-    action(&origin, &id, &headers, form, act).await.map_or_else(|page| page, |(_, path)| see_other(&path))
-}
-
-async fn burn(
-    State(app): State<App>,
-    Path(id): Path<String>,
-    origin: Origin,
-    headers: HeaderMap,
-    form: Result<Form<ActionForm>, FormRejection>,
-) -> Response {
-    let act = async |id, access, _| Ok(app.chatpic.burn(&id, &access).await?);
-    action(&origin, &id, &headers, form, act).await.map_or_else(|page| page, |(_, path)| see_other(&path))
-}
-
-async fn preview(
-    State(app): State<App>,
-    Path(id): Path<String>,
-    origin: Origin,
-    headers: HeaderMap,
-    form: Result<Form<ActionForm>, FormRejection>,
-) -> Response {
-    let act = async |id, access, _| Ok(app.chatpic.preview(&id, &access).await?);
-    match action(&origin, &id, &headers, form, act).await {
-        Ok((opened, path)) => {
-            with_cookie(see_other(&format!("{path}/view")), &app, SESSION, &opened.token.reveal(), &path)
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let Ok(origin) = Origin::from_request_parts(&mut parts, app).await;
+        let Ok(Path(id)) = Path::<String>::from_request_parts(&mut parts, app).await else {
+            return Err(problem_page(&origin, Problem::not_found(), None));
+        };
+        let path = format!("{}/d/{id}", origin.prefix);
+        let read = async {
+            let (id, access) = (share_id(&id)?, dashboard_cookie(&parts.headers)?);
+            let headers = parts.headers.clone();
+            let Form(fields) = Form::<Fields>::from_request(Request::from_parts(parts, body), app).await?;
+            check_form(&headers, &access.reveal(), fields.token.as_deref())?;
+            Ok((id, access, fields))
+        };
+        match read.await {
+            Ok((id, access, fields)) => Ok(Self { id, access, fields, origin, path }),
+            Err(problem) => Err(problem_page(&origin, problem, Some(path))),
         }
-        Err(page) => page,
+    }
+}
+
+impl Sent {
+    /// Back to the dashboard, or why that was not done.
+    fn done<T>(self, outcome: Result<T, Problem>) -> Response {
+        match outcome {
+            Ok(_) => see_other(&self.path),
+            Err(problem) => problem_page(&self.origin, problem, Some(self.path)),
+        }
+    }
+}
+
+async fn extend(State(app): State<App>, sent: Sent) -> Response {
+    let done = async {
+        let by = duration("extend_by", sent.fields.extend_by.as_deref().unwrap_or_default())?;
+        Ok(app.chatpic.extend(&sent.id, &sent.access, by).await?)
+    };
+    let done = done.await;
+    sent.done(done)
+}
+
+async fn ledger(State(app): State<App>, sent: Sent) -> Response {
+    let done = async {
+        let days =
+            sent.fields.keep_days.ok_or_else(|| Problem::malformed("the number of days is missing"))?;
+        let keep = Duration::from_secs(days.saturating_mul(86_400));
+        Ok(app.chatpic.keep_ledger(&sent.id, &sent.access, keep).await?)
+    };
+    let done = done.await;
+    sent.done(done)
+}
+
+async fn burn(State(app): State<App>, sent: Sent) -> Response {
+    let done = app.chatpic.burn(&sent.id, &sent.access).await.map_err(Problem::from);
+    sent.done(done)
+}
+
+async fn preview(State(app): State<App>, sent: Sent) -> Response {
+    match app.chatpic.preview(&sent.id, &sent.access).await {
+        Ok(opened) => {
+            let viewer = see_other(&format!("{}/view", sent.path));
+            with_cookie(viewer, &app, SESSION, &opened.token.reveal(), &sent.path)
+        }
+        Err(error) => sent.done(Err::<(), _>(error.into())),
     }
 }
 
@@ -371,7 +400,7 @@ async fn view(
     origin: Origin,
     headers: HeaderMap,
 ) -> Response {
-    let Ok(id) = share_id(&id) else { return shell(&origin, "dashboard", false) };
+    let Ok(id) = share_id(&id) else { return shell(&origin, Lock::Dashboard, false) };
     let path = share_path(&origin, 'd', &id);
     view_page(&app, &origin, &headers, &id, path, true).await
 }
@@ -385,7 +414,7 @@ async fn trace(State(app): State<App>, Path(id): Path<String>, origin: Origin, r
         app.chatpic.check_dashboard(&id, &access).await?;
         let ([leak, original], token) = upload::files(&app, request, ["image", "original"]).await?;
         check_form(&headers, &access.reveal(), token.as_deref())?;
-        let leak = leak.ok_or_else(|| Problem::malformed("choose a image to trace"))?;
+        let leak = leak.ok_or_else(|| Problem::malformed("choose an image to trace"))?;
         let report = app.chatpic.trace(&id, &access, leak, original).await?;
         Ok((id, access, report))
     };

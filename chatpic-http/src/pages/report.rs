@@ -31,7 +31,7 @@ struct ReportPage {
 
 fn page(app: &App, origin: &Origin, id: &ShareId, taken: bool) -> Response {
     show(&ReportPage {
-        frame: Frame::new(origin, "Report abuse"),
+        frame: Frame::new(origin, "report.title"),
         path: share_path(origin, 's', id),
         most: app.chatpic.limits().report_chars,
         taken,

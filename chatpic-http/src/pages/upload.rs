@@ -9,10 +9,11 @@ use axum::routing::get;
 use chatpic_core::Limits;
 
 use super::chart::{Qr, qr};
-use super::{Frame, home, in_words, problem_page, show};
+use super::{Frame, home, problem_page, show};
 use crate::App;
 use crate::client::Origin;
 use crate::security::check_form;
+use crate::text::Phrase;
 use crate::time::rfc3339;
 use crate::upload;
 
@@ -29,11 +30,24 @@ struct Front {
     max_views: u32,
     password_chars: usize,
     upload_password: bool,
-    min_minutes: u64,
-    max_days: u64,
-    default_expiry: String,
+    min_seconds: u64,
+    max_seconds: u64,
+    default_expiry: Phrase,
     /// The other lengths that are offered, as far as they are allowed: ISO 8601 and words.
-    expiries: Vec<(&'static str, String)>,
+    expiries: Vec<(&'static str, Phrase)>,
+}
+
+impl Front {
+    /// A text with this site's limits filled in.
+    fn about(&self, path: &str) -> Phrase {
+        self.frame
+            .say(path)
+            .with("site", &self.frame.options.name)
+            .put("images", self.frame.count("images", self.images))
+            .with("megabytes", self.megabytes)
+            .put("expiry", &self.default_expiry)
+            .put("longest", self.frame.time(self.max_seconds))
+    }
 }
 
 /// Lengths of life that the form offers beside the default.
@@ -42,24 +56,25 @@ const EXPIRIES: [(&str, u64); 5] =
 
 async fn front(State(app): State<App>, origin: Origin) -> Response {
     let limits: &Limits = app.chatpic.limits();
+    let frame = Frame::new(&origin, "front.title");
     show(&Front {
-        frame: Frame::new(&origin, "Share images that don’t stay"),
         images: limits.images,
         megabytes: limits.image_bytes / (1024 * 1024),
         max_views: limits.max_views,
         password_chars: limits.password_chars,
         upload_password: app.options.upload_password.is_some(),
-        min_minutes: limits.min_expiry.as_secs().div_ceil(60),
-        max_days: limits.max_expiry.as_secs() / 86_400,
-        default_expiry: in_words(limits.default_expiry.as_secs()),
+        min_seconds: limits.min_expiry.as_secs(),
+        max_seconds: limits.max_expiry.as_secs(),
+        default_expiry: frame.time(limits.default_expiry.as_secs()),
         expiries: EXPIRIES
             .into_iter()
             .filter(|(_, seconds)| {
                 (limits.min_expiry.as_secs()..=limits.max_expiry.as_secs()).contains(seconds)
                     && *seconds != limits.default_expiry.as_secs()
             })
-            .map(|(iso, seconds)| (iso, in_words(seconds)))
+            .map(|(iso, seconds)| (iso, frame.time(seconds)))
             .collect(),
+        frame,
     })
 }
 
@@ -67,7 +82,7 @@ async fn front(State(app): State<App>, origin: Origin) -> Response {
 #[template(path = "result.html")]
 struct ResultPage {
     frame: Frame,
-    share_id: String,
+    summary: Phrase,
     link: String,
     link_qr: Option<Qr>,
     dashboard: String,
@@ -75,8 +90,6 @@ struct ResultPage {
     expires_at: String,
     count: usize,
     untraceable: usize,
-    expires_in: String,
-    max_views: Option<u32>,
     password_required: bool,
 }
 
@@ -93,9 +106,16 @@ async fn create(State(app): State<App>, origin: Origin, request: Request) -> Res
         Ok(created) => {
             let link = app.link(&origin, 's', &created.share_id, &created.link_key.reveal());
             let dashboard = app.link(&origin, 'd', &created.share_id, &created.dashboard_key.reveal());
+            let frame = Frame::new(&origin, "result.title");
+            let summary = match created.max_views {
+                Some(views) => frame.count("result.limited", views),
+                None => frame.say("result.unlimited"),
+            };
             let mut response = show(&ResultPage {
-                frame: Frame::new(&origin, "Your share is ready"),
-                share_id: created.share_id.to_string(),
+                summary: summary
+                    .put("images", frame.count("images", created.images.len()))
+                    .put("time", frame.time(now.until(created.expires_at).as_secs())),
+                frame,
                 link_qr: qr(&link),
                 link,
                 dashboard_qr: qr(&dashboard),
@@ -103,8 +123,6 @@ async fn create(State(app): State<App>, origin: Origin, request: Request) -> Res
                 expires_at: rfc3339(created.expires_at),
                 count: created.images.len(),
                 untraceable: created.images.iter().filter(|image| !image.traceable).count(),
-                expires_in: in_words(now.until(created.expires_at).as_secs()),
-                max_views: created.max_views,
                 password_required: created.password_required,
             });
             *response.status_mut() = StatusCode::CREATED;

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    Frame, KeyForm, in_words, pasted_key, problem_page, secret_cookie, see_other, share_path, shell, show,
+    Frame, KeyForm, Lock, pasted_key, problem_page, secret_cookie, see_other, share_path, shell, show,
     with_cookie,
 };
 use crate::App;
@@ -23,6 +23,7 @@ use crate::api::{Width, serve_image};
 use crate::client::{Client, Origin, cookie, share_id};
 use crate::problem::Problem;
 use crate::security::{check_form, form_token};
+use crate::text::Phrase;
 
 /// Cookies, each within its share's path.
 const LINK: &str = "chatpic_link";
@@ -43,12 +44,12 @@ struct CoverPage {
     frame: Frame,
     path: String,
     images: usize,
-    time_left: String,
     seconds_left: u64,
     views_left: Option<u32>,
     views: u32,
     password_required: bool,
-    problem: Option<String>,
+    password_chars: usize,
+    problem: Option<Phrase>,
     nonce: String,
     token: String,
     continues: bool,
@@ -60,9 +61,9 @@ async fn cover(
     origin: Origin,
     headers: HeaderMap,
 ) -> Response {
-    let Ok(id) = share_id(&id) else { return shell(&origin, "share", false) };
+    let Ok(id) = share_id(&id) else { return shell(&origin, Lock::Share, false) };
     let Some(access) = secret_cookie::<LinkAccess>(&headers, LINK) else {
-        return shell(&origin, "share", false);
+        return shell(&origin, Lock::Share, false);
     };
     cover_page(&app, &origin, &headers, &id, &access, None).await
 }
@@ -89,28 +90,30 @@ async fn cover_page(
         Err(Error::NotFound) if continues => {
             return see_other(&format!("{}/view", share_path(origin, 's', id)));
         }
-        Err(Error::Unauthorized(_)) => return shell(origin, "share", true),
+        Err(Error::Unauthorized(_)) => return shell(origin, Lock::Share, true),
         Err(error) => return problem_page(origin, error.into(), None),
     };
     let mut nonce = [0; 16];
     OsEntropy.fill(&mut nonce);
     let status = problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
+    let frame = Frame::new(origin, "cover.title");
     let mut response = show(&CoverPage {
-        frame: Frame::new(origin, "Images for you"),
         path: share_path(origin, 's', id),
         images: cover.image_count,
-        time_left: in_words(cover.seconds_left),
         seconds_left: cover.seconds_left,
         views_left: cover.views_left,
         views: cover.views,
         password_required: cover.password_required,
-        problem: problem.map(|problem| match problem.retry_after {
-            Some(seconds) => format!("Too many wrong passwords. Wait {}, then try again.", in_words(seconds)),
-            None => "That is not the password. No view was used; try again.".to_owned(),
+        password_chars: app.chatpic.limits().password_chars,
+        problem: problem.map(|problem| match (problem.retry_after, problem.kind) {
+            (Some(seconds), _) => frame.say("cover.throttled").put("wait", frame.time(seconds)),
+            (None, "password-missing") => frame.say("cover.missing"),
+            (None, _) => frame.say("cover.wrong"),
         }),
         nonce: BASE64URL_NOPAD.encode(&nonce),
         token: form_token(&access.reveal()),
         continues,
+        frame,
     });
     *response.status_mut() = status;
     response
@@ -124,7 +127,7 @@ async fn exchange(
 ) -> Response {
     let Ok(id) = share_id(&id) else { return problem_page(&origin, Problem::not_found(), None) };
     let key = form.ok().and_then(|form| pasted_key(&form.key).parse().ok());
-    let Some(key) = key else { return shell(&origin, "share", true) };
+    let Some(key) = key else { return shell(&origin, Lock::Share, true) };
     let access = app.chatpic.link_access(&id, &key);
     match app.chatpic.check_link(&id, &access).await {
         // An ended share may still have a live session, which the cover page finds.
@@ -132,7 +135,7 @@ async fn exchange(
             let path = share_path(&origin, 's', &id);
             with_cookie(see_other(&path), &app, LINK, &access.reveal(), &path)
         }
-        Err(Error::Unauthorized(_)) => shell(&origin, "share", true),
+        Err(Error::Unauthorized(_)) => shell(&origin, Lock::Share, true),
         Err(error) => problem_page(&origin, error.into(), None),
     }
 }
@@ -190,7 +193,6 @@ struct ViewPage {
     label: String,
     images: Vec<ImageInfo>,
     seconds_left: u64,
-    time_left: String,
     last_view: bool,
     is_preview: bool,
 }
@@ -218,12 +220,11 @@ pub(super) async fn view_page(
     let Some(token) = secret_cookie::<SessionToken>(headers, SESSION) else { return see_other(&path) };
     match app.chatpic.current(id, &token).await {
         Ok(current) => show(&ViewPage {
-            frame: Frame::new(origin, "Images"),
+            frame: Frame::new(origin, "view.title"),
             path,
             label: current.session.label(),
             images: current.images,
             seconds_left: current.seconds_left,
-            time_left: in_words(current.seconds_left),
             last_view: current.views_left == Some(0) && !is_preview,
             is_preview,
         }),

@@ -1,13 +1,64 @@
-"""ChatPic for Python: mark images for one viewing session each, and trace a leaked copy.
+"""Private, temporary image sharing in which every viewing session is shown its own copy.
 
->>> import numpy
->>> marker = Watermarker(bytes(32), image="holiday")
->>> picture = numpy.random.default_rng(1).integers(0, 255, (480, 640, 3), numpy.uint8)
->>> marked = marker.embed(picture, "E64F44F6")
->>> [match.session for match in marker.trace(marked, ["E64F44F6", "00C0FFEE"], size=(640, 480))]
-['E64F44F6']
+`ChatPic` is the whole life of a share: create, view, follow, burn, trace. `Watermarker` is the forensic mark alone, on
+numpy arrays and image files. Calls that take time let other threads run, and have a twin ending in `_async` for
+asyncio. What goes wrong is a `ChatPicError`.
+
+`python -m chatpic` is the program `chatpic`: the site (`serve`), `trace` and the other commands.
 """
 
-from ._chatpic import ChatPicError, Match, Watermarker
+from ._chatpic import (
+    Blocked,
+    ChatPic,
+    ChatPicError,
+    Conflict,
+    Cover,
+    Dashboard,
+    ImageInfo,
+    Match,
+    NotFound,
+    OutOfRange,
+    PasswordMissing,
+    PasswordWrong,
+    Receipt,
+    Rejected,
+    SessionInfo,
+    SessionOver,
+    Share,
+    Swept,
+    Throttled,
+    TraceMatch,
+    TraceReport,
+    Unauthorized,
+    Unavailable,
+    View,
+    Watermarker,
+)
 
-__all__ = ["ChatPicError", "Match", "Watermarker"]
+__all__ = [
+    "Blocked",
+    "ChatPic",
+    "ChatPicError",
+    "Conflict",
+    "Cover",
+    "Dashboard",
+    "ImageInfo",
+    "Match",
+    "NotFound",
+    "OutOfRange",
+    "PasswordMissing",
+    "PasswordWrong",
+    "Receipt",
+    "Rejected",
+    "SessionInfo",
+    "SessionOver",
+    "Share",
+    "Swept",
+    "Throttled",
+    "TraceMatch",
+    "TraceReport",
+    "Unauthorized",
+    "Unavailable",
+    "View",
+    "Watermarker",
+]

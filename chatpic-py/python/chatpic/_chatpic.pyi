@@ -1,45 +1,346 @@
 from collections.abc import Sequence
+from datetime import datetime, timedelta
+from os import PathLike
 from typing import final, overload
 
 import numpy
 import numpy.typing
 
-__all__ = ["ChatPicError", "Match", "Watermarker"]
+__all__ = [
+    "Blocked",
+    "ChatPic",
+    "ChatPicError",
+    "Conflict",
+    "Cover",
+    "Dashboard",
+    "ImageInfo",
+    "Match",
+    "NotFound",
+    "OutOfRange",
+    "PasswordMissing",
+    "PasswordWrong",
+    "Receipt",
+    "Rejected",
+    "SessionInfo",
+    "SessionOver",
+    "Share",
+    "Swept",
+    "Throttled",
+    "TraceMatch",
+    "TraceReport",
+    "Unauthorized",
+    "Unavailable",
+    "View",
+    "Watermarker",
+    "run",
+]
 
 _Pixels = numpy.typing.NDArray[numpy.uint8]
+_Path = str | PathLike[str]
+_ImageFile = bytes | _Path
 
-class ChatPicError(Exception):
-    """What ChatPic could not do, in words."""
+class ChatPicError(Exception): ...
+class NotFound(ChatPicError): ...
+class Unauthorized(ChatPicError): ...
+class PasswordMissing(Unauthorized): ...
+class PasswordWrong(Unauthorized): ...
+class SessionOver(Unauthorized): ...
+
+class Throttled(ChatPicError):
+    retry_after: timedelta
+
+class Conflict(ChatPicError): ...
+
+class Rejected(ChatPicError):
+    index: int
+
+class OutOfRange(ChatPicError): ...
+class Unavailable(ChatPicError): ...
+
+@final
+class ImageInfo:
+    @property
+    def index(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def media_type(self) -> str: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def traceable(self) -> bool: ...
+
+@final
+class Share:
+    @property
+    def id(self) -> str: ...
+    @property
+    def link_key(self) -> str: ...
+    @property
+    def dashboard_key(self) -> str: ...
+    @property
+    def expires_at(self) -> datetime: ...
+    @property
+    def max_views(self) -> int | None: ...
+    @property
+    def password_required(self) -> bool: ...
+    @property
+    def images(self) -> list[ImageInfo]: ...
+
+@final
+class Cover:
+    @property
+    def password_required(self) -> bool: ...
+    @property
+    def image_count(self) -> int: ...
+    @property
+    def expires_at(self) -> datetime: ...
+    @property
+    def views(self) -> int: ...
+    @property
+    def views_left(self) -> int | None: ...
+
+@final
+class SessionInfo:
+    @property
+    def session(self) -> str: ...
+    @property
+    def opened_at(self) -> datetime: ...
+    @property
+    def country(self) -> str | None: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def images_seen(self) -> int: ...
+
+@final
+class Blocked:
+    @property
+    def wrong_password(self) -> int: ...
+    @property
+    def throttled(self) -> int: ...
+    @property
+    def after_end(self) -> int: ...
+
+@final
+class Receipt:
+    @property
+    def burned_at(self) -> datetime | None: ...
+    @property
+    def objects_deleted(self) -> int: ...
+    @property
+    def objects_pending(self) -> int: ...
+    @property
+    def purged_at(self) -> datetime | None: ...
+
+@final
+class Dashboard:
+    @property
+    def status(self) -> str: ...
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def expires_at(self) -> datetime: ...
+    @property
+    def max_views(self) -> int | None: ...
+    @property
+    def views(self) -> int: ...
+    @property
+    def views_left(self) -> int | None: ...
+    @property
+    def images(self) -> list[ImageInfo]: ...
+    @property
+    def password_required(self) -> bool: ...
+    @property
+    def countries(self) -> list[tuple[str | None, int]]: ...
+    @property
+    def timeline(self) -> list[tuple[datetime, int]]: ...
+    @property
+    def sessions(self) -> list[SessionInfo]: ...
+    @property
+    def next(self) -> str | None: ...
+    @property
+    def blocked(self) -> Blocked: ...
+    @property
+    def link_key(self) -> str | None: ...
+    @property
+    def ledger_until(self) -> datetime: ...
+    @property
+    def receipt(self) -> Receipt | None: ...
+
+@final
+class Swept:
+    @property
+    def ended(self) -> int: ...
+    @property
+    def purged(self) -> int: ...
+    @property
+    def forgotten(self) -> int: ...
+    @property
+    def orphans(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+
+@final
+class TraceMatch:
+    @property
+    def session(self) -> str: ...
+    @property
+    def image(self) -> int: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def false_alarm(self) -> float: ...
+    @property
+    def opened_at(self) -> datetime | None: ...
+    @property
+    def country(self) -> str | None: ...
+
+@final
+class TraceReport:
+    @property
+    def matches(self) -> list[TraceMatch]: ...
+    @property
+    def candidates(self) -> int: ...
+
+@final
+class View:
+    @property
+    def session(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+    @property
+    def ends_at(self) -> datetime: ...
+    @property
+    def views_before(self) -> int: ...
+    @property
+    def views_left(self) -> int | None: ...
+    @property
+    def images(self) -> list[ImageInfo]: ...
+    def image(self, index: int, width: int | None = None) -> bytes: ...
+    async def image_async(self, index: int, width: int | None = None) -> bytes: ...
+
+@final
+class ChatPic:
+    @staticmethod
+    def open(
+        data: _Path = "./chatpic-data",
+        *,
+        database: str | None = None,
+        blobs: str | None = None,
+        secret: bytes | _Path | None = None,
+        visible_mark: bool = True,
+    ) -> ChatPic: ...
+    @staticmethod
+    async def open_async(
+        data: _Path = "./chatpic-data",
+        *,
+        database: str | None = None,
+        blobs: str | None = None,
+        secret: bytes | _Path | None = None,
+        visible_mark: bool = True,
+    ) -> ChatPic: ...
+    @staticmethod
+    def in_memory(*, visible_mark: bool = True) -> ChatPic: ...
+    def create(
+        self,
+        images: Sequence[_ImageFile],
+        *,
+        expires_in: timedelta | None = None,
+        max_views: int | None = None,
+        password: str | None = None,
+        keep_ledger: timedelta | None = None,
+        idempotency_key: str | None = None,
+    ) -> Share: ...
+    async def create_async(
+        self,
+        images: Sequence[_ImageFile],
+        *,
+        expires_in: timedelta | None = None,
+        max_views: int | None = None,
+        password: str | None = None,
+        keep_ledger: timedelta | None = None,
+        idempotency_key: str | None = None,
+    ) -> Share: ...
+    def cover(self, share_id: str) -> Cover: ...
+    async def cover_async(self, share_id: str) -> Cover: ...
+    def view(
+        self,
+        share_id: str,
+        link_key: str,
+        *,
+        password: str | None = None,
+        country: str | None = None,
+        user_agent: str | None = None,
+        address: str = "",
+        nonce: bytes | None = None,
+    ) -> View: ...
+    async def view_async(
+        self,
+        share_id: str,
+        link_key: str,
+        *,
+        password: str | None = None,
+        country: str | None = None,
+        user_agent: str | None = None,
+        address: str = "",
+        nonce: bytes | None = None,
+    ) -> View: ...
+    def resume(self, share_id: str, token: str) -> View: ...
+    async def resume_async(self, share_id: str, token: str) -> View: ...
+    def preview(self, share_id: str, dashboard_key: str) -> View: ...
+    async def preview_async(self, share_id: str, dashboard_key: str) -> View: ...
+    def dashboard(self, share_id: str, dashboard_key: str, *, after: str | None = None) -> Dashboard: ...
+    async def dashboard_async(
+        self, share_id: str, dashboard_key: str, *, after: str | None = None
+    ) -> Dashboard: ...
+    def extend(self, share_id: str, dashboard_key: str, extend_by: timedelta) -> datetime: ...
+    async def extend_async(self, share_id: str, dashboard_key: str, extend_by: timedelta) -> datetime: ...
+    def keep_ledger(self, share_id: str, dashboard_key: str, keep_ledger: timedelta) -> datetime: ...
+    async def keep_ledger_async(
+        self, share_id: str, dashboard_key: str, keep_ledger: timedelta
+    ) -> datetime: ...
+    def burn(self, share_id: str, dashboard_key: str) -> Receipt: ...
+    async def burn_async(self, share_id: str, dashboard_key: str) -> Receipt: ...
+    def trace(
+        self,
+        share_id: str,
+        dashboard_key: str,
+        leaked: _ImageFile,
+        original: _ImageFile | None = None,
+    ) -> TraceReport: ...
+    async def trace_async(
+        self,
+        share_id: str,
+        dashboard_key: str,
+        leaked: _ImageFile,
+        original: _ImageFile | None = None,
+    ) -> TraceReport: ...
+    def sweep(self) -> Swept: ...
+    async def sweep_async(self) -> Swept: ...
 
 @final
 class Match:
-    """A session that a leaked picture was served to."""
-
     @property
-    def session(self) -> str:
-        """The session ID, 8 hex digits."""
-
+    def session(self) -> str: ...
     @property
-    def score(self) -> float:
-        """How far the evidence stands out, in standard deviations."""
-
+    def score(self) -> float: ...
     @property
-    def false_alarm(self) -> float:
-        """The probability that any innocent candidate would score so high."""
+    def false_alarm(self) -> float: ...
 
 @final
 class Watermarker:
-    """Marks copies of one image; carriers and codes are keyed by the secret and the image's name."""
-
     def __new__(cls, secret: bytes, *, image: str) -> Watermarker: ...
     @overload
-    def embed(self, image: _Pixels, session: str) -> _Pixels:
-        """The session's copy of an image of shape (height, width, 3) or (height, width, 4), same shape."""
-
+    def embed(self, image: _Pixels, session: str) -> _Pixels: ...
     @overload
-    def embed(self, image: bytes, session: str) -> bytes:
-        """The session's copy of an image file: JPEG of a JPEG, PNG of any other."""
-
+    def embed(self, image: bytes, session: str) -> bytes: ...
+    @overload
+    async def embed_async(self, image: _Pixels, session: str) -> _Pixels: ...
+    @overload
+    async def embed_async(self, image: bytes, session: str) -> bytes: ...
     def trace(
         self,
         leaked: _Pixels | bytes,
@@ -47,6 +348,14 @@ class Watermarker:
         *,
         size: tuple[int, int],
         original: _Pixels | bytes | None = None,
-    ) -> list[Match]:
-        """The sessions that a leaked picture was served to, best first; `size` is the marked image's
-        (width, height). The image before it was marked, if it is still at hand, makes the search surer."""
+    ) -> list[Match]: ...
+    async def trace_async(
+        self,
+        leaked: _Pixels | bytes,
+        candidates: Sequence[str],
+        *,
+        size: tuple[int, int],
+        original: _Pixels | bytes | None = None,
+    ) -> list[Match]: ...
+
+def run(line: Sequence[_Path]) -> int: ...

@@ -28,6 +28,9 @@ pub trait Dialect: Database<Connection: Migrate> {
     /// Ends a `SELECT` that locks the rows it finds until the transaction ends.
     const FOR_UPDATE: &'static str;
 
+    /// Asks the server's clock for `clock`, in milliseconds since 1970; a file has none.
+    const CLOCK: Option<&'static str> = None;
+
     /// Its whole numbers of 64 bits, for a `CAST`.
     const INT: &'static str;
 

@@ -50,7 +50,7 @@ impl<D: Dialect> Record<'_, D> {
         parsed.map_err(|error: T::Err| unreadable(column, error))
     }
 
-    fn parsed<T: FromStr<Err: Into<BoxError>>>(&self, column: &str) -> sqlx::Result<T> {
+    pub(super) fn parsed<T: FromStr<Err: Into<BoxError>>>(&self, column: &str) -> sqlx::Result<T> {
         Self::present(column, self.maybe_parsed(column)?)
     }
 

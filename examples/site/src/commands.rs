@@ -3,76 +3,52 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chatpic_core::{
-    BlobStore, ChatPic, Clock, OpenedReport, ShareId, ShareStore, SystemClock, Timestamp, TraceReport,
-    TraceScope,
+    ChatPic, Clock, Incomplete, OpenedReport, ShareId, SystemClock, Timestamp, TraceReport, TraceScope,
 };
-use chatpic_http::{Countries, Options, UploadPassword};
-use chatpic_storage::{ObjectBlobs, SqliteShares};
+use chatpic_http::{Countries, Logo, Options, Text, UploadPassword};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use tokio::net::TcpListener;
 
 use crate::config::{Arguments, Settings, Trace};
-use crate::secret;
+use crate::place::{CommandError, io_error};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How long running requests may take after the signal to stop; event streams would go on for ever.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// Reports that are listed.
 const REPORTS: usize = 1000;
-/// Seconds that one core takes to search for one image in a picture of a few megapixels, for the estimate.
-const SECONDS_PER_IMAGE: f64 = 3.0;
-/// No clock of a computer that is set shows an earlier time: 1 November 2026.
-const CLOCK_AT_LEAST: Timestamp = Timestamp(1_793_491_200_000);
+/// How often an operator's trace says how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(2);
 
-/// Why a command failed, in words for the operator.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CommandError {
-    #[error("{what}: {source}")]
-    Io { what: String, source: std::io::Error },
-    #[error("{0}")]
-    ChatPic(#[from] chatpic_core::Error),
-    #[error("{0}")]
-    Store(#[from] chatpic_core::StoreError),
-    #[error("{0}")]
-    Setting(String),
-}
+/// What the process says at its end.
+pub(crate) type Status = u8;
+/// All went well.
+pub(crate) const DONE: Status = 0;
+/// Nothing was found, or something failed.
+pub(crate) const FAILED: Status = 1;
 
-fn io_error(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> CommandError {
-    let what = what.into();
-    move |source| CommandError::Io { what, source }
-}
-
-async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
-    let data = &settings.data;
-    std::fs::create_dir_all(data).map_err(io_error(format!("can't make the folder {}", data.display())))?;
-    let secret_file = settings.secret_file.clone().unwrap_or_else(|| data.join("secret"));
-    let secret = secret::load_or_create(&secret_file)
-        .map_err(io_error(format!("can't use the secret file {}", secret_file.display())))?;
-    let shares: Arc<dyn ShareStore> = match &settings.database {
-        Some(url) => chatpic_storage::share_store(url).await?,
-        None => Arc::new(SqliteShares::open(&data.join("chatpic.sqlite")).await?),
-    };
-    let blobs: Arc<dyn BlobStore> = match &settings.blobs {
-        Some(url) => chatpic_storage::blob_store(url)?,
-        None => Arc::new(ObjectBlobs::local(&data.join("blobs"))?),
-    };
-    let limits = settings.limits.limits();
-    let builder = ChatPic::builder(secret).stores(shares, blobs).limits(limits);
+pub(crate) async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
+    let builder = settings.place.builder(None).await?.limits(settings.limits.limits());
     Ok(builder.build().await?)
 }
 
-fn options(settings: &Settings) -> Result<Options, CommandError> {
+fn cannot_use(what: &str, file: &Path) -> String {
+    format!("can't use the {what} {}", file.display())
+}
+
+fn wrong_file(what: &str, file: &Path, error: &dyn std::fmt::Display) -> CommandError {
+    CommandError::Setting(format!("{}: {error}", cannot_use(what, file)))
+}
+
+pub(crate) fn options(settings: &Settings) -> Result<Options, CommandError> {
     let countries = match &settings.country_db {
         None => Countries::default(),
-        Some(file) => Countries::open(file).map_err(|error| {
-            CommandError::Setting(format!("can't use the country database {}: {error}", file.display()))
-        })?,
+        Some(file) => Countries::open(file).map_err(|error| wrong_file("country database", file, &error))?,
     };
     let upload_password = match &settings.upload_password_file {
         None => None,
@@ -87,8 +63,26 @@ fn options(settings: &Settings) -> Result<Options, CommandError> {
             Some(UploadPassword::new(text))
         }
     };
+    let logo = match &settings.logo {
+        None => None,
+        Some(file) => {
+            let logo = Logo::new(std::fs::read(file).map_err(io_error(cannot_use("logo", file)))?);
+            Some(logo.map_err(|error| wrong_file("logo", file, &error))?)
+        }
+    };
+    let text = match &settings.text {
+        None => Text::default(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(io_error(cannot_use("text", file)))?;
+            Text::parse(&text).map_err(|error| wrong_file("text", file, &error))?
+        }
+    };
     Ok(Options {
         name: settings.name.clone(),
+        logo,
+        accent: settings.accent,
+        links: settings.footer_link.clone(),
+        text: Arc::new(text),
         contact: settings.contact.clone(),
         terms: settings.terms.clone(),
         base_url: settings.base_url.clone(),
@@ -105,7 +99,7 @@ fn options(settings: &Settings) -> Result<Options, CommandError> {
 }
 
 /// Runs the site until SIGTERM or SIGINT, then lets running requests finish.
-pub(crate) async fn serve(settings: &Settings) -> Result<ExitCode, CommandError> {
+pub(crate) async fn serve(settings: &Settings) -> Result<Status, CommandError> {
     let chatpic = open(settings).await?;
     let options = options(settings)?;
     let listening = io_error(format!("can't listen on {}", settings.listen));
@@ -132,15 +126,25 @@ pub(crate) async fn serve(settings: &Settings) -> Result<ExitCode, CommandError>
     };
     sweeper.abort();
     served.map_err(io_error("the server stopped"))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }
 
 async fn sweep_forever(chatpic: ChatPic) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut list_blobs_at = Timestamp::default();
     loop {
         ticks.tick().await;
-        match chatpic.sweep().await {
+        let began = chatpic.now();
+        let swept = if began >= list_blobs_at {
+            let swept = chatpic.sweep().await;
+            // A listing takes the longer the more is stored; it may cost a hundredth of the time.
+            list_blobs_at = chatpic.now() + 100 * began.until(chatpic.now());
+            swept
+        } else {
+            chatpic.sweep_due().await
+        };
+        match swept {
             Ok(swept) if swept != Default::default() => tracing::info!(?swept, "swept"),
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "the sweep failed and will run again"),
@@ -162,48 +166,93 @@ async fn stop_signal() {
     tracing::info!("stopping");
 }
 
-/// Ends and deletes what is due, once.
-pub(crate) async fn sweep(settings: &Settings) -> Result<ExitCode, CommandError> {
-    let swept = open(settings).await?.sweep().await?;
+/// Ends and deletes what is due, once, and compares the stores if that is asked for.
+pub(crate) async fn sweep(settings: &Settings, reconcile: bool) -> Result<Status, CommandError> {
+    let chatpic = open(settings).await?;
+    let mut incomplete = 0;
+    let report = |share: Incomplete| {
+        incomplete += 1;
+        let Incomplete { share_id, found, stored } = share;
+        // What can't be written here can't be written below, where it is an error.
+        drop(say(&format!("share {share_id} has lost objects: {found} of {stored} are there")));
+    };
+    let swept = if reconcile { chatpic.reconcile(report).await? } else { chatpic.sweep().await? };
     say(&format!(
         "{} ended, {} purged, {} forgotten, {} orphaned objects deleted, {} failed",
         swept.ended, swept.purged, swept.forgotten, swept.orphans, swept.failed
     ))?;
-    Ok(if swept.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if incomplete > 0 {
+        say(&format!("{incomplete} shares have lost objects; `chatpic burn ID` ends one for good"))?;
+    }
+    Ok(if swept.failed == 0 && incomplete == 0 { DONE } else { FAILED })
 }
 
 /// Ends a share now.
-pub(crate) async fn burn(settings: &Settings, id: &ShareId) -> Result<ExitCode, CommandError> {
+pub(crate) async fn burn(settings: &Settings, id: &ShareId) -> Result<Status, CommandError> {
     let receipt = open(settings).await?.burn_as_operator(id).await?;
     let pending = match receipt.objects_pending {
         0 => String::new(),
         pending => format!(", {pending} still to be deleted (unreadable: their key is gone)"),
     };
     say(&format!("{} objects deleted{pending}", receipt.objects_deleted))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }
 
 /// Names the session that a leaked picture was served to.
-pub(crate) async fn trace(settings: &Settings, trace: Trace) -> Result<ExitCode, CommandError> {
+pub(crate) async fn trace(settings: &Settings, trace: Trace) -> Result<Status, CommandError> {
     let leak = read(&trace.leak)?;
     let original = trace.original.as_deref().map(read).transpose()?;
     let chatpic = open(settings).await?;
     let scope =
         TraceScope { share: trace.share, session: trace.session, from: trace.from, until: trace.until };
     let work = chatpic.trace_work(&scope).await?;
-    let minutes = (work.images as f64 * SECONDS_PER_IMAGE / 60.0).ceil();
-    tracing::info!(
-        "searching {} images and {} sessions; this takes up to about {minutes} minutes",
-        work.images,
-        work.sessions
-    );
-    let report = chatpic.trace_as_operator(leak, original, &scope).await?;
+    note(&format!("searching {} images, comparing {} sessions", work.images, work.sessions));
+    let pace = Mutex::new(Pace::new(work.images, SystemClock.now()));
+    let progress = move |done: f32| {
+        // A poisoned pace only means that another thread's note was cut short.
+        let line = pace.lock().unwrap_or_else(PoisonError::into_inner).line(done, SystemClock.now());
+        if let Some(line) = line {
+            note(&line);
+        }
+    };
+    let report = chatpic.trace_as_operator(leak, original, &scope, progress).await?;
     say(&if trace.json { json(&report) } else { words(&report) })?;
-    Ok(if report.matches.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if report.matches.is_empty() { FAILED } else { DONE })
+}
+
+/// How fast a trace goes: it is measured, from the first image on that is done.
+struct Pace {
+    images: usize,
+    started: Timestamp,
+    told: Timestamp,
+}
+
+impl Pace {
+    fn new(images: usize, now: Timestamp) -> Self {
+        Self { images, started: now, told: now }
+    }
+
+    /// What to tell the operator, every few seconds.
+    fn line(&mut self, done: f32, now: Timestamp) -> Option<String> {
+        if self.told.until(now) < TELL_EVERY {
+            return None;
+        }
+        self.told = now;
+        let images = (done * self.images as f32 + 1e-3) as usize;
+        let percent = (done * 100.0) as u32;
+        let Some(left) = (images > 0).then(|| self.started.until(now).mul_f32((1.0 - done) / done)) else {
+            return Some(format!("{percent} % done"));
+        };
+        let left = match left.as_secs() {
+            seconds @ ..100 => format!("{seconds} seconds"),
+            seconds => format!("{} minutes", seconds.div_ceil(60)),
+        };
+        Some(format!("{percent} % done, {images} of {} images; about {left} left", self.images))
+    }
 }
 
 /// Lists what people reported.
-pub(crate) async fn reports(settings: &Settings, json: bool) -> Result<ExitCode, CommandError> {
+pub(crate) async fn reports(settings: &Settings, json: bool) -> Result<Status, CommandError> {
     let chatpic = open(settings).await?;
     let base = settings.base_url.as_deref().unwrap_or_default().trim_end_matches('/').to_owned();
     let link = |report: &OpenedReport| {
@@ -224,32 +273,16 @@ pub(crate) async fn reports(settings: &Settings, json: bool) -> Result<ExitCode,
             )
         })?;
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Checks the settings, the stores and the clock.
-pub(crate) async fn check(settings: &Settings) -> Result<ExitCode, CommandError> {
-    options(settings)?;
-    say("settings: ok")?;
-    let chatpic = open(settings).await?;
-    chatpic.check_stores().await?;
-    say("stores: ok")?;
-    chatpic.check_room().await?;
-    say("room: ok")?;
-    if SystemClock.now() < CLOCK_AT_LEAST {
-        return Err(CommandError::Setting("the computer's clock is not set".to_owned()));
-    }
-    say("clock: ok")?;
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }
 
 /// Prints a script that completes commands.
-pub(crate) fn completions(shell: Shell) -> Result<ExitCode, CommandError> {
+pub(crate) fn completions(shell: Shell) -> Result<Status, CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "chatpic", &mut script);
     let written = std::io::stdout().lock().write_all(&script);
     written.map_err(io_error("can't write"))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
@@ -277,12 +310,13 @@ fn words(report: &TraceReport) -> String {
         let when = instant(found.opened_at).unwrap_or_else(|| "in the uploader's preview".to_owned());
         let place = found.country.map(|country| format!(" from {country}")).unwrap_or_default();
         format!(
-            "{} of share {}, image {}, opened {when}{place}; score {:.1}, false alarm {:.1e}",
+            "{} of share {}, image {}, opened {when}{place}; score {:.1}, false alarm {:.1e}, by {}",
             found.session.label(),
             found.share_id,
             found.image + 1,
             found.score,
-            found.false_alarm
+            found.false_alarm,
+            found.evidence
         )
     });
     lines.collect::<Vec<_>>().join("\n")
@@ -299,6 +333,7 @@ fn json(report: &TraceReport) -> String {
                 "image": found.image,
                 "score": found.score,
                 "false_alarm": found.false_alarm,
+                "evidence": found.evidence,
                 "opened_at": instant(found.opened_at),
                 "country": found.country.map(|country| country.to_string()),
             })
@@ -308,8 +343,33 @@ fn json(report: &TraceReport) -> String {
     serde_json::json!({ "verdict": verdict, "matches": matches, "candidates": report.candidates }).to_string()
 }
 
+/// Writes one line to standard error, where what a command is doing does not mix with its answer.
+fn note(line: &str) {
+    // Nobody is there to be told that it failed.
+    drop(writeln!(std::io::stderr().lock(), "{line}"));
+}
+
 /// Writes one line to standard output.
-fn say(line: &str) -> Result<(), CommandError> {
+pub(crate) fn say(line: &str) -> Result<(), CommandError> {
     let mut output = std::io::stdout().lock();
     writeln!(output, "{line}").and_then(|()| output.flush()).map_err(io_error("can't write"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_is_measured_and_told_every_other_second() {
+        let start = Timestamp(1_000_000);
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut pace = Pace::new(20, start);
+        assert_eq!(pace.line(0.01, after(1)), None);
+        assert_eq!(pace.line(0.02, after(2)).as_deref(), Some("2 % done"), "no image is done yet");
+        assert_eq!(pace.line(0.05, after(3)), None);
+        let line = pace.line(0.05, after(4));
+        assert_eq!(line.as_deref(), Some("5 % done, 1 of 20 images; about 76 seconds left"));
+        let line = pace.line(0.1, after(60));
+        assert_eq!(line.as_deref(), Some("10 % done, 2 of 20 images; about 9 minutes left"));
+    }
 }

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chatpic_core::{Limits, SessionId, ShareId, Timestamp};
+use chatpic_http::{Accent, FooterLink};
 use clap::error::ErrorKind;
 use clap::{Args, Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use ipnet::IpNet;
+
+use crate::place::Place;
 
 /// Private, temporary image sharing in which every view can be traced.
 #[derive(Parser)]
@@ -27,8 +30,8 @@ pub(crate) enum Command {
     Serve,
     /// Name the viewing session that a leaked picture was served to
     Trace(Trace),
-    /// End and delete what is due, once
-    Sweep,
+    /// End and delete what is due, and what uploads left that were given up
+    Sweep(Sweep),
     /// End a share now and delete its images
     Burn {
         /// The share's id, as it stands in its link
@@ -63,33 +66,38 @@ pub(crate) struct Settings {
         global = true
     )]
     pub(crate) listen: SocketAddr,
-    /// Folder of the database, the sealed images and the secret
-    #[arg(long, env = "CHATPIC_DATA", default_value = "./chatpic-data", value_name = "DIR", global = true)]
-    pub(crate) data: PathBuf,
-    /// Where shares are kept: sqlite://FILE, postgres://.. or mysql://USER:PASSWORD@HOST/DATABASE
-    /// [default: DIR/chatpic.sqlite]
-    // Not shown with its value: a URL may hold a password.
-    #[arg(long, env = "CHATPIC_DATABASE", value_name = "URL", hide_env_values = true, global = true)]
-    pub(crate) database: Option<String>,
-    /// Where sealed images are kept: file://DIR or s3://BUCKET/PREFIX, with keys, region and endpoint from the
-    /// AWS_* variables [default: DIR/blobs]
-    #[arg(long, env = "CHATPIC_BLOBS", value_name = "URL", hide_env_values = true, global = true)]
-    pub(crate) blobs: Option<String>,
-    /// File of the installation's secret [default: DIR/secret, made at the first start]
-    #[arg(long, env = "CHATPIC_SECRET_FILE", value_name = "FILE", global = true)]
-    pub(crate) secret_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// The site's public address, for links [default: the request's Host]
     #[arg(long, env = "CHATPIC_BASE_URL", value_name = "URL", global = true)]
     pub(crate) base_url: Option<String>,
     /// What the site calls itself
     #[arg(long, env = "CHATPIC_NAME", default_value = "ChatPic", global = true)]
     pub(crate) name: String,
+    /// Picture beside the name: SVG, PNG, WebP or JPEG [default: ChatPic's own]
+    #[arg(long, env = "CHATPIC_LOGO", value_name = "FILE", global = true)]
+    pub(crate) logo: Option<PathBuf>,
+    /// Colour of buttons and links; pages take it as light or dark as it must be to be read
+    #[arg(
+        long,
+        env = "CHATPIC_ACCENT",
+        default_value_t = Accent::default(),
+        value_name = "#RRGGBB",
+        global = true
+    )]
+    pub(crate) accent: Accent,
     /// How the operator is reached, for a link on every page, such as mailto:me@example.org
     #[arg(long, env = "CHATPIC_CONTACT", value_name = "URL", global = true)]
     pub(crate) contact: Option<String>,
     /// The operator's terms, for a link on every page
     #[arg(long, env = "CHATPIC_TERMS", value_name = "URL", global = true)]
     pub(crate) terms: Option<String>,
+    /// A further link at the foot of every page; can be given several times
+    #[arg(long, env = "CHATPIC_FOOTER_LINK", value_name = "LABEL=URL", value_delimiter = ',', global = true)]
+    pub(crate) footer_link: Vec<FooterLink>,
+    /// What pages say, in another language: a translation of chatpic-http/text/en.json
+    #[arg(long, env = "CHATPIC_TEXT", value_name = "FILE", global = true)]
+    pub(crate) text: Option<PathBuf>,
     /// A proxy whose headers are believed; can be given several times
     #[arg(long, env = "CHATPIC_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',', global = true)]
     pub(crate) trusted_proxy: Vec<IpNet>,
@@ -127,6 +135,11 @@ pub(crate) struct Settings {
     pub(crate) limits: LimitSettings,
 }
 
+/// The contract's limits, with a worker for each core.
+pub fn default_limits() -> Limits {
+    Limits { workers: std::thread::available_parallelism().map_or(2, usize::from), ..Limits::default() }
+}
+
 /// Makes one flag and variable of each limit, all of them optional: what is not set keeps its default.
 macro_rules! limit_settings {
     ($($name:ident: $kind:ty, $flag:literal, $variable:literal, $value:literal, $parse:expr, $help:literal;)+) => {
@@ -146,8 +159,7 @@ macro_rules! limit_settings {
         impl LimitSettings {
             /// The defaults, with what was set.
             pub(crate) fn limits(&self) -> Limits {
-                let workers = std::thread::available_parallelism().map_or(2, usize::from);
-                let mut limits = Limits { workers, max_stored: self.max_stored, ..Limits::default() };
+                let mut limits = Limits { max_stored: self.max_stored, ..default_limits() };
                 $( if let Some(value) = self.$name { limits.$name = value; } )+
                 limits
             }
@@ -164,6 +176,9 @@ limit_settings! {
     short_side: u32, "short-side", "CHATPIC_SHORT_SIDE", "PIXELS", count::<u32>, "Short side under which the long side may grow";
     longest_side: u32, "longest-side", "CHATPIC_LONGEST_SIDE", "PIXELS", count::<u32>, "Long side of a long and narrow image";
     rendition_pixels: u64, "rendition-pixels", "CHATPIC_RENDITION_PIXELS", "N", count::<u64>, "Pixels of what viewers get";
+    animation_frames: usize, "animation-frames", "CHATPIC_ANIMATION_FRAMES", "N", count::<usize>, "Frames of an animation";
+    animation_pixels: u64, "animation-pixels", "CHATPIC_ANIMATION_PIXELS", "N", count::<u64>, "Pixels of all frames of an animation, as viewers get them";
+    animation_side: u32, "animation-side", "CHATPIC_ANIMATION_SIDE", "PIXELS", count::<u32>, "Long side of an animation, as viewers get it";
     default_expiry: Duration, "default-expiry", "CHATPIC_DEFAULT_EXPIRY", "TIME", time, "Life of a share when left blank, such as 7d or P7D";
     min_expiry: Duration, "min-expiry", "CHATPIC_MIN_EXPIRY", "TIME", time, "Shortest life of a share";
     max_expiry: Duration, "max-expiry", "CHATPIC_MAX_EXPIRY", "TIME", time, "How far ahead a share's end may lie";
@@ -181,6 +196,7 @@ limit_settings! {
     traces_per_day: u32, "traces-per-day", "CHATPIC_TRACES_PER_DAY", "N", count::<u32>, "Traces of a share within a day";
     reports_per_share: u32, "reports-per-share", "CHATPIC_REPORTS_PER_SHARE", "N", count::<u32>, "Reports of a share that are kept";
     report_chars: usize, "report-chars", "CHATPIC_REPORT_CHARS", "N", count::<usize>, "Characters of a report";
+    free_percent: u8, "free-percent", "CHATPIC_FREE_PERCENT", "N", percent, "Free space of the disk under which uploads are refused";
     upload_timeout: Duration, "upload-timeout", "CHATPIC_UPLOAD_TIMEOUT", "TIME", time, "When an upload is given up";
     workers: usize, "workers", "CHATPIC_WORKERS", "N", count::<usize>, "Images worked on at the same time [default: the number of cores]";
     queue: usize, "queue", "CHATPIC_QUEUE", "N", count::<usize>, "Jobs that may wait for a worker";
@@ -188,6 +204,10 @@ limit_settings! {
 
 fn count<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+fn percent(text: &str) -> Result<u8, String> {
+    count(text).and_then(|percent| if percent <= 100 { Ok(percent) } else { Err("more than 100".to_owned()) })
 }
 
 /// A length of time: whole seconds, ISO 8601, or such as `7d` and `1h 30m`.
@@ -254,6 +274,17 @@ fn with_file(mut command: Clap, file: &Path) -> Result<Clap, String> {
 }
 
 #[derive(Args)]
+pub(crate) struct Sweep {
+    /// Do it once and stop, which is what it does anyway
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Compare the stores with each other, too, and list the shares that have lost objects; asks the blob store once
+    /// for every active share
+    #[arg(long)]
+    pub(crate) reconcile: bool,
+}
+
+#[derive(Args)]
 pub(crate) struct Trace {
     /// The leaked picture; `-` reads standard input
     pub(crate) leak: PathBuf,
@@ -293,8 +324,8 @@ mod tests {
     #[test]
     fn every_limit_is_the_contracts_unless_it_is_set() {
         let settings = read(&[]).ok().unwrap().settings;
-        let workers = settings.limits.limits().workers;
-        assert_eq!(settings.limits.limits(), Limits { workers, ..Limits::default() });
+        let limits = settings.limits.limits();
+        assert_eq!(limits, Limits { workers: limits.workers, ..Limits::default() });
         let set =
             ["--max-views", "7", "--session-idle", "1h 30m", "--max-stored=1000", "--max-expiry", "P14D"];
         let limits = read(&set).ok().unwrap().settings.limits.limits();
@@ -312,7 +343,8 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("chatpic.toml");
         let text = "max-views = 9\nsession_idle = \"PT2M\"\ntrusted-proxy = [\"10.0.0.0/8\", \"::1/128\"]\n\
-                    no-metrics = true\nbase-url = \"https://pics.example\"\n";
+                    no-metrics = true\nbase-url = \"https://pics.example\"\naccent = \"#aa3377\"\n\
+                    footer-link = [\"Imprint=https://pics.example/imprint\", \"Status=/status\"]\n";
         std::fs::write(&file, text).unwrap();
         let path = file.to_str().unwrap();
         let arguments = read(&["serve", "--config", path, "--max-views", "3"]).ok().unwrap();
@@ -321,8 +353,17 @@ mod tests {
         assert_eq!(settings.limits.limits().session_idle, Duration::from_secs(120));
         assert_eq!(settings.trusted_proxy.len(), 2);
         assert!(settings.no_metrics);
+        assert_eq!(settings.accent.to_string(), "#aa3377");
+        assert_eq!(settings.footer_link[1].label, "Status");
         assert_eq!(settings.base_url.as_deref(), Some("https://pics.example"));
-        for wrong in ["unknown = 1", "max-views = 1.5", "max-views = \"x\"", "not toml", "config = \"x\""] {
+        for wrong in [
+            "unknown = 1",
+            "accent = \"red\"",
+            "max-views = 1.5",
+            "max-views = \"x\"",
+            "not toml",
+            "config = \"x\"",
+        ] {
             std::fs::write(&file, wrong).unwrap();
             let code = read(&["--config", path]).err().map(|error| error.exit_code());
             assert_eq!(code, Some(2), "{wrong}");

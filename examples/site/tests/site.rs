@@ -1,8 +1,13 @@
 //! The binary as its operator runs it: start, kill, restart, and the commands.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and tells its seed"
+)]
 
 mod crashes;
+mod faults;
 #[cfg(all(feature = "postgres", feature = "s3"))]
 mod postgres_and_s3;
 mod support;
@@ -128,6 +133,9 @@ async fn trace_burn_and_sweep_work_from_the_command_line() {
     assert_eq!(code, Some(0), "{answer}");
     let report: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(report["matches"][0]["session"], session["session"]);
+    assert_eq!(report["matches"][0]["evidence"], "blind");
+    let (_, answer) = run(&["trace", leak.to_str().unwrap()]);
+    assert!(answer.contains("by the session's mark in the leak"), "{answer}");
 
     let clean = folder.path().join("clean.jpg");
     let picture = chatpic_core::testing::samples::photograph(800, 600, 99);

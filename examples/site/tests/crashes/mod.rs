@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chatpic_core::testing::{ManualClock, SeededEntropy, samples};
-use chatpic_core::{BlobStore, ChatPic, Clock, Entropy, InstallationSecret, ShareStore, SystemClock};
-use chatpic_storage::{ObjectBlobs, SqliteShares};
+use chatpic_core::{ChatPic, Clock, Entropy, InstallationSecret, SystemClock};
+use chatpic_storage::{blob_store, share_store};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, StatusCode};
@@ -48,6 +49,54 @@ enum Deed {
     Sweep,
 }
 
+/// A site that is killed, and the stores that outlive it.
+pub(crate) struct Place {
+    /// Holds the secret, and what else the stores are not asked to keep.
+    pub(crate) data: PathBuf,
+    pub(crate) database: String,
+    pub(crate) blobs: String,
+}
+
+impl Place {
+    fn start(&self) -> Site {
+        let caps = [("CHATPIC_OPENS_PER_HOUR", "0"), ("CHATPIC_UPLOADS_PER_HOUR", "0")];
+        Site::start_with(&self.data, &[&caps[..], &self.stores()].concat())
+    }
+
+    fn stores(&self) -> [(&str, &str); 2] {
+        [("CHATPIC_DATABASE", &self.database), ("CHATPIC_BLOBS", &self.blobs)]
+    }
+
+    fn sweep(&self) -> bool {
+        let mut sweep = chatpic();
+        sweep.args(["sweep", "--once", "--data"]).arg(&self.data).envs(self.stores());
+        sweep.output().unwrap().status.success()
+    }
+
+    /// Sweeps a year later, and says what is left: folders of objects, shares, and rows that no share holds.
+    async fn left_a_year_later(&self) -> (usize, usize, i64) {
+        let secret = std::fs::read_to_string(self.data.join("secret")).unwrap();
+        let secret: InstallationSecret = secret.parse().unwrap();
+        let (shares, blobs) = (share_store(&self.database).await.unwrap(), blob_store(&self.blobs).unwrap());
+        let clock = Arc::new(ManualClock::new(SystemClock.now() + Duration::from_secs(365 * 24 * 60 * 60)));
+        let stores = ChatPic::builder(secret).stores(shares.clone(), blobs.clone());
+        let chatpic = stores.clock(clock).build().await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(chatpic.sweep().await.unwrap().failed, 0);
+        }
+        let folders: Vec<_> = blobs.folders().try_collect().await.unwrap();
+        let rows = "SELECT (SELECT COUNT(*) FROM sessions) + (SELECT COUNT(*) FROM attempts)";
+        let rows: i64 = if self.database.starts_with("sqlite:") {
+            let mut db = <sqlx::SqliteConnection as sqlx::Connection>::connect(&self.database).await.unwrap();
+            sqlx::query_scalar(rows).fetch_one(&mut db).await.unwrap()
+        } else {
+            let mut db = <sqlx::PgConnection as sqlx::Connection>::connect(&self.database).await.unwrap();
+            sqlx::query_scalar(rows).fetch_one(&mut db).await.unwrap()
+        };
+        (folders.len(), shares.ledger(None, 1000).await.unwrap().len(), rows)
+    }
+}
+
 struct Model {
     client: Client,
     picture: Vec<u8>,
@@ -62,7 +111,7 @@ impl Model {
     }
 
     /// Does it, and notes what was promised. An error says that the answer was lost.
-    async fn act(&self, site: &str, folder: &TempDir, deed: Deed) -> reqwest::Result<()> {
+    async fn act(&self, site: &str, place: &Arc<Place>, deed: Deed) -> reqwest::Result<()> {
         match deed {
             Deed::Create { limit } => {
                 let picture = Part::bytes(self.picture.clone());
@@ -113,9 +162,8 @@ impl Model {
                 known.lock().unwrap().burned = true;
             }
             Deed::Sweep => {
-                let data = folder.path().join("data");
-                let sweeping = move || chatpic().arg("sweep").arg("--data").arg(data).output().unwrap();
-                assert!(tokio::task::spawn_blocking(sweeping).await.unwrap().status.success());
+                let place = place.clone();
+                assert!(tokio::task::spawn_blocking(move || place.sweep()).await.unwrap());
             }
         }
         Ok(())
@@ -175,21 +223,26 @@ fn dashboard(site: &str, known: &Mutex<Known>, rest: &str) -> (String, String) {
     (format!("{site}/api/v1/shares/{}{rest}", text("share_id")), text("dashboard_key"))
 }
 
-/// Kills it `CHATPIC_TEST_CRASHES` times, 50 by default; `CHATPIC_TEST_SEED` repeats a run's choices, though not the
-/// moments at which the operating system lets them meet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_promised_is_lost_however_often_it_is_killed() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let url = |scheme: &str, path: &Path| format!("{scheme}://{}", path.display());
+    let database = url("sqlite", &data.join("chatpic.sqlite"));
+    kill(50, Place { database, blobs: url("file", &data.join("blobs")), data }).await;
+}
+
+/// Kills it `CHATPIC_TEST_CRASHES` times, or so often when it is not set; `CHATPIC_TEST_SEED` repeats a run's choices,
+/// though not the moments at which the operating system lets them meet.
+pub(crate) async fn kill(short: u64, place: Place) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let crashes = number("CHATPIC_TEST_CRASHES").unwrap_or(50);
+    let crashes = number("CHATPIC_TEST_CRASHES").unwrap_or(short);
     let seed = number("CHATPIC_TEST_SEED").unwrap_or_else(|| RandomState::new().hash_one("seed"));
     println!("CHATPIC_TEST_SEED={seed} CHATPIC_TEST_CRASHES={crashes}");
     let dice = Dice(SeededEntropy::new(seed));
 
-    let folder = TempDir::new().unwrap();
-    let data = folder.path().join("data");
-    let variables = [("CHATPIC_OPENS_PER_HOUR", "0"), ("CHATPIC_UPLOADS_PER_HOUR", "0")];
-    let start = || Site::start_with(&data, &variables);
-    let mut site = start();
+    let place = Arc::new(place);
+    let mut site = place.start();
     let picture = samples::jpeg(&samples::photograph(320, 240, seed), 90);
     let model = Model { client: Client::new(), picture, shares: Mutex::default() };
 
@@ -208,8 +261,8 @@ async fn nothing_promised_is_lost_however_often_it_is_killed() {
         let (fatal, patience) = (dice.below(20), dice.below(3000));
         let url = site.url.clone();
         // One share that is made in peace, for the other deeds to be about.
-        model.act(&url, &folder, Deed::Create { limit: 1 + dice.below(6) }).await.unwrap();
-        let mut acts = stream::iter(deeds).map(|deed| model.act(&url, &folder, deed)).buffer_unordered(6);
+        model.act(&url, &place, Deed::Create { limit: 1 + dice.below(6) }).await.unwrap();
+        let mut acts = stream::iter(deeds).map(|deed| model.act(&url, &place, deed)).buffer_unordered(6);
         for _ in 0..fatal {
             acts.next().await.unwrap().unwrap();
         }
@@ -224,7 +277,7 @@ async fn nothing_promised_is_lost_however_often_it_is_killed() {
         site.kill_in_place();
         // What was under way is lost, and all that comes after it.
         acts.for_each(|_| std::future::ready(())).await;
-        site = start();
+        site = place.start();
         // No deed of this round was about an earlier share.
         model.check(&site.url, seed, 40).await;
     }
@@ -245,23 +298,5 @@ async fn nothing_promised_is_lost_however_often_it_is_killed() {
     }
     site.kill();
 
-    // A year later everything is over: no object, no row.
-    let secret = std::fs::read_to_string(data.join("secret")).unwrap();
-    let secret: InstallationSecret = secret.parse().unwrap();
-    let shares = Arc::new(SqliteShares::open(&data.join("chatpic.sqlite")).await.unwrap());
-    let blobs = Arc::new(ObjectBlobs::local(&data.join("blobs")).unwrap());
-    let clock = Arc::new(ManualClock::new(SystemClock.now() + Duration::from_secs(365 * 24 * 60 * 60)));
-    let stores = ChatPic::builder(secret).stores(shares.clone(), blobs.clone());
-    let chatpic = stores.clock(clock).build().await.unwrap();
-    for _ in 0..2 {
-        assert_eq!(chatpic.sweep().await.unwrap().failed, 0, "seed {seed}");
-    }
-    let folders: Vec<_> = blobs.folders().try_collect().await.unwrap();
-    assert!(folders.is_empty(), "seed {seed}: {folders:?}");
-    assert_eq!(shares.ledger(None, 1).await.unwrap(), [], "seed {seed}");
-    let database = format!("sqlite://{}", data.join("chatpic.sqlite").display());
-    let mut rows = <sqlx::SqliteConnection as sqlx::Connection>::connect(&database).await.unwrap();
-    let left = "SELECT (SELECT COUNT(*) FROM sessions) + (SELECT COUNT(*) FROM attempts)";
-    let left: i64 = sqlx::query_scalar(left).fetch_one(&mut rows).await.unwrap();
-    assert_eq!(left, 0, "seed {seed}");
+    assert_eq!(place.left_a_year_later().await, (0, 0, 0), "seed {seed}: objects, shares, rows");
 }

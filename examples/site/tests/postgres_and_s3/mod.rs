@@ -1,6 +1,7 @@
 //! Three nodes on one PostgreSQL and one S3, which `scripts/servers` starts.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +12,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, query};
 use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
 
-use crate::support::Site;
+use crate::crashes::{Place, kill};
+use crate::support::{Site, chatpic};
 
 /// A database and a bucket's folder of their own, and the secret that all nodes share.
 struct Cluster {
@@ -20,10 +22,17 @@ struct Cluster {
     server: String,
 }
 
+fn server(variable: &str) -> String {
+    std::env::var(variable).expect("scripts/servers sets it")
+}
+
 impl Cluster {
     async fn new(test: &str) -> Self {
+        Self::on(server("CHATPIC_TEST_POSTGRES"), test).await
+    }
+
+    async fn on(server: String, test: &str) -> Self {
         let name = format!("nodes_{test}_{}", std::process::id());
-        let server = std::env::var("CHATPIC_TEST_POSTGRES").expect("scripts/servers sets it");
         let cluster = Self { folder: TempDir::new().unwrap(), name, server };
         cluster.tell(&format!("CREATE DATABASE {}", cluster.name)).await;
         cluster
@@ -39,15 +48,21 @@ impl Cluster {
         self.start_with(node, &[]).await
     }
 
+    fn database(&self) -> String {
+        format!("{}/{}", self.server.rsplit_once('/').unwrap().0, self.name)
+    }
+
+    fn blobs(&self) -> String {
+        format!("{}/{}", server("CHATPIC_TEST_S3"), self.name)
+    }
+
     /// A node with these variables as well.
     async fn start_with(&self, node: usize, more: &[(&'static str, &str)]) -> Site {
-        let (server, name) = (self.server.rsplit_once('/').unwrap().0, &self.name);
-        let bucket = std::env::var("CHATPIC_TEST_S3").expect("scripts/servers sets it");
         let secret = self.folder.path().join("secret");
         let data = self.folder.path().join(node.to_string());
         let mut variables = vec![
-            ("CHATPIC_DATABASE", format!("{server}/{name}")),
-            ("CHATPIC_BLOBS", format!("{bucket}/{name}")),
+            ("CHATPIC_DATABASE", self.database()),
+            ("CHATPIC_BLOBS", self.blobs()),
             ("CHATPIC_SECRET_FILE", secret.to_str().unwrap().to_owned()),
             ("CHATPIC_OPENS_PER_HOUR", "0".to_owned()),
         ];
@@ -58,17 +73,13 @@ impl Cluster {
         });
         starting.await.unwrap()
     }
+}
 
-    /// Takes the database away from everybody, as an outage does.
-    async fn cut_off(&self) {
-        self.tell(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name)).await;
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname";
-        self.tell(&format!("{end} = '{}'", self.name)).await;
-    }
-
-    async fn give_back(&self) {
-        self.tell(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name)).await;
-    }
+/// Crashes or starts the PostgreSQL server that no other test uses.
+async fn postgres(what: &'static str) {
+    let control = server("CHATPIC_TEST_POSTGRES_CONTROL");
+    let done = tokio::task::spawn_blocking(move || Command::new(control).arg(what).status().unwrap());
+    assert!(done.await.unwrap().success(), "{what}");
 }
 
 fn url(site: &str, share: &Value, rest: &str) -> String {
@@ -92,15 +103,15 @@ async fn dashboard(client: &Client, site: &str, share: &Value) -> Value {
     answer.json().await.unwrap()
 }
 
-/// Opens at once by `CHATPIC_TEST_OPENS` (300 by default) viewers, each of whom tries until it is told yes or no,
+/// Opens at once by `CHATPIC_TEST_OPENS` (2000 by default) viewers, each of whom tries until it is told yes or no,
 /// with the same nonce, at whatever node still stands.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "PostgreSQL and S3 servers"]
-async fn limits_hold_while_a_node_dies_and_the_database_fails() {
-    let opens = std::env::var("CHATPIC_TEST_OPENS").map_or(300, |opens| opens.parse().unwrap());
-    let cluster = Cluster::new("limits").await;
+async fn limits_hold_while_a_node_dies_and_the_database_restarts() {
+    let opens = std::env::var("CHATPIC_TEST_OPENS").map_or(2000, |opens| opens.parse().unwrap());
+    let cluster = Cluster::on(server("CHATPIC_TEST_POSTGRES_ALONE"), "limits").await;
     let sites = futures::future::join_all((0..3).map(|node| cluster.start(node))).await;
-    let limits = [7, 20, 33];
+    let limits = [70, 200, 330];
     let mut shares = Vec::new();
     for (site, limit) in sites.iter().zip(limits) {
         shares.push(site.share_with(1, &[("max_views", &limit.to_string())]).await);
@@ -114,7 +125,7 @@ async fn limits_hold_while_a_node_dies_and_the_database_fails() {
     let granted: Vec<Mutex<BTreeMap<String, usize>>> = limits.map(|_| Mutex::default()).into();
     let outage_at = Notify::new();
 
-    let viewers = futures::stream::iter(0..opens).for_each_concurrent(64, |viewer| {
+    let viewers = futures::stream::iter(0..opens).for_each_concurrent(None, |viewer| {
         let (share, nonce) = (viewer % shares.len(), nonce(viewer));
         let (client, urls, shares, granted) = (&client, &urls, &shares, &granted);
         let (answered, outage_at, unavailable) = (&answered, &outage_at, &unavailable);
@@ -155,13 +166,13 @@ async fn limits_hold_while_a_node_dies_and_the_database_fails() {
         let node = sites.pop().unwrap();
         tokio::task::spawn_blocking(|| node.kill()).await.unwrap();
         down.send(true).unwrap();
-        cluster.cut_off().await;
+        postgres("crash").await;
         unavailable.notified().await;
         let ready = client.get(format!("{}/readyz", urls[0])).send().await.unwrap();
         assert_eq!(ready.status(), 503);
         let why = ready.text().await.unwrap();
         assert!(why.contains("postgres"), "it names the store: {why}");
-        cluster.give_back().await;
+        postgres("start").await;
         down.send(false).unwrap();
     };
     futures::join!(viewers, accidents);
@@ -262,4 +273,52 @@ async fn a_burn_while_s3_is_out_of_reach_says_what_is_pending() {
     let ready = client.get(format!("{}/readyz", blind.url)).send().await.unwrap();
     assert_eq!(ready.status(), 503);
     assert!(ready.text().await.unwrap().contains("object store"), "it names the store");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "PostgreSQL and S3 servers"]
+async fn nothing_promised_is_lost_however_often_a_node_is_killed() {
+    let cluster = Cluster::new("crashes").await;
+    let data = cluster.folder.path().join("data");
+    kill(15, Place { data, database: cluster.database(), blobs: cluster.blobs() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "PostgreSQL and S3 servers"]
+async fn a_check_tells_in_words_what_is_wrong() {
+    let cluster = Cluster::new("check").await;
+    cluster.start(0).await.kill();
+    let check = |database: &str, blobs: &str| {
+        let mut check = chatpic();
+        check.arg("check").arg("--data").arg(cluster.folder.path().join("0"));
+        check.env("CHATPIC_SECRET_FILE", cluster.folder.path().join("secret"));
+        let checked = check.env("CHATPIC_DATABASE", database).env("CHATPIC_BLOBS", blobs).output().unwrap();
+        (checked.status.code(), String::from_utf8(checked.stderr).unwrap())
+    };
+    let (database, blobs) = (cluster.database(), cluster.blobs());
+    assert_eq!(check(&database, &blobs).0, Some(0));
+    for (database, blobs, words) in [
+        (format!("{database}_that_is_not_there"), &blobs, "has no such database"),
+        (database.replace(":chatpic@", ":sesame@"), &blobs, "refuses the user or the password"),
+        (database.clone(), &"s3://a-bucket-that-is-not-there".to_owned(), "there is no such bucket"),
+    ] {
+        let (code, why) = check(&database, blobs);
+        assert_eq!(code, Some(1), "{why}");
+        assert!(why.contains(words) && !why.contains("sesame"), "{why}");
+    }
+
+    // A server whose clock is an hour behind.
+    let mut db = PgConnection::connect(&database).await.unwrap();
+    for statement in [
+        "CREATE SCHEMA skewed".to_owned(),
+        "CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+         AS $$ SELECT pg_catalog.now() - interval '1 hour' $$"
+            .to_owned(),
+        format!("ALTER DATABASE {} SET search_path = public, skewed, pg_catalog", cluster.name),
+    ] {
+        query(AssertSqlSafe(statement)).execute(&mut db).await.unwrap();
+    }
+    let (code, why) = check(&database, &blobs);
+    assert_eq!(code, Some(1), "{why}");
+    assert!(why.contains("seconds ahead of the database server's"), "{why}");
 }

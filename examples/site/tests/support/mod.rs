@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use chatpic_core::testing::samples;
+use reqwest::Response;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 
@@ -22,11 +23,16 @@ impl Site {
 
     /// Starts it with these variables as well.
     pub(crate) fn start_with(data: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::start_by(chatpic(), data, variables)
+    }
+
+    /// Starts it by a command that takes the binary's arguments.
+    pub(crate) fn start_by(mut command: Command, data: &Path, variables: &[(&str, &str)]) -> Self {
         // The client shares a build with S3's, which leaves the choice to whoever runs it.
         drop(rustls::crypto::ring::default_provider().install_default());
         let log = data.with_extension("log");
         let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut child = chatpic()
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .envs(variables.iter().copied())
@@ -51,6 +57,11 @@ impl Site {
         self.child.wait().unwrap();
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGTERM; answers whether it ended well.
     pub(crate) fn stop(mut self) -> bool {
         Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
@@ -70,6 +81,13 @@ impl Site {
 
     /// Shares the first so many photographs, with these fields of the form.
     pub(crate) async fn share_with(&self, images: usize, texts: &[(&'static str, &str)]) -> Value {
+        let answer = self.upload(images, texts).await;
+        assert_eq!(answer.status(), 201);
+        answer.json().await.unwrap()
+    }
+
+    /// The same, whatever is answered.
+    pub(crate) async fn upload(&self, images: usize, texts: &[(&'static str, &str)]) -> Response {
         let mut form = Form::new();
         for (name, value) in texts {
             form = form.text(*name, (*value).to_owned());
@@ -77,14 +95,8 @@ impl Site {
         for seed in 0..images {
             form = form.part("images", Part::bytes(photograph(seed as u64)).file_name("a secret name.jpg"));
         }
-        let answer = reqwest::Client::new()
-            .post(format!("{}/api/v1/shares", self.url))
-            .multipart(form)
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(answer.status(), 201);
-        answer.json().await.unwrap()
+        let url = format!("{}/api/v1/shares", self.url);
+        reqwest::Client::new().post(url).multipart(form).send().await.unwrap()
     }
 }
 

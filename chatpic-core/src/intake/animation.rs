@@ -1,0 +1,499 @@
+//! Animated GIF and WebP: their containers are walked first, then frames are decoded one at a time, each composed onto
+//! the canvas, upright, in sRGB and scaled.
+
+use image::codecs::{gif::GifDecoder, webp::WebPDecoder};
+use image::metadata::Orientation;
+use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat, RgbImage, RgbaImage};
+use moxcms::Layout;
+use std::io::Cursor;
+
+use super::container::{Frames, gif_frames, webp_frames};
+use super::{
+    Pixels, Rejection, Working, check_bytes, check_size, contained, convert, exchanges_sides, reason,
+};
+use crate::limits::Limits;
+use crate::mark::Size;
+use crate::scale;
+
+/// Pixels of all uploaded frames for each one of [`Limits::animation_pixels`]; more cost time without being seen.
+const SOURCE_PIXELS: u64 = 8;
+/// Milliseconds up to which browsers take a delay for a mistake, and what they take instead.
+const LEAST_DELAY: u32 = 10;
+const DEFAULT_DELAY: u32 = 100;
+/// The longest delay that the WebP container holds.
+const LONGEST_DELAY: u32 = 0xFF_FFFF;
+/// The longest side that a WebP bitstream holds, less a band below for the visible ID.
+const LONGEST_SIDE: u32 = 16_000;
+/// Frames of an animated leak that are looked at, and of how many.
+const SAMPLES: usize = 3;
+
+/// An animation, of which nothing is decoded yet but what its frames are asked for.
+pub struct Animation<'a> {
+    /// Width and height of its frames, as viewers get them.
+    pub size: Size,
+    /// Frames in all, at least two.
+    pub count: usize,
+    /// How often they are played; 0 is without end.
+    pub loops: u16,
+    source: image::Frames<'a>,
+    orientation: Orientation,
+    profile: Option<Vec<u8>>,
+    taken: usize,
+}
+
+/// A frame as it is shown: composed with those before it.
+pub struct Frame {
+    /// Its pixels, with an alpha channel.
+    pub pixels: RgbaImage,
+    /// How long it is shown, in milliseconds.
+    pub delay: u32,
+}
+
+/// Opens an animation; `None` for anything else, stills and files of one frame included.
+///
+/// # Errors
+/// A [`Rejection`] that says what was found: frames are counted and sizes checked before anything is decoded.
+pub fn animation<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Option<Animation<'a>>, Rejection> {
+    check_bytes(bytes, limits)?;
+    let Some(frames) = frames_of(bytes)? else { return Ok(None) };
+    if frames.count > limits.animation_frames {
+        return Err(Rejection::TooManyFrames { found: frames.count, limit: limits.animation_frames });
+    }
+    if !frames.is_whole {
+        return Err(Rejection::Incomplete);
+    }
+    let limit = limits.animation_pixels.saturating_mul(SOURCE_PIXELS);
+    let (width, height) = frames.canvas;
+    if frames.work().saturating_mul(frames.count as u64) > limit {
+        return Err(Rejection::TooManyPixelsInFrames { frames: frames.count, width, height, limit });
+    }
+    contained(|| open(bytes, &frames, limits)).map(Some)
+}
+
+/// Some frames of an animation at their own size, spread over those at its beginning that the limits allow; `None` for
+/// anything else.
+///
+/// # Errors
+/// A [`Rejection`] when it can't be decoded so far.
+pub fn sample(bytes: &[u8], limits: &Limits) -> Result<Option<Vec<Pixels>>, Rejection> {
+    check_bytes(bytes, limits)?;
+    let Some(frames) = frames_of(bytes)? else { return Ok(None) };
+    let affordable = limits.animation_pixels.saturating_mul(SOURCE_PIXELS) / frames.work().max(1);
+    let count = (frames.count as u64).min(limits.animation_frames as u64).min(affordable).max(1) as usize;
+    let own_size = Limits { animation_side: u32::MAX, animation_pixels: u64::MAX, ..limits.clone() };
+    let animation = contained(|| open(bytes, &frames, &own_size))?;
+    let place = |sample: usize| (2 * sample + 1) * count / (2 * SAMPLES);
+    let mut wanted: Vec<usize> = (0..SAMPLES).map(place).collect();
+    wanted.dedup();
+    let last = wanted.last().copied().unwrap_or(0);
+    let mut samples = Vec::new();
+    for (index, frame) in animation.take(last + 1).enumerate() {
+        let frame = frame?;
+        if wanted.contains(&index) {
+            samples.push(Pixels::Alpha(frame.pixels));
+        }
+    }
+    Ok(Some(samples))
+}
+
+/// The frame of an animation, as viewers get it, that looks most like a picture; `None` for anything else. Thumbnails are
+/// compared, so a picture cropped from a frame may be taken for another frame's.
+///
+/// # Errors
+/// A [`Rejection`] that says what was found.
+pub fn most_like(picture: &RgbImage, bytes: &[u8], limits: &Limits) -> Result<Option<RgbaImage>, Rejection> {
+    let Some(animation) = animation(bytes, limits)? else { return Ok(None) };
+    let wanted = thumbnail(picture);
+    let mut best: Option<(f32, RgbaImage)> = None;
+    for frame in animation {
+        let pixels = frame?.pixels;
+        let own = thumbnail(&Pixels::Alpha(pixels.clone()).into_rgb());
+        let likeness = wanted.iter().zip(&own).map(|(a, b)| a * b).sum();
+        if best.as_ref().is_none_or(|(most, _)| likeness > *most) {
+            best = Some((likeness, pixels));
+        }
+    }
+    Ok(best.map(|(_, pixels)| pixels))
+}
+
+/// A small copy whose values have a mean of 0 and together a power of 1.
+fn thumbnail(picture: &RgbImage) -> Vec<f32> {
+    const SIDE: u32 = 24;
+    let small = scale::rgb(picture, Size { width: SIDE, height: SIDE });
+    let values: Vec<f32> = small.iter().map(|v| f32::from(*v)).collect();
+    let mean = values.iter().sum::<f32>() / values.len() as f32;
+    let power: f32 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    values.iter().map(|v| (v - mean) / power.sqrt().max(1.0)).collect()
+}
+
+fn frames_of(bytes: &[u8]) -> Result<Option<Frames>, Rejection> {
+    let frames = match image::guess_format(bytes) {
+        Ok(ImageFormat::Gif) => Some(gif_frames(bytes)?),
+        Ok(ImageFormat::WebP) => webp_frames(bytes)?,
+        _ => None,
+    };
+    match frames {
+        Some(Frames { canvas: (0, _) | (_, 0), .. }) => Err(Rejection::Corrupt),
+        frames => Ok(frames.filter(|frames| frames.count > 1)),
+    }
+}
+
+fn open<'a>(bytes: &'a [u8], frames: &Frames, limits: &Limits) -> Result<Animation<'a>, Rejection> {
+    // A frame is decoded whole, drawn onto a copy of the canvas, and scaled.
+    check_size(frames.largest, Working { decoder: 13, raw: 4, eight: 4, turns: false }, limits)?;
+    check_size(frames.canvas, Working { decoder: 13, raw: 4, eight: 4, turns: false }, limits)?;
+    let input = Cursor::new(bytes);
+    let (source, orientation, profile) = if image::guess_format(bytes).is_ok_and(|f| f == ImageFormat::Gif) {
+        let mut decoder = GifDecoder::new(input).map_err(reason)?;
+        let profile = decoder.icc_profile().unwrap_or_default();
+        (decoder.into_frames(), Orientation::NoTransforms, profile)
+    } else {
+        let mut decoder = WebPDecoder::new(input).map_err(reason)?;
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let profile = decoder.icc_profile().unwrap_or_default();
+        (decoder.into_frames(), orientation, profile)
+    };
+    let (width, height) = frames.canvas;
+    let (width, height) = if exchanges_sides(orientation) { (height, width) } else { (width, height) };
+    let size = shown_size(Size { width, height }, frames.count, limits);
+    Ok(Animation { size, count: frames.count, loops: frames.loops, source, orientation, profile, taken: 0 })
+}
+
+/// The size in which an animation is shown: never larger, the same shape.
+fn shown_size(canvas: Size, frames: usize, limits: &Limits) -> Size {
+    let long = f64::from(canvas.width.max(canvas.height).max(1));
+    let by_side = f64::from(limits.animation_side.min(LONGEST_SIDE)) / long;
+    let all = canvas.pixels() as f64 * frames as f64;
+    let by_pixels = (limits.animation_pixels as f64 / all.max(1.0)).sqrt();
+    let scale = by_side.min(by_pixels).min(1.0);
+    let side = |side: u32| ((f64::from(side) * scale).floor() as u32).max(1);
+    Size { width: side(canvas.width), height: side(canvas.height) }
+}
+
+impl Animation<'_> {
+    fn frame(&mut self) -> Result<Frame, Rejection> {
+        let frame = self.source.next().ok_or(Rejection::Incomplete)?.map_err(reason)?;
+        let (numerator, denominator) = frame.delay().numer_denom_ms();
+        let delay = match numerator / denominator.max(1) {
+            ..=LEAST_DELAY => DEFAULT_DELAY,
+            delay => delay.min(LONGEST_DELAY),
+        };
+        let mut image = DynamicImage::ImageRgba8(frame.into_buffer());
+        image.apply_orientation(self.orientation);
+        let mut pixels = image.into_rgba8();
+        convert(&mut pixels, Layout::Rgba, self.profile.as_deref());
+        let size = Size { width: pixels.width(), height: pixels.height() };
+        if size != self.size {
+            pixels = scale::rgba(&pixels, self.size);
+        }
+        Ok(Frame { pixels, delay })
+    }
+}
+
+impl Iterator for Animation<'_> {
+    type Item = Result<Frame, Rejection>;
+
+    /// The next frame; after an error there is none.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.taken == self.count {
+            return None;
+        }
+        let frame = contained(|| self.frame());
+        self.taken = if frame.is_ok() { self.taken + 1 } else { self.count };
+        Some(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::codecs::gif::{GifEncoder, Repeat};
+    use image::{Delay, RgbImage, Rgba};
+    use proptest::prelude::*;
+
+    use super::super::{decode, intake};
+    use super::*;
+    use crate::testing::samples;
+
+    fn limits() -> Limits {
+        Limits::default()
+    }
+
+    fn pan(width: u32, height: u32, count: u32) -> Vec<RgbImage> {
+        samples::pan(&samples::photograph(width + 2 * count, height, 5), width, height, count)
+    }
+
+    fn webp(frames: Vec<RgbImage>) -> Vec<u8> {
+        let frames: Vec<_> = frames.into_iter().map(|f| DynamicImage::ImageRgb8(f).into_rgba8()).collect();
+        samples::webp(&frames, 70)
+    }
+
+    fn both(width: u32, height: u32, count: u32) -> [Vec<u8>; 2] {
+        [samples::gif(&pan(width, height, count), 70), webp(pan(width, height, count))]
+    }
+
+    fn opened<'a>(bytes: &'a [u8], limits: &Limits) -> Animation<'a> {
+        animation(bytes, limits).unwrap().expect("an animation")
+    }
+
+    fn refused(bytes: &[u8], limits: &Limits) -> Rejection {
+        animation(bytes, limits).err().expect("a refusal")
+    }
+
+    /// The first rejection on the way through all frames.
+    fn all(bytes: &[u8]) -> Result<Vec<Frame>, Rejection> {
+        match animation(bytes, &limits())? {
+            Some(animation) => animation.collect(),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// A GIF of one-pixel frames on a canvas of this size.
+    fn tiny_frames(width: u16, height: u16, count: usize) -> Vec<u8> {
+        let mut gif = b"GIF89a".to_vec();
+        gif.extend([width.to_le_bytes(), height.to_le_bytes()].concat());
+        gif.extend([0x80, 0, 0, 0, 0, 0, 255, 255, 255]);
+        for _ in 0..count {
+            gif.extend([0x2C, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x4C, 1, 0]);
+        }
+        gif.push(0x3B);
+        gif
+    }
+
+    #[test]
+    fn frames_come_composed_with_timing_and_loops() {
+        for bytes in both(90, 60, 5) {
+            let animation = opened(&bytes, &limits());
+            assert_eq!((animation.count, animation.loops), (5, 0));
+            let frames: Vec<Frame> = animation.collect::<Result<_, _>>().unwrap();
+            assert_eq!(frames.len(), 5);
+            for (frame, original) in frames.iter().zip(pan(90, 60, 5)) {
+                assert_eq!((frame.delay, frame.pixels.dimensions()), (70, (90, 60)));
+                let off = frame.pixels.pixels().zip(original.pixels());
+                let off = off.map(|(a, b)| f64::from(a.0[1].abs_diff(b.0[1]))).sum::<f64>() / (90.0 * 60.0);
+                assert!(off < 6.0, "{off}");
+            }
+        }
+    }
+
+    #[test]
+    fn how_often_an_animation_is_played_is_kept() {
+        let frames = pan(20, 20, 2);
+        let gif = |repeat: Option<Repeat>| {
+            let mut bytes = Vec::new();
+            let mut encoder = GifEncoder::new(&mut bytes);
+            if let Some(repeat) = repeat {
+                encoder.set_repeat(repeat).unwrap();
+            }
+            for frame in &frames {
+                let frame = DynamicImage::ImageRgb8(frame.clone()).into_rgba8();
+                encoder.encode_frame(image::Frame::new(frame)).unwrap();
+            }
+            drop(encoder);
+            opened(&bytes, &limits()).loops
+        };
+        assert_eq!(gif(Some(Repeat::Infinite)), 0);
+        assert_eq!(gif(Some(Repeat::Finite(2))), 3, "GIF counts repeats, WebP plays");
+        assert_eq!(gif(None), 1);
+    }
+
+    #[test]
+    fn a_delay_of_nothing_becomes_what_browsers_make_of_it() {
+        for delay in [0, 10] {
+            let bytes = samples::gif(&pan(20, 20, 3), delay);
+            assert!(opened(&bytes, &limits()).all(|frame| frame.unwrap().delay == 100), "{delay} ms");
+        }
+        let bytes = samples::gif(&pan(20, 20, 3), 20);
+        assert!(opened(&bytes, &limits()).all(|frame| frame.unwrap().delay == 20));
+    }
+
+    #[test]
+    fn what_a_frame_leaves_shows_in_the_next_as_its_disposal_says() {
+        // A white canvas; then a black corner that is kept, or taken away again before the third frame.
+        let gif = |disposal: u8| {
+            let mut gif = b"GIF89a\x04\0\x04\0\x80\0\0\0\0\0\xFF\xFF\xFF".to_vec();
+            let mut frame = |side: u8, disposal: u8, colour: u16| {
+                gif.extend([0x21, 0xF9, 4, disposal << 2, 5, 0, 0, 0]);
+                let x = if side == 2 { 2 } else { 0 };
+                gif.extend([0x2C, x, 0, 0, 0, side, 0, side, 0, 0, 2]);
+                // Codes of three bits: before each pixel a 4, which clears the table, and a 5 at the end.
+                let pixels = usize::from(side) * usize::from(side);
+                let codes = [4, colour].repeat(pixels).into_iter().chain([5]);
+                let bits: Vec<u16> = codes.flat_map(|code| [code & 1, code >> 1 & 1, code >> 2]).collect();
+                let byte = |bits: &[u16]| bits.iter().rev().fold(0, |byte, bit| byte << 1 | *bit as u8);
+                let bytes: Vec<u8> = bits.chunks(8).map(byte).collect();
+                gif.push(bytes.len() as u8);
+                gif.extend(bytes);
+                gif.push(0);
+            };
+            frame(4, 1, 1);
+            frame(1, disposal, 0);
+            // Beside the corner, so that it shows what became of that.
+            frame(2, 1, 1);
+            gif.push(0x3B);
+            gif
+        };
+        let corner = |bytes: &[u8], frame: usize| all(bytes).unwrap()[frame].pixels.get_pixel(0, 0).0;
+        let (white, black, nothing) = ([255; 4], [0, 0, 0, 255], [0; 4]);
+        // Kept, kept, cleared to what shows through, taken back.
+        for (disposal, left) in [(0, black), (1, black), (2, nothing), (3, white)] {
+            let bytes = gif(disposal);
+            assert_eq!([0, 1, 2].map(|frame| corner(&bytes, frame)), [white, black, left], "{disposal}");
+        }
+    }
+
+    #[test]
+    fn a_large_animation_is_scaled_so_that_all_frames_keep_the_limits() {
+        let size = |width, height, frames| {
+            let size = shown_size(Size { width, height }, frames, &limits());
+            (size.width, size.height)
+        };
+        assert_eq!(size(480, 270, 100), (480, 270));
+        assert_eq!(size(1920, 1080, 10), (960, 540));
+        assert_eq!(size(1, 5000, 10), (1, 960));
+        let (width, height) = size(1920, 1080, 100);
+        assert!((31_000_000..=32_000_000).contains(&(width * height * 100)), "{width} x {height}");
+        let bytes = samples::gif(&pan(1000, 40, 3), 50);
+        assert!(opened(&bytes, &limits()).all(|frame| frame.unwrap().pixels.dimensions() == (960, 38)));
+    }
+
+    #[test]
+    fn one_frame_is_a_still() {
+        let [gif, webp] = both(40, 30, 1);
+        for bytes in [gif, webp] {
+            assert!(animation(&bytes, &limits()).unwrap().is_none());
+            let pixels = intake(&bytes, &limits()).unwrap();
+            assert_eq!(pixels.size(), Size { width: 40, height: 30 });
+            assert!(matches!(pixels, Pixels::Opaque(_)));
+        }
+        let [gif, webp] = both(40, 30, 2);
+        assert_eq!(decode(&gif, &limits()), Err(Rejection::Animated));
+        assert_eq!(decode(&webp, &limits()), Err(Rejection::Animated));
+    }
+
+    #[test]
+    fn bombs_are_refused_before_a_frame_is_decoded() {
+        let many = tiny_frames(10, 10, 100_000);
+        assert_eq!(refused(&many, &limits()), Rejection::TooManyFrames { found: 100_000, limit: 100 });
+        assert!(animation(&tiny_frames(10, 10, 100), &limits()).unwrap().is_some());
+        assert!(matches!(refused(&tiny_frames(10, 10, 101), &limits()), Rejection::TooManyFrames { .. }));
+        // A huge canvas with a pixel a frame is drawn whole each time.
+        let huge = refused(&tiny_frames(60_000, 60_000, 2), &limits());
+        assert!(matches!(huge, Rejection::TooManyPixelsInFrames { frames: 2, .. }), "{huge}");
+        let large = refused(&tiny_frames(5000, 5000, 11), &limits());
+        assert!(matches!(large, Rejection::TooManyPixelsInFrames { .. }), "{large}");
+        let tight = Limits { decode_bytes: 100 * 1024 * 1024, ..limits() };
+        assert!(matches!(refused(&tiny_frames(5000, 5000, 2), &tight), Rejection::TooMuchMemory { .. }));
+        // So is a frame that is larger than its canvas.
+        let mut frame = tiny_frames(10, 10, 2);
+        frame[24..28].fill(0xFF);
+        assert!(matches!(refused(&frame, &limits()), Rejection::TooManyPixelsInFrames { .. }));
+        for rejection in [huge, large] {
+            assert!(rejection.is_too_large());
+        }
+    }
+
+    #[test]
+    fn a_webp_that_lies_about_its_frames_is_refused() {
+        let [_, bytes] = both(40, 30, 3);
+        let frame = |n: usize| bytes.windows(4).enumerate().filter(|(_, w)| w == b"ANMF").nth(n).unwrap().0;
+        let changed = |at: usize, new: &[u8]| {
+            let mut lying = bytes.clone();
+            lying[at..at + new.len()].copy_from_slice(new);
+            all(&lying).err()
+        };
+        // Wider than its bitstream, outside the canvas, and a bitstream that names itself huge.
+        assert_eq!(changed(frame(1) + 14, &[2]), Some(Rejection::Corrupt));
+        assert_eq!(changed(frame(1) + 8, &[200]), Some(Rejection::Corrupt));
+        let code = bytes.windows(3).rposition(|code| code == [0x9D, 0x01, 0x2A]).unwrap();
+        assert_eq!(changed(code + 3, &[0xFF, 0x3F, 0xFF, 0x3F]), Some(Rejection::Corrupt));
+        // A canvas that nobody could pay for.
+        assert!(matches!(changed(24, &[0xFF; 6]), Some(Rejection::TooManyPixelsInFrames { .. })));
+        // Frames that are not there, and a file that says it is longer.
+        let mut short = bytes[..frame(2)].to_vec();
+        assert_eq!(all(&short).err(), Some(Rejection::Incomplete));
+        let length = short.len() as u32 - 8;
+        short[4..8].copy_from_slice(&length.to_le_bytes());
+        assert_eq!(all(&short).unwrap().len(), 2, "an honest shorter file is another animation");
+    }
+
+    #[test]
+    fn an_animation_cut_anywhere_is_refused_unless_no_frame_is_missing() {
+        for bytes in both(31, 23, 4) {
+            let whole = all(&bytes).unwrap().len();
+            for cut in 0..bytes.len() {
+                match animation(&bytes[..cut], &limits()) {
+                    Err(rejection) => assert!(!rejection.is_too_large(), "cut to {cut}: {rejection}"),
+                    Ok(Some(animation)) => {
+                        let frames: Result<Vec<_>, _> = animation.collect();
+                        assert!(frames.is_err() || frames.is_ok_and(|frames| frames.len() == whole), "{cut}");
+                    }
+                    // What is left is one whole frame, or none at all.
+                    Ok(None) => assert!(cut < bytes.len() / 2, "{cut}"),
+                }
+            }
+            assert!(matches!(refused(&bytes[..bytes.len() * 2 / 3], &limits()), Rejection::Incomplete));
+            let trailing = [&bytes[..], b"trailing"].concat();
+            assert_eq!(all(&trailing).unwrap().len(), whole);
+        }
+    }
+
+    #[test]
+    fn a_long_leak_is_sampled_from_its_first_frames() {
+        let long = samples::gif(&pan(30, 20, 130), 50);
+        assert!(matches!(refused(&long, &limits()), Rejection::TooManyFrames { .. }));
+        let samples = sample(&long, &limits()).unwrap().unwrap();
+        assert_eq!(samples.len(), SAMPLES);
+        assert!(samples.iter().all(|pixels| pixels.size() == Size { width: 30, height: 20 }));
+        assert!(sample(&samples::png(&samples::photograph(20, 20, 1)), &limits()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_picture_finds_its_own_frame() {
+        let frames = pan(160, 90, 9);
+        let bytes = samples::gif(&frames, 50);
+        for (number, frame) in frames.iter().enumerate() {
+            let leak = scale::rgb(frame, Size { width: 100, height: 56 });
+            let found = most_like(&leak, &bytes, &limits()).unwrap().unwrap();
+            let alike = all(&bytes).unwrap().iter().position(|frame| frame.pixels == found);
+            assert_eq!(alike, Some(number));
+        }
+        let still = samples::png(&frames[0]);
+        assert_eq!(most_like(&frames[0], &still, &limits()), Ok(None));
+    }
+
+    #[test]
+    fn transparent_frames_stay_transparent() {
+        let frames: Vec<RgbaImage> = (0..3)
+            .map(|i| {
+                RgbaImage::from_fn(24, 24, |x, y| Rgba([200, 40, 40, if x + y > 20 + i { 255 } else { 0 }]))
+            })
+            .collect();
+        let mut gif = Vec::new();
+        let mut encoder = GifEncoder::new(&mut gif);
+        let delay = Delay::from_numer_denom_ms(50, 1);
+        let all_frames = frames.iter().map(|f| image::Frame::from_parts(f.clone(), 0, 0, delay));
+        encoder.encode_frames(all_frames.take(1)).unwrap();
+        let frame = image::Frame::from_parts(frames[1].clone(), 0, 0, delay);
+        encoder.encode_frame(frame).unwrap();
+        drop(encoder);
+        for bytes in [gif, samples::webp(&frames, 50)] {
+            let first = all(&bytes).unwrap().remove(0).pixels;
+            assert_eq!((first.get_pixel(2, 2).0[3], first.get_pixel(22, 22).0[3]), (0, 255));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(which in 0usize..2, at in 0usize..6000, value: u8, cut in 0usize..6000) {
+            let mut bytes = both(31, 23, 3)[which].clone();
+            let length = bytes.len();
+            bytes[at % length] = value;
+            bytes.truncate(length - cut % (length / 4));
+            if let Ok(Some(animation)) = animation(&bytes, &limits()) {
+                prop_assert!(animation.count <= 100);
+                animation.for_each(drop);
+            }
+            drop(sample(&bytes, &limits()));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! One async runtime for the interpreter: started when it is first needed, stopped before the interpreter goes.
+//!
+//! A thread that wakes an awaiting coroutine while the interpreter is taken down crashes it; hence the stop.
+
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use tokio::runtime::{Handle, Runtime};
+use tokio::task::JoinHandle;
+
+use crate::errors::Failure;
+
+/// How long work under way may take when the interpreter ends.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+enum State {
+    Idle,
+    Running { process: u32, runtime: Runtime },
+    Stopped,
+}
+
+static STATE: Mutex<State> = Mutex::new(State::Idle);
+
+/// The process that a thing belongs to: threads and connections do not survive a fork.
+#[derive(Clone, Copy)]
+pub(crate) struct Home(u32);
+
+impl Home {
+    pub(crate) fn here() -> Self {
+        Self(std::process::id())
+    }
+
+    pub(crate) fn check(self) -> Result<(), Failure> {
+        if self.0 == std::process::id() {
+            Ok(())
+        } else {
+            Err(Failure::Usage("this ChatPic was opened before a fork; open one in each process"))
+        }
+    }
+}
+
+fn handle() -> Result<Handle, Failure> {
+    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let here = std::process::id();
+    match &*state {
+        State::Running { process, runtime } if *process == here => return Ok(runtime.handle().clone()),
+        State::Stopped => return Err(Failure::Usage("the interpreter is ending")),
+        State::Idle | State::Running { .. } => {}
+    }
+    let runtime = Runtime::new().map_err(Failure::Io)?;
+    let handle = runtime.handle().clone();
+    let before = std::mem::replace(&mut *state, State::Running { process: here, runtime });
+    // After a fork the parent's threads are not there to be waited for.
+    std::mem::forget(before);
+    Ok(handle)
+}
+
+/// Runs a future to its end while other Python threads go on.
+pub(crate) fn wait<T: Send>(
+    py: Python<'_>,
+    future: impl Future<Output = Result<T, Failure>> + Send,
+) -> PyResult<T> {
+    let handle = handle()?;
+    Ok(py.detach(|| handle.block_on(future))?)
+}
+
+/// Runs a future on the runtime's threads; giving up on the answer ends it.
+pub(crate) async fn spawn<T: Send + 'static>(
+    future: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> PyResult<T> {
+    let mut task = Task(handle()?.spawn(future));
+    match (&mut task.0).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(Failure::Usage("the work was broken off").into()),
+    }
+}
+
+struct Task<T>(JoinHandle<T>);
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[pyfunction]
+fn stop(py: Python<'_>) {
+    let before = {
+        let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *state, State::Stopped)
+    };
+    if let State::Running { process, runtime } = before {
+        if process == std::process::id() {
+            py.detach(|| runtime.shutdown_timeout(STOP_WITHIN));
+        } else {
+            std::mem::forget(runtime);
+        }
+    }
+}
+
+pub(crate) fn stop_at_exit(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let stop = wrap_pyfunction!(stop, module)?;
+    module.py().import("atexit")?.call_method1("register", (stop,)).map(drop)
+}

@@ -1,0 +1,56 @@
+//! The reference site and its tools: `chatpic serve`, `trace`, `sweep`, `burn`, `reports`, `check`.
+//!
+//! A library, so that `python -m chatpic` is the same program.
+
+mod check;
+mod commands;
+mod config;
+mod place;
+mod secret;
+
+use std::ffi::OsString;
+
+pub use crate::config::default_limits;
+pub use crate::place::{CommandError, Place};
+
+use crate::commands::{FAILED, Status};
+use crate::config::{Arguments, Command};
+
+/// Runs one command line, the program's name first, and answers its exit status: 0 done, 1 no match or failed,
+/// 2 usage. Logs go to standard error.
+pub fn run(line: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments = match Arguments::read(line) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            drop(error.print());
+            return Status::try_from(error.exit_code()).unwrap_or(2);
+        }
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CHATPIC_LOG");
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| "info".into()))
+        .with_writer(std::io::stderr)
+        .try_init();
+    // Whoever runs a second command in one process keeps the first one's log.
+    drop(log);
+    let outcome = tokio::runtime::Runtime::new()
+        .map_err(place::io_error("can't start"))
+        .and_then(|runtime| runtime.block_on(obey(arguments)));
+    outcome.unwrap_or_else(|error| {
+        tracing::error!("{error}");
+        FAILED
+    })
+}
+
+async fn obey(arguments: Arguments) -> Result<Status, CommandError> {
+    let settings = &arguments.settings;
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => commands::serve(settings).await,
+        Command::Trace(trace) => commands::trace(settings, trace).await,
+        Command::Sweep(sweep) => commands::sweep(settings, sweep.reconcile).await,
+        Command::Burn { id } => commands::burn(settings, &id).await,
+        Command::Reports { json } => commands::reports(settings, json).await,
+        Command::Check => check::check(settings).await,
+        Command::Completions { shell } => commands::completions(shell),
+    }
+}
