@@ -8,10 +8,12 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use chatpic_core::mark::{self, MarkKey, Suspect};
-use chatpic_core::{SessionId, VisibleMark, testing::samples};
+use chatpic_core::testing::samples;
+use chatpic_core::{AccessPolicy, ChatPic, InstallationSecret, Opening, SessionId, VisibleMark};
 use fast_image_resize::images::Image as ResizeImage;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::RgbImage;
+use image::codecs::webp::WebPDecoder;
+use image::{AnimationDecoder, DynamicImage, RgbImage};
 use libjpeg_turbo_rs::{Decoder, Encoder, PixelFormat, Subsampling};
 use ring::aead;
 
@@ -117,7 +119,49 @@ fn traces(width: u32, height: u32, candidates: u32) {
     );
 }
 
+/// An animation's copy for a new session, the same again, and the same frames without any mark.
+fn animations(width: u32, height: u32, frames: u32) {
+    println!("\n{frames} frames of {width} x {height}");
+    let picture = samples::photograph(width + 4 * frames, height, 3);
+    let walk: Vec<_> = samples::pan(&picture, width, height, frames)
+        .into_iter()
+        .map(|frame| DynamicImage::ImageRgb8(frame).into_rgba8())
+        .collect();
+    let file = samples::webp(&walk, 80);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let chatpic =
+        runtime.block_on(ChatPic::builder(InstallationSecret::from_bytes([7; 32])).build()).unwrap();
+    let started = Instant::now();
+    let share = runtime.block_on(async {
+        let mut upload = chatpic.upload(None).unwrap();
+        upload.add(file.clone()).await.unwrap();
+        upload.commit(AccessPolicy::default()).await.unwrap()
+    });
+    let uploaded = started.elapsed().as_secs_f64() * 1e3;
+    let link = chatpic.link_access(&share.share_id, &share.link_key);
+    let open = || runtime.block_on(chatpic.open(&share.share_id, &link, Opening::default())).unwrap().token;
+    let copy = |token| runtime.block_on(chatpic.image(&share.share_id, token, 0, None)).unwrap().bytes.len();
+    let plain = time(2, || {
+        let decoder = WebPDecoder::new(std::io::Cursor::new(&file[..])).unwrap();
+        let encoded = decoder.into_frames().map(|frame| {
+            let frame = frame.unwrap().into_buffer();
+            let mut config = webp::WebPConfig::new().unwrap();
+            (config.quality, config.method) = (90.0, 2);
+            let encoder = webp::Encoder::from_rgba(&frame, width, height);
+            let encoded = encoder.encode_advanced(&config).unwrap();
+            encoded.len()
+        });
+        encoded.sum::<usize>()
+    });
+    ratio("upload", uploaded, "decode + encode", plain);
+    ratio("a session's copy", time(2, || copy(&open())), "decode + encode", plain);
+    let token = open();
+    println!("{:44} {:9} bytes, of {} uploaded", "its size", copy(&token), file.len());
+    ratio("the same again", time(20, || copy(&token)), "decode + encode", plain);
+}
+
 fn main() {
+    animations(854, 480, 24);
     for (width, height) in [(768, 512), (2048, 1152), (2800, 2800)] {
         costs(width, height);
     }

@@ -17,9 +17,9 @@ use crate::mark::visible::VisibleMark;
 use crate::mark::{self, ImageKey, Label, MarkError, MarkRecord, Size};
 
 /// WebP quality of what is kept.
-const KEPT_QUALITY: f32 = 94.0;
-/// WebP quality of a session's copy.
-const COPY_QUALITY: f32 = 84.0;
+const KEPT_QUALITY: f32 = 95.0;
+/// WebP quality of a session's copy. At 84, with a fifth fewer bytes, small frames lose up to a quarter of a trace's score.
+const COPY_QUALITY: f32 = 90.0;
 /// How hard libwebp tries, 0 to 6: above this, time grows faster than files shrink.
 const EFFORT: i32 = 2;
 
@@ -210,7 +210,7 @@ impl Rectangle {
             let mut differing = old.zip(new).enumerate().filter_map(differs);
             if let Some(first) = differing.next() {
                 left = left.min(first);
-                right = right.max(differing.last().unwrap_or(first) + 1);
+                right = right.max(differing.next_back().unwrap_or(first) + 1);
                 top = top.min(y as u32);
                 bottom = y as u32 + 1;
             }

@@ -168,7 +168,7 @@ mod tests {
         assert_eq!("ID:E64F44F6".parse(), Ok(session));
         let folder = Folder::new(Timestamp(1_790_000_000_000), &entropy);
         assert_eq!(folder.begun(), Timestamp(1_790_000_000_000));
-        let copies = |ms| folder.of_copies(Timestamp(1_790_000_000_000 + ms));
+        let copies = |ms: i64| folder.of_copies(Timestamp(1_790_000_000_000 + ms));
         assert!(copies(0).begun() > Timestamp(1_790_000_000_000) && copies(0) != folder);
         assert_eq!(copies(0), copies(1));
         assert_ne!(copies(0), copies(60 * 60 * 1000));

@@ -491,7 +491,7 @@ mod tests {
 
     #[test]
     fn a_decoder_that_panics_refuses_its_own_file() {
-        assert_eq!(contained(|| panic!("a decoder's bug")), Err(Rejection::Corrupt));
+        assert_eq!(contained::<()>(|| panic!("a decoder's bug")), Err(Rejection::Corrupt));
     }
 
     #[test]

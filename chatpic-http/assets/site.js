@@ -69,10 +69,11 @@ addEventListener("offline", online);
 online();
 // Without a network, a form would be traded for the browser's own error page, and what was written would be lost.
 addEventListener("submit", (event) => {
-  if (navigator.onLine || event.defaultPrevented) return;
+  if (navigator.onLine) return;
   event.preventDefault();
+  event.stopPropagation();
   byId("offline").textContent = say("script.offline");
-});
+}, true);
 
 // ---- Copying and passing on ----------------------------------------------------------------------------------
 
@@ -423,9 +424,16 @@ const startUpload = (form) => {
     tell(say("script.cancelled"));
     send.focus();
   });
+  let quarter = 0;
   const advance = (loaded, total) => {
     byId("progress").value = loaded / total;
-    byId("progress-label").textContent = loaded >= total ? say("script.marking") : say("script.sending", { percent: percent(loaded / total) });
+    const words = loaded >= total ? say("script.marking") : say("script.sending", { percent: percent(loaded / total) });
+    byId("progress-label").textContent = words;
+    // Read out at each quarter, not at each step.
+    if (Math.floor(4 * loaded / total) > quarter) {
+      quarter = Math.floor(4 * loaded / total);
+      tell(words);
+    }
     // The files go in order, so each one's own share of the way is known.
     let before = 0;
     chosen.forEach(({ file }, index) => {
@@ -448,6 +456,7 @@ const startUpload = (form) => {
     }
     fail("");
     sending(true);
+    quarter = 0;
     advance(0, 1);
     tell(say("script.sending_said"));
     byId("cancel").focus();

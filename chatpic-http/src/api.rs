@@ -83,14 +83,14 @@ pub(crate) struct ShareForm {
     #[schema(schema_with = form_ledger, required = false)]
     keep_ledger: String,
     /// Where the site asks uploaders for a password; before the images.
-    #[schema(max_length = 1000, required = false)]
+    #[schema(required = false)]
     upload_password: String,
 }
 
 /// Makes a share of one to ten images.
 #[utoipa::path(
     post, path = "/shares",
-    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]+$", min_length = 16, max_length = 255, description = "16 to 255 characters; a retry with the same key and form makes no second share")),
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^[!-~]+$", min_length = 16, max_length = 255, description = "16 to 255 characters; a retry with the same key and form makes no second share")),
     request_body(content = ShareForm, content_type = "multipart/form-data", encoding(("images" = (content_type = "image/jpeg, image/png, image/gif, image/webp")))),
     responses(
         (status = 201, description = "The share was made", body = CreatedShare),
@@ -197,6 +197,7 @@ pub(crate) async fn current(
 #[into_params(parameter_in = Query)]
 pub(crate) struct Width {
     /// Pixels, rounded up to 640, 1280 or the full width; animations have one width.
+    #[param(value_type = u64, required = false, maximum = 4294967295_u64)]
     width: Option<u32>,
     /// Of an animation, its first frame alone.
     still: Option<bool>,
@@ -430,7 +431,11 @@ fn ledger() -> Schema {
 impl DurationValue {
     fn parse(&self, name: &'static str) -> Answer<Duration> {
         match self {
-            DurationValue::Seconds(number) => duration(name, &number.to_string()),
+            // JSON has one kind of number: 60.0 is a whole one.
+            DurationValue::Seconds(number) => {
+                let text = number.to_string();
+                duration(name, text.strip_suffix(".0").unwrap_or(&text))
+            }
             DurationValue::Text(text) => duration(name, text),
         }
     }

@@ -207,11 +207,21 @@ async fn of_session(app: App, id: ShareId, token: SessionToken) -> Result<Respon
     Ok(answer(events))
 }
 
+/// One event of a stream.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes the stream for the OpenAPI document")]
+pub(crate) struct StreamEvent {
+    /// `counts`, `trace`, `session` or `end`.
+    event: String,
+    /// An object in JSON.
+    data: String,
+}
+
 /// A stream of what happens: a share's counts and trace progress for its uploader, the session's end for a viewer.
 #[utoipa::path(
     get, path = "/shares/{id}/events", params(("id" = String, Path, description = "The share's id")),
     responses(
-        (status = 200, description = "With a dashboard key `counts` and `trace`, with a session token `session` and `end`", content_type = "text/event-stream", body = String),
+        (status = 200, description = "With a dashboard key `counts` and `trace`, with a session token `session` and `end`", content_type = "text/event-stream", body = StreamEvent),
         (status = "default", description = "What went wrong", body = crate::problem::ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("dashboard_key" = []), ("session_token" = []))

@@ -158,3 +158,8 @@ pub fn router(chatpic: ChatPic, options: Options) -> Router {
         .layer(middleware::from_fn(security::log))
         .with_state(app)
 }
+
+/// The crate's README, whose example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

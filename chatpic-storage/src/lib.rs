@@ -32,3 +32,8 @@ pub use postgres::PostgresShares;
 pub use sql::SqlShares;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteShares;
+
+/// The crate's README, whose example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use chatpic_core::{AccessPolicy, Opening, Password};
+use chatpic_core::{AccessPolicy, Password};
 use thirtyfour::prelude::*;
 
 use crate::support::{Browser, Kind, Site, Wire};
@@ -34,12 +34,7 @@ async fn too_many_wrong_passwords_say_how_long_to_wait() {
     let site = Site::start().await;
     let policy = AccessPolicy { password: Some(Password::new("swordfish")), ..views(3) };
     let share = site.share(&[(600, 400)], policy).await;
-    let access = site.chatpic.link_access(&share.made.share_id, &share.made.link_key);
-    for _ in 0..site.chatpic.limits().wrong_passwords_per_address {
-        let password = Some(Password::new("a guess"));
-        let opening = Opening { password, address: "127.0.0.1".to_owned(), ..Opening::default() };
-        assert!(site.chatpic.open(&share.made.share_id, &access, opening).await.is_err());
-    }
+    site.guess_until_throttled(&share).await;
     let viewer = Browser::start().await;
     viewer.go(&share.link).await;
     viewer.write("#password", "swordfish").await;

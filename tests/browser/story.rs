@@ -47,3 +47,17 @@ async fn from_two_photographs_to_a_traced_leak() {
     viewer.expect_a_quiet_console().await;
     uploader.expect_a_quiet_console().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_browser_outlives_its_test() {
+    let browser = Browser::start().await;
+    let profile = browser.profile().to_owned();
+    let running = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+        lines.filter(|line| String::from_utf8_lossy(line).contains(&profile)).count()
+    };
+    assert!(running() > 0, "the browser runs");
+    drop(browser);
+    assert_eq!(running(), 0, "nothing of it is left");
+}

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use axum::Router;
 use chatpic_core::testing::{ManualClock, SeededEntropy, samples};
-use chatpic_core::{AccessPolicy, ChatPic, Created, InstallationSecret, Limits, SystemClock, Timestamp};
+use chatpic_core::{
+    AccessPolicy, ChatPic, Created, InstallationSecret, Limits, Opening, Password, SystemClock, Timestamp,
+};
 use chatpic_http::Options;
 use chatpic_storage::{ObjectBlobs, SqliteShares};
 use image::RgbImage;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use thirtyfour::TypingData;
 use thirtyfour::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -94,6 +95,16 @@ impl Site {
         let link = format!("{url}/s/{id}#{}", made.link_key.reveal());
         let dashboard = format!("{url}/d/{id}#{}", made.dashboard_key.reveal());
         Share { link, dashboard, made }
+    }
+
+    /// Guesses the password from the browsers' address until no more guesses are taken.
+    pub(crate) async fn guess_until_throttled(&self, share: &Share) {
+        let access = self.chatpic.link_access(&share.made.share_id, &share.made.link_key);
+        for _ in 0..self.chatpic.limits().wrong_passwords_per_address {
+            let password = Some(Password::new("a guess"));
+            let opening = Opening { password, address: "127.0.0.1".to_owned(), ..Opening::default() };
+            assert!(self.chatpic.open(&share.made.share_id, &access, opening).await.is_err());
+        }
     }
 
     /// How many shares have files.

@@ -38,7 +38,7 @@ async fn a_trace_shows_how_far_it_is_can_be_cancelled_and_says_in_words_what_it_
     uploader.choose("#leak", &[&leaked]).await;
     uploader.click("#trace-button").await;
     uploader.see_text("#trace-result h3", &format!("This copy was shown to {id}")).await;
-    for words in ["from Germany", "copy of image 2", "An innocent session would look like this", "1 session"]
+    for words in ["from Germany", "copy of image 2", "An innocent session would look like this", "comparison"]
     {
         uploader.see_text("#trace-result", words).await;
     }

@@ -43,6 +43,11 @@ def test_an_uploader_finds_every_call_as_documented(
 [parameters]
 "path.id" = "{made['share_id']}"
 
+# No schema can tell that a share's end lies at most 30 days ahead however often it is moved away.
+[[operations]]
+include-path = "/shares/{{id}}/extend"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "422"]
+
 [auth.openapi.dashboard_key]
 bearer = "{made['dashboard_key']}"
 

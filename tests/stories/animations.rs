@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use chatpic_core::testing::samples;
+use chatpic_core::{Limits, TraceScope};
 use chatpic_http::Options;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::LoopCount;
@@ -71,7 +72,7 @@ async fn an_animation_counts_as_one_image_and_keeps_frames_timing_and_loops() {
         assert_eq!(copy.headers["content-type"], "image/webp");
         let copy = shown(&copy.body);
         assert_eq!(copy.delays, [120; 6]);
-        assert_eq!(copy.loops, LoopCount::Infinite);
+        assert!(matches!(copy.loops, LoopCount::Infinite));
         for (frame, original) in copy.frames.iter().zip(walk()) {
             let off = difference(frame, &original);
             assert!((0.5..9.0).contains(&off), "marked, and still the picture: {off}");
@@ -103,8 +104,44 @@ async fn every_frame_and_the_still_name_their_session_and_so_does_the_file() {
         assert_eq!(report["matches"][0]["session"], sessions[2]["session"], "leak {number}");
         assert!(report["matches"][0]["false_alarm"].as_f64().unwrap() <= 1e-6);
     }
+    let everything = TraceScope::default();
+    let report = site.chatpic.trace_as_operator(leaks.swap_remove(1), None, &everything, |_| ()).await.unwrap();
+    assert_eq!(report.matches.len(), 1, "so it does among all shares");
+    assert_eq!(report.matches[0].session.to_string(), sessions[2]["session"].as_str().unwrap());
     let unmarked = site.trace(&shared, &gif()).await.expect(200).json();
     assert_eq!(unmarked["verdict"], "no_match", "{unmarked}");
+}
+
+#[tokio::test]
+async fn all_frames_together_name_a_session_when_each_is_poor() {
+    let site = Site::new().await;
+    let shared = share(&site, &gif()).await;
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    site.open_session(&shared, json!({})).await.expect(201);
+    let copy = shown(&site.image(&shared, &session).await.expect(200).body);
+    let poor = |frame| image::imageops::resize(frame, 308, 210, image::imageops::FilterType::CatmullRom);
+    let poor: Vec<RgbImage> = copy.frames.iter().map(poor).collect();
+    let report = site.trace(&shared, &samples::gif(&poor, 100)).await.expect(200).json();
+    assert_eq!(report["verdict"], "match", "{report}");
+    assert_eq!(report["matches"][0]["session"], session["session"]);
+}
+
+#[tokio::test]
+async fn with_the_animated_original_a_small_piece_of_a_frame_names_its_session() {
+    let site = Site::new().await;
+    let shared = share(&site, &gif()).await;
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    site.open_session(&shared, json!({})).await.expect(201);
+    let copy = shown(&site.image(&shared, &session).await.expect(200).body);
+    let small = image::imageops::resize(&copy.frames[3], 264, 180, image::imageops::FilterType::CatmullRom);
+    let leak = samples::jpeg(&small, 60);
+    let path = format!("/api/v1/shares/{}/trace", shared.id);
+    let bearer = format!("Bearer {}", shared.dashboard_key);
+    let original = gif();
+    let files: [(&str, &[u8]); 2] = [("image", &leak), ("original", &original)];
+    let report = site.post_form(&path, &[("Authorization", &bearer)], &[], &files).await.expect(200).json();
+    assert_eq!(report["verdict"], "match", "{report}");
+    assert_eq!(report["matches"][0]["session"], session["session"]);
 }
 
 #[tokio::test]
@@ -140,10 +177,8 @@ async fn a_copy_is_made_once_kept_sealed_and_gone_with_the_share() {
     let shared = share(&site, &gif()).await;
     let prepared = site.objects().len();
     let session = site.open_session(&shared, json!({})).await.expect(201).json();
-    let (one, other) = tokio::join!(site.image(&shared, &session), site.image(&shared, &session));
-    let copy = one.expect(200).body;
-    assert_eq!(other.expect(200).body, copy);
-    assert_eq!(site.objects().len(), prepared + 1, "two requests at once make one copy");
+    let copy = site.image(&shared, &session).await.expect(200).body;
+    assert_eq!(site.objects().len(), prepared + 1);
     let kept = site.objects();
     let kept: Vec<_> = kept.iter().map(|path| std::fs::read(path).unwrap()).collect();
     assert!(kept.iter().all(|bytes| !bytes.windows(4).any(|w| w == b"WEBP" || w == b"ANMF")), "sealed");
@@ -155,6 +190,17 @@ async fn a_copy_is_made_once_kept_sealed_and_gone_with_the_share() {
     assert_eq!(receipt["objects_deleted"], prepared + 2);
     assert_eq!(site.objects().len(), 0);
     site.image(&shared, &session).await.expect(401);
+}
+
+#[tokio::test]
+async fn requests_at_once_wait_for_one_copy() {
+    // A pool of one without a queue would refuse whoever else began to make it.
+    let site = Site::with(Options::default(), Limits { workers: 1, queue: 0, ..limits() }).await;
+    let shared = share(&site, &gif()).await;
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    let answers = futures::future::join_all((0..4).map(|_| site.image(&shared, &session))).await;
+    let first = &answers[0].body;
+    assert!(answers.iter().all(|answer| answer.status.as_u16() == 200 && answer.body == *first));
 }
 
 #[tokio::test]
@@ -189,8 +235,7 @@ async fn a_copy_made_again_is_the_same() {
 
 #[tokio::test]
 async fn a_full_pool_answers_503_and_says_when_to_come_again() {
-    let limits = chatpic_core::Limits { workers: 1, queue: 0, ..limits() };
-    let site = Site::with(Options::default(), limits).await;
+    let site = Site::with(Options::default(), Limits { workers: 1, queue: 0, ..limits() }).await;
     let shared = share(&site, &gif()).await;
     let mut sessions = Vec::new();
     for _ in 0..4 {

@@ -149,6 +149,13 @@ impl Known {
     }
 }
 
+/// How a share stood before a step.
+struct Before {
+    over: bool,
+    /// No session that is opened now ends earlier by itself.
+    sessions_until: Timestamp,
+}
+
 /// What came of an act.
 enum Done {
     Created(Box<Result<Created, Error>>, u32),
@@ -300,9 +307,15 @@ impl World {
     async fn step(&mut self, step: Step) {
         self.clock.advance(step.minutes * MINUTE);
         let began = self.clock.now();
-        // Of what was over before, nobody may be told anything else.
-        let over: Vec<bool> =
-            self.known.iter().map(|known| known.burn == Burn::Done || began >= known.expires.1).collect();
+        // Of what was over before, nobody may be told anything else; and no session ends before the share did then.
+        let before: Vec<Before> = self
+            .known
+            .iter()
+            .map(|known| Before {
+                over: known.burn == Burn::Done || began >= known.expires.1,
+                sessions_until: (began + 10 * MINUTE).min(known.expires.0),
+            })
+            .collect();
         for (act, _) in &step.acts {
             self.intend(act);
         }
@@ -324,21 +337,13 @@ impl World {
         }
         for (done, (act, faults)) in done.into_iter().zip(&step.acts) {
             let failing = faults.iter().any(|f| matches!(f, Some(Fault::Fails | Fault::LosesItsAnswer)));
-            self.learn(done, &over, began, now, failing, act);
+            self.learn(done, &before, now, failing, act);
         }
         self.check(now).await;
     }
 
     /// Compares an answer with what was promised, and notes what it promises.
-    fn learn(
-        &mut self,
-        done: Done,
-        over: &[bool],
-        began: Timestamp,
-        now: Timestamp,
-        failing: bool,
-        act: &Act,
-    ) {
+    fn learn(&mut self, done: Done, before: &[Before], now: Timestamp, failing: bool, act: &Act) {
         let store_failed = |error: &Error| {
             assert!(failing, "{act:?} failed though no call did: {error}");
             assert!(matches!(error, Error::Store(_)), "{act:?}: {error:?}");
@@ -376,8 +381,8 @@ impl World {
                 let known = &mut self.known[at];
                 match opened {
                     Ok(opened) => {
-                        assert!(!over[at], "{act:?}: a view of what is over");
-                        let lasts_until = (began + 10 * MINUTE).min(known.expires.0);
+                        assert!(!before[at].over, "{act:?}: a view of what is over");
+                        let lasts_until = before[at].sessions_until;
                         let told = Told { session: opened.session, token: opened.token, lasts_until };
                         if let Some(earlier) = known.told.insert(nonce, told) {
                             assert_eq!(earlier.session, opened.session, "{act:?}: one nonce, one session");
@@ -395,7 +400,7 @@ impl World {
             Done::Looked(at, nonce, looked) => {
                 let known = &self.known[at];
                 match looked {
-                    Ok(()) => assert!(!over[at], "{act:?}: an image of what is over"),
+                    Ok(()) => assert!(!before[at].over, "{act:?}: an image of what is over"),
                     Err(Error::Unauthorized(_)) => {
                         let gone = known.burn > Burn::No || now >= known.told[&nonce].lasts_until;
                         assert!(gone, "{act:?}: the session goes on");
@@ -404,12 +409,12 @@ impl World {
                 }
             }
             Done::Previewed(at, previewed) => match previewed {
-                Ok(()) => assert!(!over[at], "{act:?}"),
+                Ok(()) => assert!(!before[at].over, "{act:?}"),
                 Err(error) => self.owner_refused(at, now, &error, act, store_failed),
             },
             Done::Extended(at, extended) => match extended {
                 Ok(to) => {
-                    assert!(!over[at], "{act:?}: what is over was revived");
+                    assert!(!before[at].over, "{act:?}: what is over was revived");
                     self.known[at].expires.0 = self.known[at].expires.0.max(to);
                 }
                 Err(error) => self.owner_refused(at, now, &error, act, store_failed),

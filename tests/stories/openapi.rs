@@ -115,7 +115,7 @@ async fn every_documented_call_is_made_and_answers_as_documented() {
     let preview = site.call(post.clone(), &path("/preview"), key, Value::Null).await.expect(201);
     assert_eq!(preview.json()["session"], "UPLOADER");
     contract.check("post", "/shares/{id}/preview", &preview);
-    for by in [json!(3600), json!("PT1H")] {
+    for by in [json!(3600), json!(3600.0), json!("PT1H")] {
         let body = json!({ "extend_by": by });
         let extended = site.call(post.clone(), &path("/extend"), key, body).await.expect(200);
         contract.check("post", "/shares/{id}/extend", &extended);

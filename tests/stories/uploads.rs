@@ -32,6 +32,11 @@ async fn what_is_no_image_is_refused_by_its_content() {
         assert_eq!(answer.status.as_u16(), 415, "{name}: {}", answer.text());
         assert_eq!(answer.headers["content-type"], "application/problem+json", "{name}");
     }
+    for (brand, format) in [("heic", "HEIC"), ("avif", "AVIF")] {
+        let file = format!("\0\0\0\x18ftyp{brand}\0\0\0\0mif1");
+        let answer = site.upload(&[], &[file.as_bytes()]).await.expect(415).text();
+        assert!(answer.contains(format) && answer.contains("JPEG"), "it says what to do: {answer}");
+    }
     site.upload(&[], &[&whole, truncated]).await.expect(415);
     site.upload(&[], &[]).await.expect(422);
     assert_eq!(site.objects().len(), 0);
@@ -131,4 +136,15 @@ async fn every_answer_carries_the_protective_headers() {
         assert_eq!(answer.headers["cross-origin-resource-policy"], "same-origin");
         assert_eq!(answer.headers["x-robots-tag"], "noindex");
     }
+}
+
+#[tokio::test]
+async fn a_misspelt_option_makes_no_share() {
+    let site = Site::new().await;
+    let answer = site.upload(&[("pasword", "s3cret")], &[&photograph()]).await.expect(400);
+    assert!(answer.text().contains("no field \\\"pasword\\\""), "{}", answer.text());
+    let shared = site.share(&[]).await;
+    let body = json!({ "key": shared.link_key, "pasword": "s3cret" });
+    let path = format!("/api/v1/shares/{}/sessions", shared.id);
+    site.call(axum::http::Method::POST, &path, None, body).await.expect(400);
 }

@@ -48,7 +48,10 @@ impl Wanted {
 
 /// Lets one task at a time make a copy on this node.
 #[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<HashMap<(Folder, String), Weak<tokio::sync::Mutex<()>>>>);
+pub(super) struct Turns(Mutex<HashMap<(Folder, String), Weak<Turn>>>);
+
+/// Held by whoever makes a copy.
+type Turn = tokio::sync::Mutex<()>;
 
 impl Turns {
     async fn wait_for(&self, wanted: &Wanted) -> OwnedMutexGuard<()> {

@@ -7,7 +7,7 @@ use futures::StreamExt;
 
 use super::ChatPic;
 use crate::clock::Timestamp;
-use crate::error::{Error, StoreError};
+use crate::error::Error;
 use crate::id::{Folder, ShareId};
 use crate::share::{ImageForm, Share, Status};
 use crate::store::{Purge, StoreResult};
@@ -157,10 +157,7 @@ impl ChatPic {
             // It stays due at once until it is purged, also when it was ended long before its expiry.
             let at = share.expires_at.min(now);
             if !self.0.shares.end(&share.id, Status::Expired, at).await? {
-                // It was extended after it was leased.
-                if let Some(extended) = self.0.shares.find(&share.id).await? {
-                    self.0.shares.postpone(&share.id, extended.expires_at).await?;
-                }
+                // It was extended after it was leased, and is due when it was extended to.
                 return Ok(step);
             }
             step.ended = share.recorded_status == Status::Active;
@@ -179,39 +176,47 @@ impl ChatPic {
     /// Deletes the objects of an ended share, whose wraps are destroyed already, and notes the receipt.
     pub(super) async fn purge(&self, share: &Share) -> Result<Share, Error> {
         let now = self.now();
-        let purge = match self.delete_objects(share, now).await {
-            Ok(copies) => {
-                Purge { objects_deleted: share.objects + copies, objects_pending: 0, purged_at: Some(now) }
-            }
-            Err(_) => {
-                // What can't be counted either may all be there still.
-                let left = self.0.blobs.count(&share.folder).await.unwrap_or(share.objects);
-                let objects_pending = left.clamp(1, share.objects.max(1));
-                let objects_deleted = share.objects.saturating_sub(objects_pending);
-                Purge { objects_deleted, objects_pending, purged_at: None }
-            }
-        };
+        let (objects_deleted, objects_pending) = self.delete_objects(share, now).await;
+        let purge =
+            Purge { objects_deleted, objects_pending, purged_at: (objects_pending == 0).then_some(now) };
         self.0.shares.note_purge(&share.id, &purge, now + RETRY).await?;
         // The receipt is what the store says: somebody may have burned or purged the share in between.
         self.0.shares.find(&share.id).await?.ok_or(Error::NotFound)
     }
 
-    /// Deletes a share's objects and the copies kept for its sessions; says how many copies there were.
-    async fn delete_objects(&self, share: &Share, now: Timestamp) -> Result<u64, StoreError> {
-        self.0.blobs.delete_folder(&share.folder).await?;
-        let mut copies = 0;
+    /// Deletes a share's objects and the copies kept for its sessions; says how many are gone, and how many a failing
+    /// store may still hold.
+    async fn delete_objects(&self, share: &Share, now: Timestamp) -> (u64, u64) {
+        let mut pending =
+            self.delete_folder(&share.folder, share.objects).await.map_or_else(|left| left, |_| 0);
+        let mut deleted = share.objects.saturating_sub(pending);
         if share.images.iter().all(|image| image.form == ImageForm::Jpeg) {
-            return Ok(copies);
+            return (deleted, pending);
         }
         // Copies of sessions that were opened earlier are orphans, which are deleted already.
         let first = (now - self.0.limits.upload_timeout - 2 * HOUR).max(share.created_at);
         let mut opened_at = now;
         loop {
-            copies += self.0.blobs.delete_folder(&share.folder.of_copies(opened_at)).await?;
+            match self.delete_folder(&share.folder.of_copies(opened_at), 1).await {
+                Ok(copies) => deleted += copies,
+                Err(left) => pending += left,
+            }
             if opened_at <= first {
-                return Ok(copies);
+                return (deleted, pending);
             }
             opened_at = (opened_at - HOUR).max(first);
+        }
+    }
+
+    /// Deletes a folder and says how many objects it held; or how many are left, `stored` of them if the store can't
+    /// tell that either.
+    async fn delete_folder(&self, folder: &Folder, stored: u64) -> Result<u64, u64> {
+        match self.0.blobs.delete_folder(folder).await {
+            Ok(deleted) => Ok(deleted),
+            Err(_) => match self.0.blobs.count(folder).await.unwrap_or(stored) {
+                0 => Ok(0),
+                left => Err(left),
+            },
         }
     }
 

@@ -234,10 +234,10 @@ impl ChatPic {
         let (limits, visible) = (self.0.limits.clone(), self.0.visible_mark.clone());
         let job = move || {
             let rejected = |rejection| Error::Rejected { index: 0, rejection };
-            // Of an animated leak some frames are looked at, which share the false-alarm probability.
+            // An animated leak gives several pictures, which share the false-alarm probability.
             let leaks = match sample(&leak, &limits).map_err(rejected)? {
-                Some(frames) => frames,
-                None => vec![decode(&leak, &limits).map_err(rejected)?],
+                Some(pictures) => pictures,
+                None => vec![decode(&leak, &limits).map_err(rejected)?.into_rgb()],
             };
             let framed = |pixels| match &visible {
                 Some(visible) => visible.frame(pixels).0.into_rgb(),
@@ -246,7 +246,6 @@ impl ChatPic {
             let count = leaks.len() as f64;
             let mut trace = Trace::default();
             for (index, leak) in leaks.into_iter().enumerate() {
-                let leak = leak.into_rgb();
                 // The original goes through the intake that made the rendition, which always does the same.
                 let original = match &original {
                     None => None,

@@ -24,7 +24,7 @@ const DEFAULT_DELAY: u32 = 100;
 const LONGEST_DELAY: u32 = 0xFF_FFFF;
 /// The longest side that a WebP bitstream holds, less a band below for the visible ID.
 const LONGEST_SIDE: u32 = 16_000;
-/// Frames of an animated leak that are looked at, and of how many.
+/// Frames of an animated leak that are looked at one by one.
 const SAMPLES: usize = 3;
 
 /// An animation, of which nothing is decoded yet but what its frames are asked for.
@@ -70,29 +70,36 @@ pub fn animation<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Option<Animatio
     contained(|| open(bytes, &frames, limits)).map(Some)
 }
 
-/// Some frames of an animation at their own size, spread over those at its beginning that the limits allow; `None` for
-/// anything else.
+/// What an animated leak is traced by, at its own size: the mean of all frames, then some of them; `None` for anything
+/// but an animation. Marks stay where they are while the picture moves, so the mean has the mark as it is and of the
+/// picture the less. Only so many frames are looked at, from the first on, as the limits allow.
 ///
 /// # Errors
 /// A [`Rejection`] when it can't be decoded so far.
-pub fn sample(bytes: &[u8], limits: &Limits) -> Result<Option<Vec<Pixels>>, Rejection> {
+pub fn sample(bytes: &[u8], limits: &Limits) -> Result<Option<Vec<RgbImage>>, Rejection> {
     check_bytes(bytes, limits)?;
     let Some(frames) = frames_of(bytes)? else { return Ok(None) };
     let affordable = limits.animation_pixels.saturating_mul(SOURCE_PIXELS) / frames.work().max(1);
-    let count = (frames.count as u64).min(limits.animation_frames as u64).min(affordable).max(1) as usize;
+    // So many values of a byte have a sum of two.
+    let most = affordable.min(limits.animation_frames as u64).clamp(1, 257);
+    let count = (frames.count as u64).min(most) as usize;
     let own_size = Limits { animation_side: u32::MAX, animation_pixels: u64::MAX, ..limits.clone() };
     let animation = contained(|| open(bytes, &frames, &own_size))?;
+    let Size { width, height } = animation.size;
     let place = |sample: usize| (2 * sample + 1) * count / (2 * SAMPLES);
     let mut wanted: Vec<usize> = (0..SAMPLES).map(place).collect();
     wanted.dedup();
-    let last = wanted.last().copied().unwrap_or(0);
-    let mut samples = Vec::new();
-    for (index, frame) in animation.take(last + 1).enumerate() {
-        let frame = frame?;
+    let mut sums = vec![0u16; 3 * width as usize * height as usize];
+    let mut samples = vec![RgbImage::new(0, 0)];
+    for (index, frame) in animation.take(count).enumerate() {
+        let colours = Pixels::Alpha(frame?.pixels).into_rgb();
+        sums.iter_mut().zip(colours.iter()).for_each(|(sum, v)| *sum += u16::from(*v));
         if wanted.contains(&index) {
-            samples.push(Pixels::Alpha(frame.pixels));
+            samples.push(colours);
         }
     }
+    let mean = sums.iter().map(|sum| (sum / count as u16) as u8).collect();
+    samples[0] = RgbImage::from_raw(width, height, mean).ok_or(Rejection::Corrupt)?;
     Ok(Some(samples))
 }
 
@@ -139,9 +146,9 @@ fn frames_of(bytes: &[u8]) -> Result<Option<Frames>, Rejection> {
 }
 
 fn open<'a>(bytes: &'a [u8], frames: &Frames, limits: &Limits) -> Result<Animation<'a>, Rejection> {
-    // A frame is decoded whole, drawn onto a copy of the canvas, and scaled.
+    // A frame is decoded whole, drawn onto a copy of the canvas, and scaled or summed up.
     check_size(frames.largest, Working { decoder: 13, raw: 4, eight: 4, turns: false }, limits)?;
-    check_size(frames.canvas, Working { decoder: 13, raw: 4, eight: 4, turns: false }, limits)?;
+    check_size(frames.canvas, Working { decoder: 19, raw: 4, eight: 4, turns: false }, limits)?;
     let input = Cursor::new(bytes);
     let (source, orientation, profile) = if image::guess_format(bytes).is_ok_and(|f| f == ImageFormat::Gif) {
         let mut decoder = GifDecoder::new(input).map_err(reason)?;
@@ -441,10 +448,18 @@ mod tests {
     fn a_long_leak_is_sampled_from_its_first_frames() {
         let long = samples::gif(&pan(30, 20, 130), 50);
         assert!(matches!(refused(&long, &limits()), Rejection::TooManyFrames { .. }));
-        let samples = sample(&long, &limits()).unwrap().unwrap();
-        assert_eq!(samples.len(), SAMPLES);
-        assert!(samples.iter().all(|pixels| pixels.size() == Size { width: 30, height: 20 }));
+        let sampled = sample(&long, &limits()).unwrap().unwrap();
+        assert_eq!(sampled.len(), 1 + SAMPLES);
+        assert!(sampled.iter().all(|picture| picture.dimensions() == (30, 20)));
         assert!(sample(&samples::png(&samples::photograph(20, 20, 1)), &limits()).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_first_sample_is_the_mean_of_all_frames() {
+        let greys = [10, 20, 90, 200].map(|v| RgbImage::from_pixel(9, 7, image::Rgb([v; 3])));
+        let sampled = sample(&samples::gif(&greys, 50), &limits()).unwrap().unwrap();
+        assert!(sampled[0].pixels().all(|pixel| pixel.0 == [80; 3]));
+        assert_eq!(sampled[1..], [greys[0].clone(), greys[2].clone(), greys[3].clone()]);
     }
 
     #[test]

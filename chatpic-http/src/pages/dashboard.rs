@@ -108,16 +108,11 @@ struct DashboardPage {
     burned_at: Option<String>,
     purged_at: Option<String>,
     megabytes: usize,
-    trace: Option<TraceWords>,
+    /// What a trace found, if one was made.
+    trace: Option<Vec<Found>>,
 }
 
-/// A trace's outcome in words.
-struct TraceWords {
-    found: Vec<Found>,
-    candidates: usize,
-}
-
-/// One session that a leak was served to.
+/// One session that a leak was served to, in words.
 struct Found {
     heading: Phrase,
     text: Phrase,
@@ -225,9 +220,8 @@ async fn show_page(
         burned_at: d.receipt.as_ref().and_then(|receipt| receipt.burned_at).map(rfc3339),
         purged_at: d.receipt.as_ref().and_then(|receipt| receipt.purged_at).map(rfc3339),
         megabytes: limits.image_bytes / (1024 * 1024),
-        trace: trace.map(|report| TraceWords {
-            candidates: report.candidates,
-            found: report.matches.iter().map(|found| Found::new(&frame, found, report.candidates)).collect(),
+        trace: trace.map(|report| {
+            report.matches.iter().map(|found| Found::new(&frame, found, report.candidates)).collect()
         }),
         d,
         frame,

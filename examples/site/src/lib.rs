@@ -9,6 +9,7 @@ mod place;
 mod secret;
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 
 pub use crate::config::default_limits;
 pub use crate::place::{CommandError, Place};
@@ -30,6 +31,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> u8 {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| "info".into()))
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .try_init();
     // Whoever runs a second command in one process keeps the first one's log.
     drop(log);

@@ -165,7 +165,8 @@ async fn the_secret_file_is_its_owners_alone_and_logs_hold_no_secret() {
 
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
-    let site = Site::start(&data);
+    // Whatever is to be told, nothing secret is.
+    let site = Site::start_with(&data, &[("CHATPIC_LOG", "trace")]);
     let mode = std::fs::metadata(data.join("secret")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
@@ -173,6 +174,8 @@ async fn the_secret_file_is_its_owners_alone_and_logs_hold_no_secret() {
     let session: Value = open(&site, &share).await.json().await.unwrap();
     image(&site, &share, &session).await;
     let log = site.log();
+    let line = "method=GET route=\"/api/v1/shares/{id}/images/{index}\" status=200";
+    assert!(log.contains(line), "{log}");
     for secret in [&share["link_key"], &share["dashboard_key"], &session["token"], &share["share_id"]] {
         assert!(!log.contains(secret.as_str().unwrap()), "{log}");
     }
