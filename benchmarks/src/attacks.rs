@@ -1,7 +1,9 @@
 //! What is done to leaks. The same name and picture give the same result.
 
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, Rgb, RgbImage, imageops::colorops};
+use image::{DynamicImage, Rgb, RgbImage, Rgba, imageops::colorops};
+use rustfft::num_complex::Complex32;
+use rustfft::{FftDirection, FftPlanner};
 
 /// A name and what it does.
 pub type Attack = (&'static str, fn(&RgbImage) -> RgbImage);
@@ -9,43 +11,157 @@ pub type Attack = (&'static str, fn(&RgbImage) -> RgbImage);
 /// All attacks, in the order of the table.
 pub const ATTACKS: &[Attack] = &[
     ("as served", |i| i.clone()),
-    ("JPEG 85", |i| jpeg(i, 85)),
+    ("JPEG 90", |i| jpeg(i, 90)),
+    ("JPEG 75", |i| jpeg(i, 75)),
     ("JPEG 60", |i| jpeg(i, 60)),
+    ("JPEG 50", |i| jpeg(i, 50)),
     ("JPEG 40", |i| jpeg(i, 40)),
     ("JPEG 30", |i| jpeg(i, 30)),
-    ("scaled to 70 %", |i| scaled(i, 0.7, 0.7)),
+    ("WebP 50", |i| webp(i, 50.0)),
+    ("WebP 75", |i| webp(i, 75.0)),
+    ("64 colours", palette),
+    ("scaled to 75 %", |i| scaled(i, 0.75, 0.75)),
+    ("scaled to 50 %", |i| scaled(i, 0.5, 0.5)),
     ("scaled to 45 %", |i| scaled(i, 0.45, 0.45)),
     ("scaled to 33 %", |i| scaled(i, 0.333, 0.333)),
     ("scaled to 140 %", |i| scaled(i, 1.4, 1.4)),
-    ("stretched 92 : 107", |i| scaled(i, 0.92, 1.07)),
-    ("cropped to 70 % of the area", |i| cropped(i, 0.7)),
-    ("cropped to 45 %", |i| cropped(i, 0.45)),
-    ("cropped to 25 %", |i| cropped(i, 0.25)),
+    ("scaled to 200 %", |i| scaled(i, 2.0, 2.0)),
+    ("scaled to 50 % and back", |i| scaled(&scaled(i, 0.5, 0.5), 2.0, 2.0)),
+    ("stretched 90 : 110", |i| scaled(i, 0.9, 1.1)),
+    ("messenger: 1600 px, JPEG 70", messenger),
+    ("cropped to 75 % of the area", |i| cropped(i, 0.75)),
+    ("cropped to 50 %", |i| cropped(i, 0.5)),
     ("cropped to 45 %, JPEG 65", |i| jpeg(&cropped(i, 0.45), 65)),
-    ("turned by 1.3 degrees", |i| turned(i, 1.3)),
-    ("turned by 6 degrees", |i| turned(i, 6.0)),
+    ("cropped to 25 %", |i| cropped(i, 0.25)),
+    ("turned by 1 degree", |i| turned(i, 1.0)),
+    ("turned by 5 degrees", |i| turned(i, 5.0)),
     ("turned by 90 degrees", imageops::rotate90),
     ("mirrored", imageops::flip_horizontal),
     ("blur, sigma 1", |i| imageops::blur(i, 1.0)),
     ("blur, sigma 2", |i| imageops::blur(i, 2.0)),
-    ("noise, sigma 6", |i| noisy(i, 6.0)),
-    ("noise, sigma 12", |i| noisy(i, 12.0)),
-    ("25 % brighter", |i| valued(i, |v| v * 1.25)),
-    ("25 % darker", |i| valued(i, |v| v * 0.75)),
+    ("median of 3 x 3", median),
+    ("noise, sigma 5", |i| noisy(i, 5.0)),
+    ("noise, sigma 10", |i| noisy(i, 10.0)),
+    ("30 % brighter", |i| valued(i, |v| v * 1.3)),
+    ("30 % darker", |i| valued(i, |v| v * 0.7)),
     ("contrast 130 %", |i| valued(i, |v| (v - 128.0) * 1.3 + 128.0)),
-    ("gamma 1.3", |i| valued(i, |v| 255.0 * (v / 255.0).powf(1.3))),
+    ("gamma 1.4", |i| valued(i, |v| 255.0 * (v / 255.0).powf(1.4))),
     ("grey", |i| DynamicImage::ImageLuma8(colorops::grayscale(i)).into_rgb8()),
     ("sharpened", |i| imageops::unsharpen(i, 1.5, 0)),
     ("16 % covered", covered),
-    ("desktop screenshot", screenshot),
+    ("desktop screenshot", |i| screenshot(i, 1.0)),
+    ("desktop screenshot, 2 device pixels each", |i| screenshot(i, 2.0)),
+    ("screenshot of a screenshot", |i| screenshot(&screenshot(i, 1.0), 1.0)),
     ("screenshot, cut out, messenger", |i| messenger(&cut_screenshot(i))),
     ("phone screenshot", phone),
     ("photograph of a screen", photograph),
+    ("spectral peaks notched", notched),
+];
+
+/// Pieces too small for a blind trace: with the original only.
+pub const PIECES: &[Attack] = &[
+    ("a piece of 192 x 192 px", |i| piece(i, 192)),
+    ("a piece of 192 x 192 px, JPEG 75", |i| jpeg(&piece(i, 192), 75)),
+    ("a piece of 128 x 128 px", |i| piece(i, 128)),
 ];
 
 fn jpeg(image: &RgbImage, quality: u8) -> RgbImage {
     let file = chatpic_core::testing::samples::jpeg(image, quality);
     image::load_from_memory(&file).expect("a file of our own").into_rgb8()
+}
+
+fn webp(image: &RgbImage, quality: f32) -> RgbImage {
+    let file = webp::Encoder::from_rgb(image, image.width(), image.height()).encode(quality);
+    image::load_from_memory(&file).expect("a file of our own").into_rgb8()
+}
+
+/// The 64 colours that fit best, dithered by Floyd and Steinberg's rule.
+fn palette(image: &RgbImage) -> RgbImage {
+    struct Palette(color_quant::NeuQuant);
+    impl imageops::ColorMap for Palette {
+        type Color = Rgba<u8>;
+
+        fn index_of(&self, color: &Self::Color) -> usize {
+            self.0.index_of(&color.0)
+        }
+
+        fn map_color(&self, color: &mut Self::Color) {
+            self.0.map_pixel(&mut color.0);
+        }
+    }
+    let mut out = DynamicImage::ImageRgb8(image.clone()).into_rgba8();
+    let colours = color_quant::NeuQuant::new(10, 64, &out);
+    imageops::dither(&mut out, &Palette(colours));
+    DynamicImage::ImageRgba8(out).into_rgb8()
+}
+
+/// Each sample the median of its neighbourhood of 3 x 3.
+fn median(image: &RgbImage) -> RgbImage {
+    let (w, h) = image.dimensions();
+    RgbImage::from_fn(w, h, |x, y| {
+        Rgb([0, 1, 2].map(|channel: usize| {
+            let mut values = [0; 9];
+            for (i, value) in values.iter_mut().enumerate() {
+                let (dx, dy) = (i as u32 % 3, i as u32 / 3);
+                let (x, y) = ((x + dx).saturating_sub(1).min(w - 1), (y + dy).saturating_sub(1).min(h - 1));
+                *value = image.get_pixel(x, y).0[channel];
+            }
+            values.sort_unstable();
+            values[4]
+        }))
+    })
+}
+
+/// What someone does who knows that there is a pilot and not where: every frequency of luma that stands out of its
+/// surroundings is brought down to them.
+fn notched(image: &RgbImage) -> RgbImage {
+    const REACH: i32 = 3;
+    const STANDS_OUT: f32 = 3.0;
+    let (w, h) = (image.width() as usize, image.height() as usize);
+    let luma = colorops::grayscale(image);
+    let mut spectrum: Vec<Complex32> =
+        luma.as_raw().iter().map(|v| Complex32::new(f32::from(*v), 0.0)).collect();
+    transform(&mut spectrum, w, h, FftDirection::Forward);
+    let size: Vec<f32> = spectrum.iter().map(|v| v.norm()).collect();
+    let mut around = Vec::new();
+    for y in 0..h {
+        for x in 0..w {
+            let cycles = |n: usize, all: usize| n.min(all - n) as f32 / all as f32;
+            if !(0.04..0.5).contains(&cycles(x, w).hypot(cycles(y, h))) {
+                continue;
+            }
+            around.clear();
+            for (dx, dy) in (-REACH..=REACH).flat_map(|dy| (-REACH..=REACH).map(move |dx| (dx, dy))) {
+                let at = |n: usize, d: i32, all: usize| (n as i32 + d).rem_euclid(all as i32) as usize;
+                around.push(size[at(y, dy, h) * w + at(x, dx, w)]);
+            }
+            let middle = around.len() / 2;
+            let median = *around.select_nth_unstable_by(middle, f32::total_cmp).1;
+            if size[y * w + x] > STANDS_OUT * median {
+                spectrum[y * w + x] *= median / size[y * w + x];
+            }
+        }
+    }
+    transform(&mut spectrum, w, h, FftDirection::Inverse);
+    let mut out = image.clone();
+    for ((pixel, before), after) in out.pixels_mut().zip(luma.as_raw()).zip(&spectrum) {
+        let change = after.re / (w * h) as f32 - f32::from(*before);
+        pixel.0 = pixel.0.map(|v| (f32::from(v) + change).round().clamp(0.0, 255.0) as u8);
+    }
+    out
+}
+
+/// The transform of a plane in place, rows and then columns, not normalised.
+fn transform(plane: &mut [Complex32], w: usize, h: usize, direction: FftDirection) {
+    let mut planner = FftPlanner::new();
+    planner.plan_fft(w, direction).process(plane);
+    let columns = planner.plan_fft(h, direction);
+    let mut column = vec![Complex32::default(); h];
+    for x in 0..w {
+        (0..h).for_each(|y| column[y] = plane[y * w + x]);
+        columns.process(&mut column);
+        (0..h).for_each(|y| plane[y * w + x] = column[y]);
+    }
 }
 
 fn scaled(image: &RgbImage, fx: f32, fy: f32) -> RgbImage {
@@ -58,6 +174,11 @@ fn cropped(image: &RgbImage, area: f32) -> RgbImage {
     let (cw, ch) = ((w as f32 * area.sqrt()) as u32, (h as f32 * area.sqrt()) as u32);
     // Off the middle, at odd places.
     imageops::crop_imm(image, ((w - cw) / 3) | 1, ((h - ch) * 3 / 5) | 1, cw, ch).to_image()
+}
+
+fn piece(image: &RgbImage, side: u32) -> RgbImage {
+    let (w, h) = (side.min(image.width()), side.min(image.height()));
+    imageops::crop_imm(image, (image.width() - w) * 2 / 5, (image.height() - h) * 3 / 7, w, h).to_image()
 }
 
 fn valued(image: &RgbImage, f: impl Fn(f32) -> f32) -> RgbImage {
@@ -104,18 +225,15 @@ fn covered(image: &RgbImage) -> RgbImage {
     out
 }
 
-/// The picture scaled to fit into a page, and where it lies.
+/// A page with a bar and the picture in it, scaled to fit, and where it lies.
 fn page(
     image: &RgbImage,
-    width: u32,
-    height: u32,
-    bar: u32,
+    [width, height, bar]: [u32; 3],
     ground: u8,
-    enlarge: bool,
+    most: f32,
 ) -> (RgbImage, [u32; 4]) {
     let (w, h) = image.dimensions();
-    let fit = (width as f32 / w as f32).min((height - bar) as f32 / h as f32);
-    let fit = if enlarge { fit } else { fit.min(1.0) };
+    let fit = (width as f32 / w as f32).min((height - bar) as f32 / h as f32).min(most);
     let shown = scaled(image, fit, fit);
     let mut page = RgbImage::from_pixel(width, height, Rgb([ground; 3]));
     let strip = RgbImage::from_pixel(width, bar, Rgb([ground / 10 * 9; 3]));
@@ -126,12 +244,13 @@ fn page(
     (page, [x, y, shown.width(), shown.height()])
 }
 
-fn screenshot(image: &RgbImage) -> RgbImage {
-    page(image, 1366, 768, 74, 243, false).0
+/// A screen of 1366 x 768 points, each of `pixels` x `pixels`; a picture is never larger than its own points.
+fn screenshot(image: &RgbImage, pixels: f32) -> RgbImage {
+    page(image, [1366, 768, 74].map(|n| (n as f32 * pixels) as u32), 243, pixels).0
 }
 
 fn cut_screenshot(image: &RgbImage) -> RgbImage {
-    let (page, [x, y, w, h]) = page(image, 1366, 768, 74, 243, false);
+    let (page, [x, y, w, h]) = page(image, [1366, 768, 74], 243, 1.0);
     imageops::crop_imm(&page, x + w / 40, y + h / 30, w - w / 17, h - h / 20).to_image()
 }
 
@@ -141,7 +260,7 @@ fn messenger(image: &RgbImage) -> RgbImage {
 }
 
 fn phone(image: &RgbImage) -> RgbImage {
-    page(image, 1080, 2340, 140, 18, true).0
+    page(image, [1080, 2340, 140], 18, f32::INFINITY).0
 }
 
 fn turned(image: &RgbImage, degrees: f32) -> RgbImage {
@@ -185,22 +304,28 @@ fn photograph(image: &RgbImage) -> RgbImage {
     jpeg(&seen, 82)
 }
 
-/// What colluders make of their copies.
-pub type Collusion = (&'static str, fn(&mut [u8]) -> u8);
+/// What colluders make of their copies: its name, with at most how many copies it gives a picture, and what it is.
+pub type Collusion = (&'static str, usize, fn(&[RgbImage]) -> RgbImage);
 
-/// Pixel by pixel, from the copies' values.
+/// All collusions, in the order of the table.
 pub const COLLUSIONS: &[Collusion] = &[
-    ("mean", |v| (v.iter().map(|v| u32::from(*v)).sum::<u32>() as f32 / v.len() as f32).round() as u8),
-    ("median", |v| {
-        v.sort_unstable();
-        v[v.len() / 2]
+    ("mean", 5, |copies| {
+        combined(copies, |v| (v.iter().map(|v| f32::from(*v)).sum::<f32>() / v.len() as f32).round() as u8)
     }),
-    ("least", |v| v.iter().copied().min().unwrap_or(0)),
-    ("greatest", |v| v.iter().copied().max().unwrap_or(0)),
+    ("median", 5, |copies| {
+        combined(copies, |v| {
+            v.sort_unstable();
+            v[v.len() / 2]
+        })
+    }),
+    ("mosaic", 5, mosaic),
+    ("least", 3, |copies| combined(copies, |v| v.iter().copied().min().unwrap_or(0))),
+    ("greatest", 3, |copies| combined(copies, |v| v.iter().copied().max().unwrap_or(0))),
+    ("exclusive or (of 3)", 3, |copies| combined(copies, |v| v.iter().fold(0, |all, v| all ^ v))),
 ];
 
 /// Copies combined pixel by pixel.
-pub fn combined(copies: &[RgbImage], how: fn(&mut [u8]) -> u8) -> RgbImage {
+fn combined(copies: &[RgbImage], how: fn(&mut [u8]) -> u8) -> RgbImage {
     let mut out = copies[0].clone();
     let mut values = vec![0; copies.len()];
     for (i, sample) in out.iter_mut().enumerate() {
@@ -213,7 +338,7 @@ pub fn combined(copies: &[RgbImage], how: fn(&mut [u8]) -> u8) -> RgbImage {
 }
 
 /// Tiles taken from the copies in turn.
-pub fn mosaic(copies: &[RgbImage]) -> RgbImage {
+fn mosaic(copies: &[RgbImage]) -> RgbImage {
     let mut out = copies[0].clone();
     for (x, y, pixel) in out.enumerate_pixels_mut() {
         let tile = (x / 56 + 7 * (y / 48)) as usize;

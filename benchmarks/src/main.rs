@@ -4,8 +4,8 @@
 //! cargo run --release --manifest-path benchmarks/Cargo.toml --features peers -- --images FOLDER > docs/robustness.md
 //! ```
 //!
-//! `--limit N` takes the first N images, `--attacks N` every so manyth attack so that about N are left; without
-//! `--images` it makes small pictures itself. Figures do not depend on the machine. Keys and sessions are fixed.
+//! `--limit N` takes N of the images, spread over the folder; `--attacks N` every so manyth attack so that about N are
+//! left; `--square N` the middle of each image as a square of N px. Without `--images` it makes small pictures itself. Figures do not depend on the machine. Keys and sessions are fixed.
 
 mod attacks;
 #[cfg(feature = "peers")]
@@ -15,7 +15,7 @@ use std::error::Error;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use attacks::{ATTACKS, COLLUSIONS, combined, mosaic};
+use attacks::{ATTACKS, Attack, COLLUSIONS, PIECES};
 use chatpic_core::mark::{self, ImageKey, MarkKey, MarkRecord, Suspect};
 use chatpic_core::testing::samples;
 use chatpic_core::{SessionId, VisibleMark};
@@ -33,6 +33,7 @@ struct Options {
     images: Option<PathBuf>,
     limit: Option<usize>,
     attacks: Option<usize>,
+    square: Option<u32>,
 }
 
 /// One picture as it is served.
@@ -103,6 +104,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
             "--images" => options.images = Some(value.into()),
             "--limit" => options.limit = Some(value.parse()?),
             "--attacks" => options.attacks = Some(value.parse()?),
+            "--square" => options.square = Some(value.parse()?),
             _ => return Err(format!("unknown option {argument}").into()),
         }
     }
@@ -126,11 +128,15 @@ fn pictures(options: &Options) -> Result<Vec<(String, RgbImage)>, Box<dyn Error>
         }
     }
     files.sort();
+    files.retain(|path| image::ImageFormat::from_path(path).is_ok());
+    let every = options.limit.map_or(1, |most| files.len().div_ceil(most.max(1)));
     let read = |path: PathBuf| {
         let name = path.file_stem()?.to_string_lossy().into_owned();
-        Some((name, image::open(path).ok()?.into_rgb8()))
+        let image = image::open(path).ok()?;
+        let image = options.square.map_or(image.clone(), |n| image.resize_to_fill(n, n, FilterType::Lanczos3));
+        Some((name, image.into_rgb8()))
     };
-    Ok(files.into_iter().filter_map(read).take(options.limit.unwrap_or(usize::MAX)).collect())
+    Ok(files.into_iter().step_by(every).filter_map(read).collect())
 }
 
 fn psnr(a: &RgbImage, b: &RgbImage) -> f64 {
@@ -183,29 +189,61 @@ fn fidelity(cases: &[Case]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+const CLASSES: [&str; 3] = ["below 0.3 MP", "0.3 to 1 MP", "1 MP and more"];
+
+/// Cells traced blind, with the original, and all.
+type Counts = [[usize; 3]; CLASSES.len()];
+
 fn survival(cases: &[Case], every: usize) -> Result<(), Box<dyn Error>> {
-    const CLASSES: [&str; 3] = ["below 0.3 MP", "0.3 to 1 MP", "1 MP and more"];
     println!(
         "\n## Attacks\n\nLeaks that name their session and no other among {CANDIDATES}, blind / with the original.\n"
     );
-    println!("| attack | {} | lost blind |\n|---|---|---|---|---|", CLASSES.join(" | "));
-    for (name, attack) in ATTACKS.iter().step_by(every) {
-        let mut counts = [[0; 3]; 3];
-        let mut lost = Vec::new();
-        for case in cases {
-            let leak = attack(&case.copy);
-            let class = CLASSES.iter().position(|class| *class == case.class()).unwrap_or(0);
-            let blind = case.names(&leak, &[GUILTY], false)?;
-            counts[class][0] += usize::from(blind);
-            counts[class][1] += usize::from(case.names(&leak, &[GUILTY], true)?);
-            counts[class][2] += 1;
-            if !blind {
-                lost.push(case.name.as_str());
+    println!("| attack | {} | lost blind | lost with the original |\n|---|---|---|---|---|---|", CLASSES.join(" | "));
+    let mut all = Counts::default();
+    for attack in ATTACKS.iter().step_by(every) {
+        row(cases, attack, true, &mut all)?;
+    }
+    println!("| **all of these** | {} | | |", cells(&all, true).join(" | "));
+    for attack in PIECES {
+        row(cases, attack, false, &mut Counts::default())?;
+    }
+    Ok(())
+}
+
+fn cells(counts: &Counts, blind: bool) -> [String; CLASSES.len()] {
+    counts.map(|[traced, informed, all]| {
+        let traced = if blind { traced.to_string() } else { "–".into() };
+        format!("{traced} / {informed} of {all}")
+    })
+}
+
+fn row(
+    cases: &[Case],
+    (name, attack): &Attack,
+    blind: bool,
+    all: &mut Counts,
+) -> Result<(), Box<dyn Error>> {
+    let mut counts = Counts::default();
+    let mut lost = [Vec::new(), Vec::new()];
+    for case in cases {
+        let leak = attack(&case.copy);
+        let class = CLASSES.iter().position(|class| *class == case.class()).unwrap_or(0);
+        for (way, informed) in [false, true].into_iter().enumerate() {
+            if !informed && !blind {
+                continue;
+            }
+            let traced = usize::from(case.names(&leak, &[GUILTY], informed)?);
+            counts[class][way] += traced;
+            all[class][way] += traced;
+            if traced == 0 {
+                lost[way].push(case.name.as_str());
             }
         }
-        let cells = counts.map(|[blind, informed, all]| format!("{blind} / {informed} of {all}"));
-        println!("| {name} | {} | {} |", cells.join(" | "), lost.join(", "));
+        counts[class][2] += 1;
+        all[class][2] += 1;
     }
+    let [blindly, informed] = lost.map(|names| names.join(", "));
+    println!("| {name} | {} | {blindly} | {informed} |", cells(&counts, blind).join(" | "));
     Ok(())
 }
 
@@ -221,17 +259,18 @@ fn collusion(cases: &[Case]) -> Result<(), Box<dyn Error>> {
         SessionId(0xFEED_0007),
         SessionId(0xD00D_1234),
     ];
-    let names = COLLUSIONS.iter().map(|(name, _)| *name).chain(["mosaic"]);
-    for (row, name) in names.enumerate() {
+    for (name, most, combine) in COLLUSIONS {
         let mut cells = Vec::new();
         for many in [2, 3, 5] {
+            // What is left of two copies by exclusive or is no picture.
+            if many > *most || (name.starts_with("exclusive") && many == 2) {
+                cells.push("–".to_owned());
+                continue;
+            }
             let (mut blind, mut informed) = (0, 0);
             for case in cases {
                 let copies: Result<Vec<_>, _> = sessions[..many].iter().map(|s| case.copy_of(*s)).collect();
-                let leak = match COLLUSIONS.get(row) {
-                    Some((_, how)) => combined(&copies?, *how),
-                    None => mosaic(&copies?),
-                };
+                let leak = combine(&copies?);
                 blind += usize::from(case.names(&leak, &sessions[..many], false)?);
                 informed += usize::from(case.names(&leak, &sessions[..many], true)?);
             }
@@ -253,7 +292,7 @@ fn innocents(cases: &[Case], every: usize) -> Result<(), Box<dyn Error>> {
         let copies =
             [GUILTY, SessionId(0xC0FF_EE01), SessionId(0xBADC_0DE5)].map(|session| case.copy_of(session));
         let [one, two, three] = copies;
-        let colluded = combined(&[one?, two?, three?], COLLUSIONS[0].1);
+        let colluded = (COLLUSIONS[0].2)(&[one?, two?, three?]);
         for (_, attack) in ATTACKS.iter().step_by(4 * every) {
             for picture in [&case.image, &wrong_key, &case.copy, &colluded] {
                 let trace = case.trace(&attack(picture), &sessions, false)?;
@@ -308,13 +347,13 @@ mod tests {
     #[test]
     fn a_photograph_is_traced_through_a_few_attacks_and_two_colluders_are_named() {
         let case = Case::new("test".into(), samples::photograph(900, 640, 3)).unwrap().unwrap();
-        for name in ["as served", "JPEG 60", "scaled to 45 %", "cropped to 45 %", "desktop screenshot"] {
+        for name in ["as served", "JPEG 60", "scaled to 45 %", "cropped to 50 %", "desktop screenshot"] {
             let (_, attack) = ATTACKS.iter().find(|(known, _)| *known == name).unwrap();
             assert!(case.names(&attack(&case.copy), &[GUILTY], false).unwrap(), "{name}");
         }
         let colluders = [GUILTY, SessionId(0xC0FF_EE01)];
         let copies = colluders.map(|session| case.copy_of(session).unwrap());
-        assert!(case.names(&combined(&copies, COLLUSIONS[0].1), &colluders, false).unwrap());
+        assert!(case.names(&(COLLUSIONS[0].2)(&copies), &colluders, false).unwrap());
     }
 
     #[test]
