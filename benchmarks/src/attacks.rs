@@ -226,12 +226,7 @@ fn covered(image: &RgbImage) -> RgbImage {
 }
 
 /// A page with a bar and the picture in it, scaled to fit, and where it lies.
-fn page(
-    image: &RgbImage,
-    [width, height, bar]: [u32; 3],
-    ground: u8,
-    most: f32,
-) -> (RgbImage, [u32; 4]) {
+fn page(image: &RgbImage, [width, height, bar]: [u32; 3], ground: u8, most: f32) -> (RgbImage, [u32; 4]) {
     let (w, h) = image.dimensions();
     let fit = (width as f32 / w as f32).min((height - bar) as f32 / h as f32).min(most);
     let shown = scaled(image, fit, fit);

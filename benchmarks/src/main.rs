@@ -133,7 +133,8 @@ fn pictures(options: &Options) -> Result<Vec<(String, RgbImage)>, Box<dyn Error>
     let read = |path: PathBuf| {
         let name = path.file_stem()?.to_string_lossy().into_owned();
         let image = image::open(path).ok()?;
-        let image = options.square.map_or(image.clone(), |n| image.resize_to_fill(n, n, FilterType::Lanczos3));
+        let image =
+            options.square.map_or(image.clone(), |n| image.resize_to_fill(n, n, FilterType::Lanczos3));
         Some((name, image.into_rgb8()))
     };
     Ok(files.into_iter().step_by(every).filter_map(read).collect())
@@ -198,7 +199,10 @@ fn survival(cases: &[Case], every: usize) -> Result<(), Box<dyn Error>> {
     println!(
         "\n## Attacks\n\nLeaks that name their session and no other among {CANDIDATES}, blind / with the original.\n"
     );
-    println!("| attack | {} | lost blind | lost with the original |\n|---|---|---|---|---|---|", CLASSES.join(" | "));
+    println!(
+        "| attack | {} | lost blind | lost with the original |\n|---|---|---|---|---|---|",
+        CLASSES.join(" | ")
+    );
     let mut all = Counts::default();
     for attack in ATTACKS.iter().step_by(every) {
         row(cases, attack, true, &mut all)?;
@@ -217,12 +221,7 @@ fn cells(counts: &Counts, blind: bool) -> [String; CLASSES.len()] {
     })
 }
 
-fn row(
-    cases: &[Case],
-    (name, attack): &Attack,
-    blind: bool,
-    all: &mut Counts,
-) -> Result<(), Box<dyn Error>> {
+fn row(cases: &[Case], (name, attack): &Attack, blind: bool, all: &mut Counts) -> Result<(), Box<dyn Error>> {
     let mut counts = Counts::default();
     let mut lost = [Vec::new(), Vec::new()];
     for case in cases {
