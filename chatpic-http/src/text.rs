@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Display};
 
-use askama::filters::HtmlSafe;
+use askama::filters::{Escaper, Html, HtmlSafe};
 use icu_locale_core::Locale;
 use icu_plurals::{PluralCategory, PluralRules};
 use serde_json::{Map, Value};
@@ -171,17 +171,11 @@ impl Phrase {
     }
 }
 
+/// As the templates escape what they fill in.
 fn escape(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            _ => html.push(c),
-        }
-    }
+    // A string takes everything.
+    drop(Html.write_escaped_str(&mut html, text));
     html
 }
 
@@ -273,7 +267,7 @@ mod tests {
     #[test]
     fn what_is_filled_in_is_escaped() {
         let said = Phrase("<b>{{name}}</b>".to_owned()).with("name", "<i>\"&").to_string();
-        assert_eq!(said, "<b>&lt;i&gt;&quot;&amp;</b>");
+        assert_eq!(said, "<b>&#60;i&#62;&#34;&#38;</b>");
     }
 
     /// The sources that speak: templates, pages, and the script.
