@@ -10,7 +10,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::ChatPic;
 use super::upload::png;
 use crate::animation;
-use crate::error::{Error, Unauthorized};
+use crate::error::Error;
 use crate::id::{Folder, SessionId, ShareId};
 use crate::mark::{self, ImageKey};
 use crate::seal::{self, ObjectName};
@@ -105,9 +105,7 @@ impl ChatPic {
 
     async fn make_copy(&self, wanted: &Wanted) -> Result<Bytes, Error> {
         let worker = self.0.copiers.take().await?;
-        let sealed = self.0.blobs.get(&wanted.folder, &wanted.object.to_string()).await?;
-        // A share may be purged between the look at its row and the look at its objects.
-        let sealed = sealed.ok_or(Unauthorized::Session)?;
+        let sealed = self.sealed_object(&wanted.folder, &wanted.object).await?;
         let visible = self.0.visible_mark.clone();
         let salt: [u8; SALT] = self.entropy().bytes();
         let job = {

@@ -7,7 +7,7 @@ use super::copies::Wanted;
 use super::upload::{ImageInfo, image_infos, image_name};
 use crate::clock::Timestamp;
 use crate::error::{Conflict, Error, Invalid, Unauthorized};
-use crate::id::{SessionId, ShareId};
+use crate::id::{Folder, SessionId, ShareId};
 use crate::mark::{ImageKey, MarkKey, PreparedRendition, Size};
 use crate::password::Password;
 use crate::seal::{self, ObjectName};
@@ -355,6 +355,13 @@ impl ChatPic {
         Ok(ImageCopy { bytes, media_type })
     }
 
+    /// What copies of one image in one size are made of.
+    pub(super) async fn sealed_object(&self, folder: &Folder, object: &ObjectName) -> Result<Bytes, Error> {
+        let sealed = self.0.blobs.get(folder, &object.to_string()).await?;
+        // A share may be purged between the look at its row and the look at its objects.
+        Ok(sealed.ok_or(Unauthorized::Session)?)
+    }
+
     async fn spliced_copy(
         &self,
         share: &Share,
@@ -364,9 +371,7 @@ impl ChatPic {
         data_key: DataKey,
         key: ImageKey,
     ) -> Result<Bytes, Error> {
-        let sealed = self.0.blobs.get(&share.folder, &object.to_string()).await?;
-        // A share may be purged between the look at its row and the look at its objects.
-        let sealed = sealed.ok_or(Unauthorized::Session)?;
+        let sealed = self.sealed_object(&share.folder, &object).await?;
         let (share, visible) = (share.id, self.0.visible_mark.clone());
         let splice = move || {
             let plain = seal::open(&data_key, &share, &object, sealed.into())?;
