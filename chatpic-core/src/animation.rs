@@ -7,14 +7,16 @@
 use std::io::Cursor;
 
 use image::codecs::webp::WebPDecoder;
-use image::{AnimationDecoder, Rgb, RgbImage, RgbaImage};
+use image::{AnimationDecoder, RgbaImage};
 
 use crate::error::Error;
 use crate::id::SessionId;
-use crate::intake::Pixels;
 use crate::intake::animation::{Animation, Frame};
+use crate::intake::{Pixels, Rejection};
+use crate::mark::record::if_markable;
 use crate::mark::visible::VisibleMark;
 use crate::mark::{self, ImageKey, Label, MarkError, MarkRecord, Size};
+use crate::share::{ImageForm, ImageRecord};
 
 /// WebP quality of what is kept.
 const KEPT_QUALITY: f32 = 95.0;
@@ -23,21 +25,7 @@ const COPY_QUALITY: f32 = 90.0;
 /// How hard libwebp tries, 0 to 6: above this, time grows faster than files shrink.
 const EFFORT: i32 = 2;
 
-/// An animation ready to be kept.
-pub(crate) struct Prepared {
-    /// Width and height of its frames.
-    pub(crate) size: Size,
-    /// How many there are.
-    pub(crate) frames: u32,
-    /// Whether it was too small for labels and is set on a ground with the ID below.
-    pub(crate) framed: bool,
-    /// What a trace needs; `None` when it can't bear the forensic mark.
-    pub(crate) mark: Option<MarkRecord>,
-    /// The animation, and its first frame alone.
-    pub(crate) files: [Vec<u8>; 2],
-}
-
-/// Encodes an animation to be kept, and finds out how strongly its frames must be marked.
+/// Encodes an animation to be kept, and its first frame alone, and finds out how strongly its frames must be marked.
 ///
 /// # Errors
 /// What `rejected` makes of a frame that can't be decoded; [`MarkError`].
@@ -45,8 +33,8 @@ pub(crate) fn prepare(
     animation: Animation<'_>,
     visible: Option<&VisibleMark>,
     key: &ImageKey,
-    rejected: impl Fn(crate::intake::Rejection) -> Error,
-) -> Result<Prepared, Error> {
+    rejected: impl Fn(Rejection) -> Error,
+) -> Result<(ImageRecord, [Vec<u8>; 2]), Error> {
     let (count, loops) = (animation.count, animation.loops);
     // One codeword and one strength serve all frames, so that any of them names its session: the greatest strength that
     // the trial finds for one of these.
@@ -65,28 +53,18 @@ pub(crate) fn prepare(
             None => pixels,
         };
         if tried.contains(&index) {
-            mark = stronger(mark, tried_on(&pixels, key)?);
+            // The trial sees it as most viewers do, on white.
+            let seen = Pixels::Alpha(pixels.clone()).into_rgb();
+            mark = stronger(mark, if_markable(mark::record_of_pixels(&seen, key))?);
         }
         if index == 0 {
             still.push(&pixels, &pixels, delay)?;
         }
         all.push(&pixels, &pixels, delay)?;
     }
-    let size = all.size;
-    Ok(Prepared { size, frames: count as u32, framed, mark, files: [all.finish(loops), still.finish(1)] })
-}
-
-/// The mark that suits one frame; `None` when it would not be read from it.
-fn tried_on(frame: &RgbaImage, key: &ImageKey) -> Result<Option<MarkRecord>, MarkError> {
-    let colours = RgbImage::from_fn(frame.width(), frame.height(), |x, y| {
-        let [r, g, b, _] = frame.get_pixel(x, y).0;
-        Rgb([r, g, b])
-    });
-    match mark::record_of_pixels(&colours, key) {
-        Ok(record) => Ok(Some(record)),
-        Err(MarkError::TooSmall | MarkError::TooFlat | MarkError::Unreadable) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let form = ImageForm::Animation { frames: count as u32 };
+    let record = ImageRecord { sizes: vec![all.size], framed, form, mark };
+    Ok((record, [all.finish(loops), still.finish(1)]))
 }
 
 /// The stronger of two marks, with the lesser margin.

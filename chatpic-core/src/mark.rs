@@ -31,7 +31,7 @@ mod locate;
 mod plane;
 mod predict;
 mod prepared;
-mod record;
+pub(crate) mod record;
 mod reference;
 mod refine;
 mod register;

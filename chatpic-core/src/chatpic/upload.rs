@@ -9,8 +9,9 @@ use crate::animation;
 use crate::clock::Timestamp;
 use crate::error::{Conflict, Error, Invalid};
 use crate::id::{Folder, ShareId};
-use crate::intake::animation::{Animation, animation};
+use crate::intake::animation::animation;
 use crate::intake::{Pixels, Rejection, intake};
+use crate::mark::record::if_markable;
 use crate::mark::visible::VisibleMark;
 use crate::mark::{self, ImageKey, MarkKey, Size};
 use crate::seal::{self, ObjectName};
@@ -190,8 +191,8 @@ impl Upload {
             move || {
                 let rejected = |rejection: Rejection| Error::Rejected { index, rejection };
                 if let Some(animation) = animation(&bytes, &limits).map_err(rejected)? {
-                    let prepared = prepare_animation(animation, visible.as_ref(), &key, rejected)?;
-                    return prepared.seal(&data_key, &id, index);
+                    let (record, files) = animation::prepare(animation, visible.as_ref(), &key, rejected)?;
+                    return PreparedImage { record, objects: files.into() }.seal(&data_key, &id, index);
                 }
                 let pixels = intake(&bytes, &limits).map_err(rejected)?;
                 drop(bytes);
@@ -402,11 +403,7 @@ fn prepare(pixels: Pixels, visible: Option<&VisibleMark>, key: &ImageKey) -> Res
         Pixels::Alpha(full) => {
             let full = Pixels::Alpha(full);
             // The trial sees it as most viewers do, on white.
-            let record = match mark::record(&full.clone().into_rgb(), &widths, key) {
-                Ok(record) => Some(record),
-                Err(error) if error.is_unmarkable() => None,
-                Err(error) => return Err(error.into()),
-            };
+            let record = if_markable(mark::record(&full.clone().into_rgb(), &widths, key))?;
             let mut sizes = vec![full.size()];
             let smaller: Vec<Pixels> = widths.iter().map(|width| full.scaled(*width)).collect();
             sizes.extend(smaller.iter().map(Pixels::size));
@@ -418,18 +415,6 @@ fn prepare(pixels: Pixels, visible: Option<&VisibleMark>, key: &ImageKey) -> Res
             Ok(PreparedImage { record, objects: objects? })
         }
     }
-}
-
-fn prepare_animation(
-    animation: Animation<'_>,
-    visible: Option<&VisibleMark>,
-    key: &ImageKey,
-    rejected: impl Fn(Rejection) -> Error,
-) -> Result<PreparedImage, Error> {
-    let animation::Prepared { size, frames, framed, mark, files } =
-        animation::prepare(animation, visible, key, rejected)?;
-    let record = ImageRecord { sizes: vec![size], framed, form: ImageForm::Animation { frames }, mark };
-    Ok(PreparedImage { record, objects: files.into() })
 }
 
 /// Encodes as PNG, quickly.

@@ -13,7 +13,7 @@ use super::key::ImageKey;
 use super::label::{Label, LabelPixel};
 use super::layout::Layout;
 use super::plane::Plane;
-use super::record::{Chroma, MarkError, MarkRecord, Size};
+use super::record::{Chroma, MarkError, MarkRecord, Size, if_markable};
 use super::shape::flat_fraction;
 use crate::id::SessionId;
 use crate::scale;
@@ -53,12 +53,7 @@ pub struct PreparedRendition {
 /// # Errors
 /// [`MarkError::Jpeg`] when a side exceeds 65 535 pixels or there are no pixels.
 pub fn prepare(full: &RgbImage, widths: &[u32], key: &ImageKey) -> Result<Prepared, MarkError> {
-    let record = match record(full, widths, key) {
-        Ok(record) => Some(record),
-        Err(error) if error.is_unmarkable() => None,
-        Err(error) => return Err(error),
-    };
-    prepare_as(full, widths, key, record)
+    prepare_as(full, widths, key, if_markable(record(full, widths, key))?)
 }
 
 /// [`prepare`] with the mark as an earlier [`record`] of the same image and widths has it.

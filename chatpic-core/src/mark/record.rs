@@ -95,3 +95,12 @@ impl MarkError {
         matches!(self, Self::TooSmall | Self::TooFlat | Self::Unreadable)
     }
 }
+
+/// The record, or none for an image that can't carry the mark and is served with the visible one alone.
+pub(crate) fn if_markable(record: Result<MarkRecord, MarkError>) -> Result<Option<MarkRecord>, MarkError> {
+    match record {
+        Ok(record) => Ok(Some(record)),
+        Err(error) if error.is_unmarkable() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
