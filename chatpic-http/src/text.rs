@@ -175,7 +175,7 @@ impl Phrase {
 fn escape(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     // A string takes everything.
-    drop(Html.write_escaped_str(&mut html, text));
+    Html.write_escaped_str(&mut html, text).unwrap_or_default();
     html
 }
 
