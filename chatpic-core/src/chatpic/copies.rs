@@ -166,6 +166,7 @@ mod tests {
 
     use super::*;
     use crate::chatpic::viewing::Opening;
+    use crate::error::Unauthorized;
     use crate::secret::InstallationSecret;
     use crate::share::AccessPolicy;
     use crate::store::memory::{MemoryBlobs, MemoryShares};
