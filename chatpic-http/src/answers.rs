@@ -341,6 +341,9 @@ struct TraceMatch {
     score: f64,
     /// The probability that any innocent candidate would score so high.
     false_alarm: f64,
+    /// What the match rests on: `blind`, the leak alone; `original`, the leak less the original; `triple`, three copies put
+    /// together.
+    evidence: &'static str,
     /// Null for the uploader's own preview.
     #[schema(format = DateTime)]
     opened_at: Option<String>,
@@ -358,6 +361,7 @@ impl From<&TraceReport> for TraceAnswer {
                     image: found.image,
                     score: (f64::from(found.score) * 10.0).round() / 10.0,
                     false_alarm: found.false_alarm,
+                    evidence: found.evidence.as_str(),
                     opened_at: found.opened_at.map(rfc3339),
                     country: found.country.map(|country| country.to_string()),
                 })

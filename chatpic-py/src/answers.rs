@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chatpic_core::mark::Evidence;
 use chatpic_core::{ImageInfo as CoreImage, Timestamp};
 use pyo3::prelude::*;
 
@@ -293,11 +292,7 @@ impl From<chatpic_core::TraceReport> for TraceReport {
             false_alarm: found.false_alarm,
             opened_at: found.opened_at.map(instant),
             country: found.country.map(String::from),
-            evidence: match found.evidence {
-                Evidence::Blind => "blind",
-                Evidence::Original => "original",
-                Evidence::Triple => "triple",
-            },
+            evidence: found.evidence.as_str(),
         };
         Self { matches: report.matches.into_iter().map(found).collect(), candidates: report.candidates }
     }

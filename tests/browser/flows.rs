@@ -236,7 +236,7 @@ async fn an_upload_whose_answer_is_lost_is_found_again_by_its_key() {
     uploader.see_text("#send", "10 images").await;
     wire.deafen();
     uploader.click("#send").await;
-    wire.lose_an_answer().await;
+    wire.lose_the_share().await;
     wire.cut();
     uploader.see_text("#failure", "Nothing is lost").await;
     assert_eq!(site.shares(), 1, "the share was made, but nobody knows");

@@ -175,7 +175,7 @@ enum Condition {
 pub(crate) struct Wire {
     pub(crate) url: String,
     condition: tokio::sync::watch::Sender<Condition>,
-    lost: tokio::sync::watch::Receiver<usize>,
+    lost: tokio::sync::watch::Receiver<bool>,
 }
 
 impl Wire {
@@ -184,7 +184,7 @@ impl Wire {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let (condition, seen) = tokio::sync::watch::channel(Condition::Whole);
-        let (losing, lost) = tokio::sync::watch::channel(0);
+        let (losing, lost) = tokio::sync::watch::channel(false);
         let losing = Arc::new(losing);
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
@@ -204,7 +204,9 @@ impl Wire {
                                     return Ok::<_, std::io::Error>(());
                                 }
                                 if *now.borrow() == Condition::Deaf {
-                                    losing.send_modify(|lost| *lost += count);
+                                    losing.send_modify(|lost| {
+                                        *lost |= bytes[..count].starts_with(b"HTTP/1.1 201")
+                                    });
                                 } else {
                                     to_near.write_all(&bytes[..count]).await?;
                                 }
@@ -230,9 +232,9 @@ impl Wire {
         self.condition.send_replace(Condition::Deaf);
     }
 
-    /// Waits until an answer of the site was lost.
-    pub(crate) async fn lose_an_answer(&self) {
-        self.lost.clone().wait_for(|lost| *lost > 0).await.unwrap();
+    /// Waits until the site's answer that a share was made is lost; that of an icon asked for meanwhile is none.
+    pub(crate) async fn lose_the_share(&self) {
+        self.lost.clone().wait_for(|lost| *lost).await.unwrap();
     }
 
     pub(crate) fn mend(&self) {

@@ -39,6 +39,7 @@ impl Leak {
         assert_eq!(report["matches"].as_array().unwrap().len(), 1, "{report}");
         assert_eq!(report["matches"][0]["session"], self.session);
         assert!(report["matches"][0]["false_alarm"].as_f64().unwrap() <= 1e-6);
+        assert_eq!(report["matches"][0]["evidence"], "blind");
     }
 }
 

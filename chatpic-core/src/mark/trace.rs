@@ -9,7 +9,6 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use image::RgbImage;
-use serde::Serialize;
 
 use super::carrier::{Carrier, Pilot};
 use super::chips;
@@ -42,9 +41,8 @@ pub struct Suspect<'a> {
 
 /// What names a session. Each rests on the same bound; they differ in what they say about the leak.
 ///
-/// Displayed in plain words, serialised as `"blind"`, `"original"` or `"triple"`.
-#[derive(Serialize, Clone, Copy, PartialEq, Eq, Debug)]
-#[serde(rename_all = "snake_case")]
+/// Displayed in plain words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Evidence {
     /// The leak alone: its place was found by the pilot, or it is the whole image.
     Blind,
@@ -52,6 +50,17 @@ pub enum Evidence {
     Original,
     /// The product of three sessions' codewords: these three combined their copies.
     Triple,
+}
+
+impl Evidence {
+    /// `"blind"`, `"original"` or `"triple"`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Blind => "blind",
+            Self::Original => "original",
+            Self::Triple => "triple",
+        }
+    }
 }
 
 impl fmt::Display for Evidence {

@@ -347,7 +347,7 @@ fn json(report: &TraceReport) -> String {
                 "image": found.image,
                 "score": found.score,
                 "false_alarm": found.false_alarm,
-                "evidence": found.evidence,
+                "evidence": found.evidence.as_str(),
                 "opened_at": instant(found.opened_at),
                 "country": found.country.map(|country| country.to_string()),
             })
