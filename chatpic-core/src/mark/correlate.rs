@@ -1,8 +1,10 @@
 //! An image's own correlation with the carrier, as the detector will read it: the fast way.
 //!
-//! It is the statistic of `chips` with three savings: on large canvases every second pixel is left out, each Gaussian
-//! is made from the next finer one, and a band's local power is taken once for each square of 8 x 8 pixels. Unlike the
+//! It is the statistic of `chips` with three savings: bands are sampled no finer than their detail, each Gaussian is made
+//! from the next finer one, and a band's local power is taken once for each square of 8 x 8 pixels. Unlike the
 //! detector's, it need not be exact: it only says how much of the image's own correlation to cancel.
+
+use std::borrow::Cow;
 
 use super::carrier::{Noise, taper};
 use super::layout::Layout;
@@ -16,11 +18,16 @@ const SIGMAS: [f32; 4] = [0.8, 1.6, 3.2, 6.4];
 /// The carrier's part of the statistic.
 pub(crate) struct Correlator {
     layout: Layout,
-    /// Samples per square either way.
-    cell: usize,
     step: usize,
     /// The carrier at its amplitude, in the detector's bands.
-    weighted: [Plane; 3],
+    weighted: [Band; 3],
+}
+
+/// An octave of a plane, on a grid as coarse as its detail allows.
+struct Band {
+    /// Pixels per sample, both ways; a power of two of at most [`SQUARE`].
+    step: usize,
+    plane: Plane,
 }
 
 impl Correlator {
@@ -29,18 +36,26 @@ impl Correlator {
         let mut fading = Plane::new(layout.size.width as usize, layout.size.height as usize).map(|_| gain);
         taper(&mut fading, layout);
         let fading = if noise.step == 2 { fading.halved() } else { fading };
-        let weighted = bands(&noise.plane.zip_map(&fading, |w, f| w * f), noise.step)
-            .map(|band| band.zip_map(alpha, |w, a| w * a));
-        Self { layout: layout.clone(), cell: SQUARE / noise.step, step: noise.step, weighted }
+        let weighted = bands(&noise.plane.zip_map(&fading, |w, f| w * f), noise.step).map(|band| {
+            let mut alpha = Cow::Borrowed(alpha);
+            while alpha.width > band.plane.width {
+                alpha = Cow::Owned(alpha.halved());
+            }
+            Band { plane: band.plane.zip_map(&alpha, |w, a| w * a), ..band }
+        });
+        Self { layout: layout.clone(), step: noise.step, weighted }
     }
 
     /// Numerator and energy of every segment, as `chips::statistic` gives them, for `plane` on the grid of the noise;
     /// their quotient is in steps between variants at strength 1.
     pub fn read(&self, plane: &Plane) -> (Vec<f32>, Vec<f32>) {
-        let cell = self.cell;
-        let (columns, rows) = (plane.width.div_ceil(cell), plane.height.div_ceil(cell));
+        let size = self.layout.size;
+        let (columns, rows) =
+            ((size.width as usize).div_ceil(SQUARE), (size.height as usize).div_ceil(SQUARE));
         let (mut y, mut d) = (vec![0f32; self.layout.segments], vec![0f32; self.layout.segments]);
         for (e, w) in bands(plane, self.step).iter().zip(&self.weighted) {
+            let cell = SQUARE / e.step;
+            let (e, w, samples) = (&e.plane, &w.plane, (e.step / self.step).pow(2) as f32);
             let [mut num, mut den, mut power] = [(); 3].map(|()| Plane::new(columns, rows));
             for (line, (e, w)) in e.data.chunks_exact(e.width).zip(w.data.chunks_exact(w.width)).enumerate() {
                 let at = line / cell * columns;
@@ -61,7 +76,7 @@ impl Correlator {
                 for column in 0..columns {
                     let segment = self.layout.segment_of(column * SQUARE, row * SQUARE);
                     let at = row * columns + column;
-                    let weight = 1.0 / (power.data[at] + 0.25);
+                    let weight = samples / (power.data[at] + 0.25);
                     y[segment] += weight * num.data[at];
                     d[segment] += weight * den.data[at];
                 }
@@ -71,22 +86,26 @@ impl Correlator {
     }
 }
 
-/// The detector's octave bands on a grid of one sample every `step` pixels.
-fn bands(plane: &Plane, step: usize) -> [Plane; 3] {
-    // Means over 2 x 2 pixels have a variance of a quarter already.
-    let done = if step == 2 { 0.25f32 } else { 0.0 };
-    let mut variance = done;
-    let mut fine = plane.clone();
-    let mut next = |sigma: f32, plane: &Plane| {
-        let more = (sigma * sigma - variance).sqrt() / step as f32;
-        variance = sigma * sigma;
+/// The detector's octave bands of a plane of one sample every `step` pixels. A plane that has been smoothed enough is
+/// halved before the next.
+fn bands(plane: &Plane, mut step: usize) -> [Band; 3] {
+    // Means over 2 x 2 samples have a variance of a quarter.
+    let mut variance = if step == 2 { 0.25f32 } else { 0.0 };
+    let smooth = |plane: &Plane, sigma: f32, variance: &mut f32, step: usize| {
+        let more = (sigma * sigma - *variance).sqrt() / step as f32;
+        *variance = sigma * sigma;
         plane.gaussian(more)
     };
-    fine = next(SIGMAS[0], &fine);
+    let mut fine = smooth(plane, SIGMAS[0], &mut variance, step);
     [1, 2, 3].map(|i| {
-        let coarse = next(SIGMAS[i], &fine);
-        let band = fine.zip_map(&coarse, |a, b| a - b);
+        let coarse = smooth(&fine, SIGMAS[i], &mut variance, step);
+        let band = Band { step, plane: fine.zip_map(&coarse, |a, b| a - b) };
         fine = coarse;
+        if SIGMAS[i] >= 1.5 * step as f32 && i < 3 {
+            fine = fine.halved();
+            variance += (step * step) as f32 / 4.0;
+            step *= 2;
+        }
         band
     })
 }
