@@ -298,6 +298,9 @@ async fn every_error_says_what_happened_and_what_to_do() {
     let full = Site::start_with("", |_, limits| limits.max_stored = Some(1)).await;
     full.share(&[(64, 48)], AccessPolicy::default()).await;
     send_plainly(&browser, &full, &[&good], "error-full", "No room").await;
+    full.lose_the_database();
+    send_plainly(&browser, &full, &[&good], "error-unavailable", "Not available at the moment").await;
+    browser.see_text("#advice", "Try again in").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use chatpic_core::testing::faults::{Fault, Faults, FaultyShares};
 use chatpic_core::testing::{ManualClock, SeededEntropy, samples};
 use chatpic_core::{
     AccessPolicy, ChatPic, Created, InstallationSecret, Limits, Opening, Password, SystemClock, Timestamp,
@@ -27,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Site {
     pub(crate) chatpic: ChatPic,
     pub(crate) clock: Arc<ManualClock>,
+    faults: Faults,
     /// Where the front page stands.
     pub(crate) url: String,
     folder: TempDir,
@@ -49,6 +51,7 @@ impl Site {
         let clock = Arc::new(ManualClock::new(Timestamp(now.0 / 1000 * 1000)));
         let shares = SqliteShares::open(&folder.path().join("chatpic.sqlite")).await.unwrap();
         let blobs = ObjectBlobs::local(&folder.path().join("blobs")).unwrap();
+        let faults = Faults::new(clock.clone());
         let mut limits = Limits { workers: 2, queue: 200, ..Limits::default() };
         let mut options = Options {
             trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
@@ -58,7 +61,7 @@ impl Site {
         };
         change(&mut options, &mut limits);
         let chatpic = ChatPic::builder(InstallationSecret::from_bytes([42; 32]))
-            .stores(Arc::new(shares), Arc::new(blobs))
+            .stores(Arc::new(FaultyShares::new(Arc::new(shares), faults.clone())), Arc::new(blobs))
             .clock(clock.clone())
             .entropy(Arc::new(SeededEntropy::new(1)))
             .limits(limits)
@@ -74,6 +77,7 @@ impl Site {
         Self {
             chatpic,
             clock,
+            faults,
             url: format!("http://{address}{}", if prefix.is_empty() { "/" } else { prefix }),
             folder,
         }
@@ -95,6 +99,11 @@ impl Site {
         let link = format!("{url}/s/{id}#{}", made.link_key.reveal());
         let dashboard = format!("{url}/d/{id}#{}", made.dashboard_key.reveal());
         Share { link, dashboard, made }
+    }
+
+    /// From now on the database answers nothing but errors.
+    pub(crate) fn lose_the_database(&self) {
+        self.faults.plan(std::iter::repeat(Some(Fault::Fails)));
     }
 
     /// Guesses the password from the browsers' address until no more guesses are taken.
