@@ -1,19 +1,18 @@
 //! An image's own correlation with the carrier, as the detector will read it: the fast way.
 //!
-//! It is the statistic of `chips` with three savings: bands are sampled no finer than their detail, each Gaussian is made
-//! from the next finer one, and a band's local power is taken once for each square of 8 x 8 pixels. Unlike the
-//! detector's, it need not be exact: it only says how much of the image's own correlation to cancel.
+//! It is the statistic of `chips` with two savings: bands are sampled no finer than their detail, and each Gaussian is
+//! made from the next finer one. Unlike the detector's, it need not be exact: it only says how much of the image's own
+//! correlation to cancel.
 
 use std::borrow::Cow;
 
 use super::carrier::{Noise, taper};
+use super::chips::{NOISE, SIGMAS, power};
 use super::layout::Layout;
 use super::plane::Plane;
 
-/// Side in pixels of the squares that share one power; it divides every unit.
+/// Side in pixels of the squares that sums are taken of; it divides every unit.
 const SQUARE: usize = 8;
-/// Deviations in pixels of the detector's Gaussians.
-const SIGMAS: [f32; 4] = [0.8, 1.6, 3.2, 6.4];
 
 /// The carrier's part of the statistic.
 pub(crate) struct Correlator {
@@ -49,36 +48,24 @@ impl Correlator {
     /// Numerator and energy of every segment, as `chips::statistic` gives them, for `plane` on the grid of the noise;
     /// their quotient is in steps between variants at strength 1.
     pub fn read(&self, plane: &Plane) -> (Vec<f32>, Vec<f32>) {
-        let size = self.layout.size;
-        let (columns, rows) =
-            ((size.width as usize).div_ceil(SQUARE), (size.height as usize).div_ceil(SQUARE));
         let (mut y, mut d) = (vec![0f32; self.layout.segments], vec![0f32; self.layout.segments]);
-        for (e, w) in bands(plane, self.step).iter().zip(&self.weighted) {
+        for (i, (e, w)) in bands(plane, self.step).iter().zip(&self.weighted).enumerate() {
             let cell = SQUARE / e.step;
-            let (e, w, samples) = (&e.plane, &w.plane, (e.step / self.step).pow(2) as f32);
-            let [mut num, mut den, mut power] = [(); 3].map(|()| Plane::new(columns, rows));
-            for (line, (e, w)) in e.data.chunks_exact(e.width).zip(w.data.chunks_exact(w.width)).enumerate() {
-                let at = line / cell * columns;
-                for (i, (e, w)) in e.chunks(cell).zip(w.chunks(cell)).enumerate() {
-                    let (mut ew, mut ww, mut ee) = (0.0, 0.0, 0.0);
-                    for (e, w) in e.iter().zip(w) {
-                        (ew, ww, ee) = (ew + e * w, ww + w * w, ee + e * e);
+            let power = power(&e.plane, SIGMAS[i + 1] / e.step as f32);
+            // How many samples of the noise's grid one of this grid stands for.
+            let samples = (e.step / self.step).pow(2) as f32;
+            for line in 0..e.plane.height {
+                let (e, w, power) = (e.plane.row(line), w.plane.row(line), power.row(line));
+                let cells = e.chunks(cell).zip(w.chunks(cell)).zip(power.chunks(cell));
+                for (column, ((e, w), power)) in cells.enumerate() {
+                    let (mut num, mut den) = (0.0, 0.0);
+                    for ((e, w), power) in e.iter().zip(w).zip(power) {
+                        let weight = w / (power + NOISE);
+                        (num, den) = (num + weight * e, den + weight * w);
                     }
-                    num.data[at + i] += ew;
-                    den.data[at + i] += ww;
-                    power.data[at + i] += ee;
-                }
-            }
-            // The squares have blurred by 8 / sqrt(12) pixels of the detector's 8 already.
-            let scale = 1.0 / (cell * cell) as f32;
-            let power = power.map(|p| p * scale).gaussian((1.0f32 - 1.0 / 12.0).sqrt());
-            for row in 0..rows {
-                for column in 0..columns {
-                    let segment = self.layout.segment_of(column * SQUARE, row * SQUARE);
-                    let at = row * columns + column;
-                    let weight = samples / (power.data[at] + 0.25);
-                    y[segment] += weight * num.data[at];
-                    d[segment] += weight * den.data[at];
+                    let segment = self.layout.segment_of(column * SQUARE, line / cell * SQUARE);
+                    y[segment] += samples * num;
+                    d[segment] += samples * den;
                 }
             }
         }
