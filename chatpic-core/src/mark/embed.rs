@@ -17,8 +17,8 @@ use crate::id::SessionId;
 
 /// The pilot's share of the mark's rms amplitude; the carrier's is `sqrt(1 - PILOT^2)`. Where a leak is placed, its
 /// codeword is read with plenty to spare: the pilot is what a poor leak loses first.
-const PILOT: f32 = 0.7;
-const DATA: f32 = 0.714;
+const PILOT: f32 = 0.76;
+const DATA: f32 = 0.65;
 /// The share of the host's own correlation that is cancelled.
 const CANCEL: f32 = 0.8;
 /// Images with a shorter side, in pixels, carry no forensic mark.

@@ -1,13 +1,18 @@
 //! The leak as the pilot search sees it: host structure whitened away, then a spectrum in which every bin has the same
 //! expected power, so that a wave of the pilot stands out wherever it lies.
 
+use super::chips::power;
 use super::plane::Plane;
 use realfft::RealFftPlanner;
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex32;
 
+/// A power, in grey levels squared, below which a band is noise. The pilot's waves run through ground of all kinds, and
+/// the little that JPEG leaves on flat ground is not to have all the say.
+const NOISE: f32 = 0.8;
+
 /// Evens out a picture: four octave bands of differences of Gaussians (sigma 0.8 to 12.8), each divided by its local
-/// mean power, brought to unit rms, clipped at 3 and added up.
+/// [`power`] over a window as wide as the coarser of the two, brought to unit rms, clipped at 3 and added up.
 ///
 /// Dividing by the power rather than by its root gives smooth ground, where a weak wave is easiest to see, the say over
 /// texture: it is the maximum-likelihood weight of a known wave in noise of that local variance.
@@ -22,12 +27,10 @@ pub(crate) fn whiten(luma: &Plane) -> Plane {
         for (b, c) in band.data.iter_mut().zip(&coarse.data) {
             *b -= c;
         }
-        let mut power = band.clone();
-        power.data.iter_mut().for_each(|p| *p *= *p);
-        let power = power.gaussian(3. * sigma);
+        let power = power(&band, 2. * sigma);
         let mut square = 0f64;
         for (b, p) in band.data.iter_mut().zip(&power.data) {
-            *b /= p + 0.4;
+            *b /= p + NOISE;
             square += f64::from(*b * *b);
         }
         let rms = (square / band.data.len().max(1) as f64).sqrt() as f32 + 1e-9;
