@@ -1,18 +1,33 @@
 //! A bounded pool for work that keeps a core busy: decoding, marking, tracing, hashing passwords.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::Error;
 
 /// At most `workers` jobs run at a time and at most `queue` wait; one more is refused as [`Error::Busy`].
+///
+/// The pool has threads of its own, as many as jobs have run at the same time. On the runtime's many blocking threads
+/// memory would not be bounded by the number of workers: allocators keep what each thread has used.
 #[derive(Debug)]
 pub(crate) struct Workers {
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
     queue: usize,
+    idle: Arc<IdleThreads>,
+}
+
+/// The threads that wait for a job, the one that was busy last on top. They end when the pool is dropped.
+type IdleThreads = Mutex<Vec<mpsc::Sender<Job>>>;
+
+/// What a thread is given: what to run, its own sender to be found idle by afterwards, and the place in the pool.
+struct Job {
+    run: Box<dyn FnOnce() + Send>,
+    thread: mpsc::Sender<Job>,
+    permit: OwnedSemaphorePermit,
 }
 
 /// Counts a job as waiting for as long as it lives.
@@ -27,18 +42,21 @@ impl Drop for Waiting<'_> {
 /// A place in the pool; given back when dropped or when its job is done.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
+    idle: Arc<IdleThreads>,
 }
 
 impl Workers {
     pub(crate) fn new(workers: usize, queue: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(workers.max(1))), waiting: AtomicUsize::new(0), queue }
+        let permits = Arc::new(Semaphore::new(workers.max(1)));
+        Self { permits, waiting: AtomicUsize::new(0), queue, idle: Arc::default() }
     }
 
     /// Waits for a worker.
     pub(crate) async fn take(&self) -> Result<Worker, Error> {
+        let worker = |permit| Worker { permit, idle: self.idle.clone() };
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            return Ok(Worker { _permit: permit });
+            return Ok(worker(permit));
         }
         let waiting = Waiting(&self.waiting);
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue {
@@ -46,7 +64,7 @@ impl Workers {
         }
         let permit = self.permits.clone().acquire_owned().await;
         drop(waiting);
-        permit.map(|permit| Worker { _permit: permit }).map_err(|_| Error::Busy)
+        permit.map(worker).map_err(|_| Error::Busy)
     }
 
     /// Waits for a worker and runs a job on it.
@@ -67,13 +85,40 @@ impl Worker {
         self,
         job: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let running = tokio::task::spawn_blocking(move || {
-            let outcome = job();
-            drop(self);
-            outcome
+        let Self { permit, idle } = self;
+        let (answer, answered) = oneshot::channel();
+        let run = Box::new(move || {
+            let outcome = catch_unwind(AssertUnwindSafe(job)).unwrap_or(Err(Error::Panicked));
+            // Perhaps nobody waits for it any more.
+            drop(answer.send(outcome));
         });
-        running.await.unwrap_or(Err(Error::Panicked))
+        let waiting = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let thread = match waiting {
+            Some(thread) => thread,
+            None => start(&idle)?,
+        };
+        drop(thread.clone().send(Job { run, thread, permit }));
+        answered.await.unwrap_or(Err(Error::Panicked))
     }
+}
+
+/// Starts a thread that runs jobs until its pool is dropped.
+fn start(idle: &Arc<IdleThreads>) -> Result<mpsc::Sender<Job>, Error> {
+    let (sender, jobs) = mpsc::channel::<Job>();
+    let idle = Arc::downgrade(idle);
+    let work = move || {
+        while let Ok(Job { run, thread, permit }) = jobs.recv() {
+            run();
+            match idle.upgrade() {
+                Some(idle) => idle.lock().unwrap_or_else(PoisonError::into_inner).push(thread),
+                None => return,
+            }
+            // The thread is found before its place is free, so that there are never more threads than places.
+            drop(permit);
+        }
+    };
+    let started = std::thread::Builder::new().name("chatpic-worker".to_owned()).spawn(work);
+    started.map(|_| sender).map_err(|_| Error::Busy)
 }
 
 #[cfg(test)]
@@ -99,6 +144,20 @@ mod tests {
         let outcome: Result<(), Error> = workers.run(|| panic!("a decoder's bug")).await;
         assert!(matches!(outcome, Err(Error::Panicked)));
         assert_eq!(workers.run(|| Ok(3)).await.unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn there_are_no_more_threads_than_workers_and_they_end_with_the_pool() {
+        let workers = Workers::new(2, 100);
+        let job = || workers.run(|| Ok(std::thread::current().id()));
+        let threads = futures::future::try_join_all((0..50).map(|_| job())).await.unwrap();
+        assert!(threads.into_iter().collect::<std::collections::HashSet<_>>().len() <= 2);
+
+        // Both are idle again when both places are free.
+        drop((workers.take().await.unwrap(), workers.take().await.unwrap()));
+        let idle = Arc::downgrade(&workers.idle);
+        drop(workers);
+        assert!(idle.upgrade().is_none(), "no thread keeps its pool");
     }
 
     #[tokio::test]
