@@ -5,7 +5,8 @@
 //! ```
 //!
 //! `--limit N` takes N of the images, spread over the folder; `--attacks N` every so manyth attack so that about N are
-//! left; `--square N` the middle of each image as a square of N px. Without `--images` it makes small pictures itself. Figures do not depend on the machine. Keys and sessions are fixed.
+//! left; `--square N` the middle of each image as a square of N px. Without `--images` it makes small pictures itself.
+//! Figures do not depend on the machine. Keys and sessions are fixed.
 
 mod attacks;
 #[cfg(feature = "peers")]
@@ -84,6 +85,18 @@ impl Case {
         let trace = self.trace(leak, &sessions, informed)?;
         let accused: Vec<SessionId> = trace.matches.iter().map(|found| found.session).collect();
         Ok(!accused.is_empty() && accused.iter().all(|session| guilty.contains(session)))
+    }
+
+    /// Whether the leak names the guilty blind, and with the original. A trace with the original reads the leak alone
+    /// too, so that it is only run where that gave nothing.
+    fn traced(
+        &self,
+        leak: &RgbImage,
+        guilty: &[SessionId],
+        try_blind: bool,
+    ) -> Result<[bool; 2], Box<dyn Error>> {
+        let blind = try_blind && self.names(leak, guilty, false)?;
+        Ok([blind, blind || self.names(leak, guilty, true)?])
     }
 
     fn class(&self) -> &'static str {
@@ -227,14 +240,11 @@ fn row(cases: &[Case], (name, attack): &Attack, blind: bool, all: &mut Counts) -
     for case in cases {
         let leak = attack(&case.copy);
         let class = CLASSES.iter().position(|class| *class == case.class()).unwrap_or(0);
-        for (way, informed) in [false, true].into_iter().enumerate() {
-            if !informed && !blind {
-                continue;
-            }
-            let traced = usize::from(case.names(&leak, &[GUILTY], informed)?);
-            counts[class][way] += traced;
-            all[class][way] += traced;
-            if traced == 0 {
+        let traced = case.traced(&leak, &[GUILTY], blind)?;
+        for (way, traced) in traced.into_iter().enumerate() {
+            counts[class][way] += usize::from(traced);
+            all[class][way] += usize::from(traced);
+            if !traced && (way == 1 || blind) {
                 lost[way].push(case.name.as_str());
             }
         }
@@ -270,8 +280,9 @@ fn collusion(cases: &[Case]) -> Result<(), Box<dyn Error>> {
             for case in cases {
                 let copies: Result<Vec<_>, _> = sessions[..many].iter().map(|s| case.copy_of(*s)).collect();
                 let leak = combine(&copies?);
-                blind += usize::from(case.names(&leak, &sessions[..many], false)?);
-                informed += usize::from(case.names(&leak, &sessions[..many], true)?);
+                let [without, with] = case.traced(&leak, &sessions[..many], true)?;
+                blind += usize::from(without);
+                informed += usize::from(with);
             }
             cells.push(format!("{blind} / {informed} of {}", cases.len()));
         }
