@@ -102,6 +102,29 @@ mod postgres {
 
 mod mysql {
     database_server!(sqlx::MySqlConnection, "CHATPIC_TEST_MYSQL", "a MariaDB server");
+
+    /// What is due or expired is found by an index, however much is not.
+    #[tokio::test]
+    #[ignore = "a MariaDB server"]
+    async fn sweeping_reads_indexes_only() {
+        use sqlx::Row;
+        let url = make(&fresh()).await;
+        drop(share_store(&url).await.unwrap());
+        let mut db = sqlx::MySqlConnection::connect(&url).await.unwrap();
+        for (statement, index) in [
+            (
+                "EXPLAIN SELECT * FROM shares WHERE due <= 5 AND (leased_until IS NULL OR leased_until <= 5)
+                 ORDER BY due, id LIMIT 3 FOR UPDATE",
+                "shares_by_due",
+            ),
+            ("EXPLAIN UPDATE sessions SET wrap = NULL WHERE live_until <= 5", "sessions_by_end"),
+            ("EXPLAIN DELETE FROM attempts WHERE at < 5", "attempts_by_time"),
+        ] {
+            let plan = query(statement).fetch_one(&mut db).await.unwrap();
+            let (access, key): (String, Option<String>) = (plan.get("type"), plan.get("key"));
+            assert_eq!((access.as_str(), key.as_deref()), ("range", Some(index)), "{statement}");
+        }
+    }
 }
 
 mod s3 {

@@ -280,7 +280,7 @@ async fn a_burn_while_s3_is_out_of_reach_says_what_is_pending() {
 async fn nothing_promised_is_lost_however_often_a_node_is_killed() {
     let cluster = Cluster::new("crashes").await;
     let data = cluster.folder.path().join("data");
-    kill(15, Place { data, database: cluster.database(), blobs: cluster.blobs() }).await;
+    kill(50, Place { data, database: cluster.database(), blobs: cluster.blobs() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
