@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -23,12 +23,7 @@ pub(crate) struct Workers {
 /// The threads that wait for a job, the one that was busy last on top. They end when the pool is dropped.
 type IdleThreads = Mutex<Vec<mpsc::Sender<Job>>>;
 
-/// What a thread is given: what to run, its own sender to be found idle by afterwards, and the place in the pool.
-struct Job {
-    run: Box<dyn FnOnce() + Send>,
-    thread: mpsc::Sender<Job>,
-    permit: OwnedSemaphorePermit,
-}
+type Job = Box<dyn FnOnce() + Send>;
 
 /// Counts a job as waiting for as long as it lives.
 struct Waiting<'a>(&'a AtomicUsize);
@@ -86,37 +81,37 @@ impl Worker {
         job: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let Self { permit, idle } = self;
-        let (answer, answered) = oneshot::channel();
-        let run = Box::new(move || {
-            let outcome = catch_unwind(AssertUnwindSafe(job)).unwrap_or(Err(Error::Panicked));
-            // Perhaps nobody waits for it any more.
-            drop(answer.send(outcome));
-        });
-        let waiting = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let waiting = lock(&idle).pop();
         let thread = match waiting {
             Some(thread) => thread,
-            None => start(&idle)?,
+            None => start()?,
         };
-        drop(thread.clone().send(Job { run, thread, permit }));
+        let (answer, answered) = oneshot::channel();
+        let (idle, itself) = (Arc::downgrade(&idle), thread.clone());
+        let run = move || {
+            let outcome = catch_unwind(AssertUnwindSafe(job)).unwrap_or(Err(Error::Panicked));
+            // The thread is found idle before its place is free, so that there are never more threads than places; and
+            // the place is free before anybody knows the answer.
+            if let Some(idle) = idle.upgrade() {
+                lock(&idle).push(itself);
+            }
+            drop(permit);
+            // Perhaps nobody waits for it any more.
+            drop(answer.send(outcome));
+        };
+        drop(thread.send(Box::new(run)));
         answered.await.unwrap_or(Err(Error::Panicked))
     }
 }
 
-/// Starts a thread that runs jobs until its pool is dropped.
-fn start(idle: &Arc<IdleThreads>) -> Result<mpsc::Sender<Job>, Error> {
+fn lock(idle: &IdleThreads) -> MutexGuard<'_, Vec<mpsc::Sender<Job>>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a thread that runs jobs until nobody can send it one.
+fn start() -> Result<mpsc::Sender<Job>, Error> {
     let (sender, jobs) = mpsc::channel::<Job>();
-    let idle = Arc::downgrade(idle);
-    let work = move || {
-        while let Ok(Job { run, thread, permit }) = jobs.recv() {
-            run();
-            match idle.upgrade() {
-                Some(idle) => idle.lock().unwrap_or_else(PoisonError::into_inner).push(thread),
-                None => return,
-            }
-            // The thread is found before its place is free, so that there are never more threads than places.
-            drop(permit);
-        }
-    };
+    let work = move || jobs.into_iter().for_each(|job| job());
     let started = std::thread::Builder::new().name("chatpic-worker".to_owned()).spawn(work);
     started.map(|_| sender).map_err(|_| Error::Busy)
 }

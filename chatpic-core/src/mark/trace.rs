@@ -234,14 +234,6 @@ impl Tracer<'_> {
         let canvas = (f64::from(full.width), f64::from(full.height));
         let mut locator = Locator::new(self.leak, &waves, canvas, available());
         locator.try_whole();
-        let mut readings = Vec::new();
-        if let Some(original) = reference(self.suspect) {
-            readings = self.with_original(original, &waves, &locator)?;
-            let found = self.compare(&readings, Evidence::Original, singles);
-            if !found.is_empty() {
-                return Ok(found);
-            }
-        }
         let mut blind = Blind::default();
         let mut stages = STAGES.iter().enumerate();
         loop {
@@ -252,10 +244,10 @@ impl Tracer<'_> {
                 return Ok(found);
             }
             let Some((step, stage)) = stages.next().filter(|_| !locator.is_certain()) else { break };
-            self.watch.tell(0.3 + 0.1 * step as f32)?;
+            self.watch.tell(0.1 + 0.1 * step as f32)?;
             locator.search(*stage, &|| self.watch.stopped());
         }
-        self.watch.tell(0.7)?;
+        self.watch.tell(0.5)?;
         if !locator.is_certain() {
             let places = locator.places(PLACES).into_iter().map(|place| place.map);
             let found = self.read(places, canvas, &mut blind, singles);
@@ -268,7 +260,17 @@ impl Tracer<'_> {
                 return Ok(found);
             }
         }
-        self.watch.tell(0.8)?;
+        let mut readings = Vec::new();
+        if let Some(original) = reference(self.suspect) {
+            self.watch.tell(0.6)?;
+            // Finding the picture itself in the leak takes longer than finding the pilot.
+            readings = self.with_original(original, &waves, &locator)?;
+            let found = self.compare(&readings, Evidence::Original, singles);
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        self.watch.tell(0.9)?;
         readings.extend(blind.readings);
         Ok(self.compare_threes(&readings, threes))
     }
@@ -285,12 +287,11 @@ impl Tracer<'_> {
         // Where the pilot is certain of its place, that is refined and no other is looked for.
         let only_hints = locator.is_certain();
         let stop = || self.watch.stopped();
-        self.watch.tell(0.1)?;
         let Some(map) = reference.place(&self.leak.luma, waves, (&hints, only_hints), available(), &stop)
         else {
             return Ok(Vec::new());
         };
-        self.watch.tell(0.2)?;
+        self.watch.tell(0.8)?;
         reference.read(&self.leak.luma, &map, self.suspect.key, self.suspect.record, available())
     }
 
