@@ -73,6 +73,17 @@ macro_rules! database_server {
     };
 }
 
+/// What a sweep asks, and the index that answers it.
+const SWEEPING: [(&str, &str); 3] = [
+    (
+        "EXPLAIN SELECT * FROM shares WHERE due <= 5 AND (leased_until IS NULL OR leased_until <= 5)
+         ORDER BY due, id LIMIT 3 FOR UPDATE",
+        "shares_by_due",
+    ),
+    ("EXPLAIN UPDATE sessions SET wrap = NULL WHERE live_until <= 5", "sessions_by_end"),
+    ("EXPLAIN DELETE FROM attempts WHERE at < 5", "attempts_by_time"),
+];
+
 mod postgres {
     database_server!(sqlx::PgConnection, "CHATPIC_TEST_POSTGRES", "a PostgreSQL server");
 
@@ -85,15 +96,7 @@ mod postgres {
         let mut db = sqlx::PgConnection::connect(&url).await.unwrap();
         // An empty table would be read as a whole whatever its indexes are.
         query("SET enable_seqscan = off").execute(&mut db).await.unwrap();
-        for (statement, index) in [
-            (
-                "EXPLAIN SELECT * FROM shares WHERE due <= 5 AND (leased_until IS NULL OR leased_until <= 5)
-                 ORDER BY due, id LIMIT 3 FOR UPDATE",
-                "shares_by_due",
-            ),
-            ("EXPLAIN UPDATE sessions SET wrap = NULL WHERE live_until <= 5", "sessions_by_end"),
-            ("EXPLAIN DELETE FROM attempts WHERE at < 5", "attempts_by_time"),
-        ] {
+        for (statement, index) in SWEEPING {
             let plan: Vec<String> = sqlx::query_scalar(statement).fetch_all(&mut db).await.unwrap();
             assert!(plan.join("\n").contains(index), "{}", plan.join("\n"));
         }
@@ -111,15 +114,7 @@ mod mysql {
         let url = make(&fresh()).await;
         drop(share_store(&url).await.unwrap());
         let mut db = sqlx::MySqlConnection::connect(&url).await.unwrap();
-        for (statement, index) in [
-            (
-                "EXPLAIN SELECT * FROM shares WHERE due <= 5 AND (leased_until IS NULL OR leased_until <= 5)
-                 ORDER BY due, id LIMIT 3 FOR UPDATE",
-                "shares_by_due",
-            ),
-            ("EXPLAIN UPDATE sessions SET wrap = NULL WHERE live_until <= 5", "sessions_by_end"),
-            ("EXPLAIN DELETE FROM attempts WHERE at < 5", "attempts_by_time"),
-        ] {
+        for (statement, index) in SWEEPING {
             let plan = query(statement).fetch_one(&mut db).await.unwrap();
             let (access, key): (String, Option<String>) = (plan.get("type"), plan.get("key"));
             assert_eq!((access.as_str(), key.as_deref()), ("range", Some(index)), "{statement}");
