@@ -29,8 +29,8 @@ pub(crate) fn power(band: &Plane, sigma: f32) -> Plane {
 /// The matched-filter statistic of every segment: numerators `y` and energies `d`.
 ///
 /// In each band the samples are divided by their local [`power`] over a window as wide as the band's own Gaussian, a
-/// locally stationary whitening, so that busy regions do not drown quiet ones. A mark of amplitude `s * alpha * w` gives `y` near `s * d`. `mask`, 0 or 1, leaves out pixels
-/// the leak does not show. All planes have the carrier's size.
+/// locally stationary whitening, so that busy regions do not drown quiet ones. A mark of amplitude `s * alpha * w` gives
+/// `y` near `s * d`. `mask`, 0 or 1, leaves out pixels the leak does not show. All planes have the carrier's size.
 pub(crate) fn statistic(
     plane: &Plane,
     carrier: &Carrier,
