@@ -11,8 +11,8 @@ pub(crate) const NOISE: f32 = 0.25;
 /// The three octave bands the detector reads.
 pub(crate) fn subbands(plane: &Plane) -> [Plane; 3] {
     let [a, b, c, d] = SIGMAS.map(|sigma| plane.gaussian(sigma));
-    let minus = |p: &Plane, q: &Plane| p.zip_map(q, |p, q| p - q);
-    [minus(&a, &b), minus(&b, &c), minus(&c, &d)]
+    let minus = |p: Plane, q: &Plane| p.zip_map(q, |p, q| p - q);
+    [minus(a, &b), minus(b, &c), minus(c, &d)]
 }
 
 /// The local power of a band: the mean of order 1/2 of the samples' magnitudes over a Gaussian window of `sigma` samples,
@@ -23,7 +23,7 @@ pub(crate) fn subbands(plane: &Plane) -> [Plane; 3] {
 pub(crate) fn power(band: &Plane, sigma: f32) -> Plane {
     // The fourth power of the mean of |x|^(1/2) of a standard normal x: 2^(1/4) gamma(3/4) / sqrt(pi).
     const OF_A_NORMAL: f32 = 0.822_2 * 0.822_2 * 0.822_2 * 0.822_2;
-    band.map(|e| e.abs().sqrt()).gaussian(sigma).map(|m| (m * m) * (m * m) / OF_A_NORMAL)
+    band.clone().map(|e| e.abs().sqrt()).gaussian(sigma).map(|m| (m * m) * (m * m) / OF_A_NORMAL)
 }
 
 /// The matched-filter statistic of every segment: numerators `y` and energies `d`.

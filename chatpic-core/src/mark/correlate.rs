@@ -35,7 +35,7 @@ impl Correlator {
         let mut fading = Plane::new(layout.size.width as usize, layout.size.height as usize).map(|_| gain);
         taper(&mut fading, layout);
         let fading = if noise.step == 2 { fading.halved() } else { fading };
-        let weighted = bands(&noise.plane.zip_map(&fading, |w, f| w * f), noise.step).map(|band| {
+        let weighted = bands(&fading.zip_map(&noise.plane, |f, w| f * w), noise.step, 0.0).map(|band| {
             let mut alpha = Cow::Borrowed(alpha);
             while alpha.width > band.plane.width {
                 alpha = Cow::Owned(alpha.halved());
@@ -49,7 +49,9 @@ impl Correlator {
     /// their quotient is in steps between variants at strength 1.
     pub fn read(&self, plane: &Plane) -> (Vec<f32>, Vec<f32>) {
         let (mut y, mut d) = (vec![0f32; self.layout.segments], vec![0f32; self.layout.segments]);
-        for (i, (e, w)) in bands(plane, self.step).iter().zip(&self.weighted).enumerate() {
+        // Means over 2 x 2 samples have a variance of a quarter.
+        let smoothed = if self.step == 2 { 0.25 } else { 0.0 };
+        for (i, (e, w)) in bands(plane, self.step, smoothed).iter().zip(&self.weighted).enumerate() {
             let cell = SQUARE / e.step;
             let power = power(&e.plane, SIGMAS[i + 1] / e.step as f32);
             // How many samples of the noise's grid one of this grid stands for.
@@ -73,11 +75,9 @@ impl Correlator {
     }
 }
 
-/// The detector's octave bands of a plane of one sample every `step` pixels. A plane that has been smoothed enough is
-/// halved before the next.
-fn bands(plane: &Plane, mut step: usize) -> [Band; 3] {
-    // Means over 2 x 2 samples have a variance of a quarter.
-    let mut variance = if step == 2 { 0.25f32 } else { 0.0 };
+/// The detector's octave bands of a plane of one sample every `step` pixels, smoothed with `variance` already. A plane
+/// that has been smoothed enough is halved before the next.
+fn bands(plane: &Plane, mut step: usize, mut variance: f32) -> [Band; 3] {
     let smooth = |plane: &Plane, sigma: f32, variance: &mut f32, step: usize| {
         let more = (sigma * sigma - *variance).sqrt() / step as f32;
         *variance = sigma * sigma;
@@ -86,8 +86,8 @@ fn bands(plane: &Plane, mut step: usize) -> [Band; 3] {
     let mut fine = smooth(plane, SIGMAS[0], &mut variance, step);
     [1, 2, 3].map(|i| {
         let coarse = smooth(&fine, SIGMAS[i], &mut variance, step);
-        let band = Band { step, plane: fine.zip_map(&coarse, |a, b| a - b) };
-        fine = coarse;
+        let plane = std::mem::replace(&mut fine, coarse).zip_map(&fine, |a, b| a - b);
+        let band = Band { step, plane };
         if SIGMAS[i] >= 1.5 * step as f32 && i < 3 {
             fine = fine.halved();
             variance += (step * step) as f32 / 4.0;

@@ -65,9 +65,9 @@ impl Host {
         let alpha = if noise.step == 2 { alpha } else { alpha.doubled(luma.width, luma.height) };
         // Faded edges take power away, which the rest makes up for.
         let gain = DATA / faded_rms(&layout);
-        let pilot = alpha.zip_map(&pilot, |a, p| PILOT * a * p);
-        let step = alpha.zip_map(&noise.plane, |a, w| gain * a * w);
-        let luma = luma.map(|v| v.clamp(2.0, 253.0));
+        let pilot = pilot.zip_map(&alpha, |p, a| PILOT * a * p);
+        let step = alpha.clone().zip_map(&noise.plane, |a, w| gain * a * w);
+        let luma = luma.clone().map(|v| v.clamp(2.0, 253.0));
         // Flat images take less cancellation, since their segments' own correlation is small and its remedy is seen.
         let bound = 1.5 - 0.7 * (flat_fraction(&luma) / 0.3).min(1.0);
         let correlator = Correlator::new(&noise, &alpha, gain, &layout);
@@ -77,15 +77,15 @@ impl Host {
     /// The variants at a strength.
     pub fn variants(&self, strength: f32) -> Variants {
         let size = self.layout.size;
-        let pilot = self.pilot.map(|p| strength * p);
-        let coarse = if self.noise.step == 2 { &self.luma.halved() } else { &self.luma };
+        let pilot = self.pilot.clone().map(|p| strength * p);
+        let coarse = if self.noise.step == 2 { self.luma.halved() } else { self.luma.clone() };
         let (y, d) = self.correlator.read(&coarse.zip_map(&pilot, |v, p| v + p));
         let cancel = |(y, d): (&f32, &f32)| -CANCEL * y / (d * strength).max(1e-6);
         let host: Vec<f32> = y.iter().zip(&d).map(cancel).map(|h| h.clamp(-self.bound, self.bound)).collect();
 
-        let mut step = self.noise.full(self.step.map(|s| strength * s), size);
+        let mut step = self.noise.full(self.step.clone().map(|s| strength * s), size);
         taper(&mut step, &self.layout);
-        let mut base = self.luma.zip_map(&self.noise.full(pilot, size), |v, p| v + p);
+        let mut base = self.noise.full(pilot, size).zip_map(&self.luma, |p, v| p + v);
         add_signed(&mut base, &step, &self.layout, |segment| host[segment]);
         Variants { layout: self.layout.clone(), base, step }
     }
@@ -131,11 +131,12 @@ fn add_signed(plane: &mut Plane, step: &Plane, layout: &Layout, factor: impl Fn(
 /// The image with its luma moved from `old` to `new`: the same whole number of grey levels on red, green and blue, so
 /// that colour differences stay.
 pub(crate) fn move_luma(image: &RgbImage, old: &Plane, new: impl Iterator<Item = f32>) -> RgbImage {
+    // Rounded by way of a positive number, which needs no call; a mark moves luma by far less than 128 levels.
+    let shifts = old.data.iter().zip(new).map(|(old, new)| ((new - old + 128.5) as i32 - 128) as i8);
     let mut out = image.clone();
-    for (pixel, (old, new)) in out.chunks_exact_mut(3).zip(old.data.iter().zip(new)) {
-        // Rounded by way of a positive number, which needs no call.
-        let delta = (new - old + 1024.5) as i32 - 1024;
-        pixel.iter_mut().for_each(|v| *v = (i32::from(*v) + delta).clamp(0, 255) as u8);
+    for (pixel, shift) in out.chunks_exact_mut(3).zip(shifts) {
+        let (up, down) = (shift.max(0) as u8, shift.min(0).unsigned_abs());
+        pixel.iter_mut().for_each(|v| *v = v.saturating_add(up).saturating_sub(down));
     }
     out
 }

@@ -151,9 +151,7 @@ fn encode_with(
     let pixels = if (width, height) == (size.width, size.height) {
         image
     } else {
-        padded = RgbImage::from_fn(width, height, |x, y| {
-            *image.get_pixel(x.min(size.width - 1), y.min(size.height - 1))
-        });
+        padded = extended(image, width, height);
         &padded
     };
     let subsampling = match chroma {
@@ -173,6 +171,20 @@ fn encode_with(
     let mut jpeg = encoder.encode().map_err(error)?;
     set_size(&mut jpeg, size)?;
     Ok(jpeg)
+}
+
+/// An image made larger by repeating its last column and row.
+fn extended(image: &RgbImage, width: u32, height: u32) -> RgbImage {
+    let mut out = RgbImage::new(width, height);
+    let lines: Vec<&[u8]> = image.chunks_exact(3 * image.width().max(1) as usize).collect();
+    for (y, target) in out.chunks_exact_mut(3 * width.max(1) as usize).enumerate() {
+        let Some(line) = lines.get(y).or(lines.last()) else { break };
+        let (inside, beyond) = target.split_at_mut(line.len());
+        inside.copy_from_slice(line);
+        let last = &line[line.len() - 3..];
+        beyond.chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(last));
+    }
+    out
 }
 
 /// Decodes a file of our own to RGB. Chroma is repeated, not interpolated, so that decoding and encoding again keeps

@@ -1,5 +1,7 @@
 //! One channel of floating-point samples, and the smoothing the mark is built on.
 
+use std::f32::consts::PI;
+
 use image::RgbImage;
 
 /// A grey image: `width * height` samples, row by row, in grey levels of 0-255 unless said otherwise.
@@ -30,16 +32,17 @@ impl Plane {
         &self.data[y * self.width..(y + 1) * self.width]
     }
 
-    /// Each sample through `f`.
-    pub fn map(&self, f: impl Fn(f32) -> f32) -> Self {
-        Self { width: self.width, height: self.height, data: self.data.iter().map(|&v| f(v)).collect() }
+    /// Each sample through `f`, in place: fresh memory for every intermediate plane costs more than most sums on it.
+    pub fn map(mut self, f: impl Fn(f32) -> f32) -> Self {
+        self.data.iter_mut().for_each(|v| *v = f(*v));
+        self
     }
 
     /// Each sample with its neighbour of the same place in `other`, which has the same size.
-    pub fn zip_map(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Self {
+    pub fn zip_map(mut self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Self {
         debug_assert_eq!((self.width, self.height), (other.width, other.height));
-        let data = self.data.iter().zip(&other.data).map(|(&a, &b)| f(a, b)).collect();
-        Self { width: self.width, height: self.height, data }
+        self.data.iter_mut().zip(&other.data).for_each(|(a, &b)| *a = f(*a, b));
+        self
     }
 
     /// The root of the mean square of all samples.
@@ -131,31 +134,31 @@ impl Plane {
         half
     }
 
-    /// Twice the size, cut to `width` x `height`, by Lagrange's interpolation through six samples either way; what
+    /// Twice the size, cut to `width` x `height`, by a Lanczos kernel of eight samples either way; what
     /// [`Plane::halved`] made of samples `2i` and `2i + 1` lies between the two. True to one part in a hundred up to
-    /// a fifth of a cycle per sample. The border repeats its last sample.
+    /// 0.34 cycles per sample. The border repeats its last sample.
     pub fn doubled(&self, width: usize, height: usize) -> Self {
-        // Weights of samples i - 3 to i + 2 for the place i - 1/4; reversed for i + 1/4 from sample i - 2 on.
-        const WEIGHTS: [f32; 6] = lagrange(2.75);
+        // Weights of samples i - 4 to i + 3 for the place i - 1/4; reversed for i + 1/4 from sample i - 3 on.
+        let before = lanczos(3.75);
+        let mut behind = before;
+        behind.reverse();
         let (w, h) = (self.width, self.height);
         let mut out = Self::new(width, height);
-        let mut padded = vec![0.0f32; w + 6];
-        let mut column = vec![0.0f32; w];
+        let mut padded = vec![0.0f32; w + TAPS];
+        let (mut evens, mut odds) = (vec![0.0f32; w], vec![0.0f32; w]);
         for (y, line) in out.data.chunks_exact_mut(width.max(1)).enumerate() {
-            let row = |i: usize| self.row((y / 2 + i).saturating_sub(3 - y % 2).min(h - 1));
-            let weight = |i: usize| if y % 2 == 0 { WEIGHTS[i] } else { WEIGHTS[5 - i] };
-            let rows: [&[f32]; 6] = std::array::from_fn(row);
-            let weights: [f32; 6] = std::array::from_fn(weight);
-            for (x, out) in column.iter_mut().enumerate() {
-                *out = (0..6).map(|i| weights[i] * rows[i][x]).sum();
-            }
-            padded[3..3 + w].copy_from_slice(&column);
-            padded[..3].fill(column[0]);
-            padded[3 + w..].fill(column[w - 1]);
-            for (pair, near) in line.chunks_mut(2).zip(padded.windows(7)) {
-                pair[0] = (0..6).map(|i| WEIGHTS[i] * near[i]).sum();
+            let down = if y % 2 == 0 { before } else { behind };
+            let row = |i: usize| self.row((y / 2 + i).saturating_sub(4 - y % 2).min(h - 1));
+            weighted_sum(&mut padded[4..4 + w], down, row);
+            let (first, last) = (padded[4], padded[3 + w]);
+            padded[..4].fill(first);
+            padded[4 + w..].fill(last);
+            weighted_sum(&mut evens, before, |i| &padded[i..i + w]);
+            weighted_sum(&mut odds, behind, |i| &padded[i + 1..i + 1 + w]);
+            for (pair, (even, odd)) in line.chunks_mut(2).zip(evens.iter().zip(&odds)) {
+                pair[0] = *even;
                 if let Some(second) = pair.get_mut(1) {
-                    *second = (0..6).map(|i| WEIGHTS[5 - i] * near[i + 1]).sum();
+                    *second = *odd;
                 }
             }
         }
@@ -207,24 +210,29 @@ impl Plane {
     }
 }
 
-/// The weights that carry a polynomial of degree 5 through samples at 0 to 5 to the place `at`.
-const fn lagrange(at: f32) -> [f32; 6] {
-    let mut weights = [1.0; 6];
-    let mut i = 0;
-    while i < 6 {
-        let mut j = 0;
-        while j < 6 {
-            if i != j {
-                weights[i] *= (at - j as f32) / (i as f32 - j as f32);
-            }
-            j += 1;
-        }
-        i += 1;
-    }
-    weights
+/// Samples that one between them is made of.
+const TAPS: usize = 8;
+
+/// The weights of samples at 0 to 7 for the place `at` (Duchon, "Lanczos filtering in one and two dimensions", 1979).
+fn lanczos(at: f32) -> [f32; TAPS] {
+    let sinc = |x: f32| if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) };
+    let weights: [f32; TAPS] = std::array::from_fn(|i| {
+        let x = at - i as f32;
+        sinc(x) * sinc(x / (TAPS / 2) as f32)
+    });
+    let sum: f32 = weights.iter().sum();
+    weights.map(|weight| weight / sum)
 }
 
-/// `out = half[0] * centre + sum of half[i] * (left_i + right_i)`, in short pieces so that the sums stay in registers.
+/// `out = sum of weights[i] * term(i)`, term by term, which a processor does for many samples at once.
+fn weighted_sum<'a>(out: &mut [f32], weights: [f32; TAPS], term: impl Fn(usize) -> &'a [f32]) {
+    out.fill(0.0);
+    for (i, weight) in weights.into_iter().enumerate() {
+        out.iter_mut().zip(term(i)).for_each(|(out, v)| *out += weight * v);
+    }
+}
+
+/// `out = half[0] * centre + sum of half[i] * (left_i + right_i)`.
 fn weigh_sum<'a>(
     out: &mut [f32],
     centre: &[f32],
@@ -340,6 +348,20 @@ mod tests {
                     assert!((a - b).abs() < 1.0, "{x} {y}: {a} {b}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn doubling_keeps_a_wave_of_a_third_of_a_cycle_per_sample() {
+        let wave = |x: f32, y: f32| (2.0 * PI * (0.3 * x + 0.16 * y)).sin();
+        let mut plane = Plane::new(60, 40);
+        plane.data.iter_mut().enumerate().for_each(|(i, v)| *v = wave((i % 60) as f32, (i / 60) as f32));
+        let doubled = plane.doubled(119, 80);
+        for (x, y) in (10..110).flat_map(|x| (10..70).map(move |y| (x, y))) {
+            // The two samples made of one lie a quarter to either side of it.
+            let place = |i: usize| (i as f32 - 0.5) / 2.0;
+            let (a, b) = (doubled.row(y)[x], wave(place(x), place(y)));
+            assert!((a - b).abs() < 0.03, "{x} {y}: {a} {b}");
         }
     }
 

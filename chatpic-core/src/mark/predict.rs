@@ -45,13 +45,15 @@ impl Model {
         let mean = |plane: &Plane| plane.box_mean(self.radius).box_mean(self.radius / 2);
         let share = mean(cover);
         // Means over the covered pixels of each window only.
-        let local =
-            |plane: &Plane| mean(&plane.zip_map(cover, |v, c| v * c)).zip_map(&share, |v, s| v / (s + 1e-3));
-        let leak = warped.plane.zip_map(&local(&warped.plane), |v, m| v - m);
+        let local = |plane: &Plane| {
+            mean(&plane.clone().zip_map(cover, |v, c| v * c)).zip_map(&share, |v, s| v / (s + 1e-3))
+        };
+        let leak = warped.plane.clone().zip_map(&local(&warped.plane), |v, m| v - m);
         let filtered = self.filter(&leak, cover, &local);
-        let model = filtered.zip_map(&local(&filtered), |v, m| v - m);
-        let product = local(&model.zip_map(&leak, |a, b| a * b));
-        let square = local(&model.map(|v| v * v));
+        let evened = local(&filtered);
+        let model = filtered.zip_map(&evened, |v, m| v - m);
+        let product = local(&model.clone().zip_map(&leak, |a, b| a * b));
+        let square = local(&model.clone().map(|v| v * v));
         let gain = product.zip_map(&square, |p, s| p / (s + NOISE));
         let mut residual = leak.clone();
         let (mut power, mut left) = (0., 0.);
@@ -70,7 +72,7 @@ impl Model {
     fn filter(&self, leak: &Plane, cover: &Plane, local: &dyn Fn(&Plane) -> Plane) -> Plane {
         const N: usize = SMOOTH.len() + 1;
         let details: Vec<Plane> =
-            self.copies.iter().map(|copy| copy.zip_map(&local(copy), |v, m| v - m)).collect();
+            self.copies.iter().map(|copy| copy.clone().zip_map(&local(copy), |v, m| v - m)).collect();
         let mut system = [[0f64; N]; N];
         let mut right = [0f64; N];
         for (i, c) in cover.data.iter().enumerate() {

@@ -140,8 +140,8 @@ fn commons(
         let file = jpeg::encode(image, record.chroma, carrier.layout.run, None)?;
         jpeg::decode(&file).map(|i| Plane::from_luma(&i))
     };
-    let mean = |a: &Plane, b: &Plane| a.zip_map(b, |a, b| (a + b) / 2.);
+    let mean = |a: Plane, b: &Plane| a.zip_map(b, |a, b| (a + b) / 2.);
     let [plus, minus] = &variants;
-    let coded = mean(&decoded(plus)?, &decoded(minus)?);
-    Ok(([coded, mean(&Plane::from_luma(plus), &Plane::from_luma(minus))], carrier))
+    let coded = mean(decoded(plus)?, &decoded(minus)?);
+    Ok(([coded, mean(Plane::from_luma(plus), &Plane::from_luma(minus))], carrier))
 }

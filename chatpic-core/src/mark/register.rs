@@ -314,7 +314,7 @@ fn structure(plane: &Plane, cover: Option<&Plane>) -> Plane {
     if let Some(cover) = cover {
         detail.data.iter_mut().zip(&cover.data).for_each(|(v, c)| *v *= c);
     }
-    let power = detail.map(|v| v * v).gaussian(6.0);
+    let power = detail.clone().map(|v| v * v).gaussian(6.0);
     detail.zip_map(&power, |v, p| (v / (p.max(0.) + 1.0).sqrt()).clamp(-3., 3.))
 }
 

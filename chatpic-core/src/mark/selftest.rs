@@ -112,8 +112,9 @@ pub(crate) fn poor_leak(
     strength: f32,
 ) -> Result<Trial, MarkError> {
     let marked = marked(host, key, strength);
+    let half = marked.halved();
     let psnr = 20.0 * (255.0 / marked.zip_map(luma, |a, b| a - b).rms().max(1e-3)).log10();
-    let leak = recompressed(&marked.halved(), 50)?;
+    let leak = recompressed(&half, 50)?;
     let canvas = (luma.width as f64, luma.height as f64);
     let map = Homography::resize(canvas.0 / leak.width as f64, canvas.1 / leak.height as f64);
     let blocks = Blocks::read(&whiten(&leak), &map, canvas, waves);

@@ -43,7 +43,7 @@ fn texture(luma: &Plane) -> Plane {
     let half = luma.halved();
     // Two samples' mean has blurred by half a pixel already.
     let smooth = half.gaussian((9.0f32 - 0.25).sqrt() / 2.0).doubled(luma.width, luma.height);
-    let detail = luma.zip_map(&smooth, |v, smooth| (v - smooth) * (v - smooth)).halved().box_mean(3);
+    let detail = smooth.zip_map(luma, |smooth, v| (v - smooth) * (v - smooth)).halved().box_mean(3);
     let (w, h) = (detail.width, detail.height);
     let mut least = detail.clone();
     for y in 0..h {
@@ -92,7 +92,7 @@ mod tests {
 
     /// The definition at full size.
     fn slow_alpha(luma: &Plane) -> Plane {
-        let detail = luma.zip_map(&luma.gaussian(3.0), |v, smooth| (v - smooth) * (v - smooth)).box_mean(6);
+        let detail = luma.gaussian(3.0).zip_map(luma, |smooth, v| (v - smooth) * (v - smooth)).box_mean(6);
         let (w, h) = (detail.width, detail.height);
         let mut least = detail.clone();
         for (i, out) in least.data.iter_mut().enumerate() {
@@ -105,7 +105,7 @@ mod tests {
         }
         let alpha = least.gaussian(3.0).map(|v| 0.6 + 0.13 * v.max(0.0).sqrt());
         let mut cap = 4.0f32;
-        while alpha.map(|a| a.min(cap)).rms() > 1.75 {
+        while alpha.rms_of(|a| a.min(cap)) > 1.75 {
             cap *= 0.95;
         }
         alpha.map(|a| a.min(cap))
