@@ -177,6 +177,9 @@ impl PreparedRendition {
         labels: &[Label],
         chosen: impl Fn(usize) -> &'a [u8],
     ) -> Result<Vec<(usize, Vec<u8>)>, MarkError> {
+        if labels.is_empty() {
+            return Ok(Vec::new());
+        }
         // Where a segment lies in the stack, once it is known to be touched.
         const UNTOUCHED: usize = usize::MAX;
         let mut row_of = vec![UNTOUCHED; layout.segments];
