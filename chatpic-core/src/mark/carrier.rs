@@ -296,7 +296,8 @@ mod tests {
             // The same spectrum on a grid twice as fine: every second sample is the same.
             let slow = noise(&key(), 0, size, 1);
             let rms = slow.rms();
-            for (x, y) in (0..width / 2).flat_map(|x| (0..height / 2).map(move |y| (x as usize, y as usize))) {
+            for (x, y) in (0..width / 2).flat_map(|x| (0..height / 2).map(move |y| (x as usize, y as usize)))
+            {
                 let (a, b) = (fast.plane.row(y)[x], slow.row(2 * y)[2 * x] / rms);
                 assert!((a - b).abs() < 0.02, "{x} {y}: {a} {b}");
             }

@@ -15,7 +15,7 @@
 //! three may be named. Triples are far more numerous than sessions; they get a tenth of the false-alarm probability of
 //! their own, so that they hardly raise the bar for single sessions.
 
-use super::code::codeword;
+use super::code::{Codeword, codeword};
 use super::key::ImageKey;
 use super::spread::spread;
 use crate::id::SessionId;
@@ -100,43 +100,6 @@ impl Reading {
         self.chips.chunks(8).map(part).collect()
     }
 
-    /// Every session whose sum reaches `bar` on either side, with its sum.
-    pub(crate) fn scan(
-        &self,
-        key: &ImageKey,
-        sessions: &[SessionId],
-        bar: f64,
-        threads: usize,
-        stop: &(dyn Fn() -> bool + Sync),
-    ) -> Vec<(SessionId, f64)> {
-        if !bar.is_finite() {
-            return Vec::new();
-        }
-        let table = self.table();
-        // Rounding of the sum must not decide; the exact sum does.
-        let near = (bar - 1e-3 * self.norm()) as f32;
-        let pieces: Vec<&[SessionId]> = sessions.chunks(4096).collect();
-        let found = spread(&pieces, threads, |piece| {
-            let mut found = Vec::new();
-            if stop() {
-                return found;
-            }
-            for session in *piece {
-                let code = codeword(key, self.size, *session, self.chips.len());
-                let sum: f32 = code.bits.iter().zip(&table).map(|(byte, t)| t[usize::from(*byte)]).sum();
-                if sum.abs() >= near {
-                    let signed = |(j, y): (usize, &f32)| f64::from(y * code.sign(j));
-                    let exact: f64 = self.chips.iter().enumerate().map(signed).sum();
-                    if exact.abs() >= bar {
-                        found.push((*session, exact));
-                    }
-                }
-            }
-            found
-        });
-        found.into_iter().flatten().collect()
-    }
-
     /// The triple of sessions whose product of signs has the greatest sum, with the sum, if it reaches `bar`.
     pub(crate) fn triple(
         &self,
@@ -180,6 +143,77 @@ impl Reading {
     pub(crate) fn deviations(&self, sum: f64) -> f32 {
         (sum / self.norm().max(1e-9)) as f32
     }
+}
+
+/// A reading made ready for comparison with many codewords.
+struct Sieve<'a> {
+    reading: &'a Reading,
+    /// The sum that passes, either side of zero.
+    bar: f64,
+    /// What the quick sum must reach for the exact one to be taken: rounding must not decide.
+    near: f32,
+    table: Vec<[f32; 256]>,
+}
+
+impl<'a> Sieve<'a> {
+    fn new(reading: &'a Reading, bar: f64) -> Self {
+        Self { reading, bar, near: (bar - 1e-3 * reading.norm()) as f32, table: reading.table() }
+    }
+
+    fn sum_past_bar(&self, code: &Codeword) -> Option<f64> {
+        let quick: f32 = code.bits.iter().zip(&self.table).map(|(byte, t)| t[usize::from(*byte)]).sum();
+        if quick.abs() < self.near {
+            return None;
+        }
+        let signed = |(j, y): (usize, &f32)| f64::from(y * code.sign(j));
+        let exact: f64 = self.reading.chips.iter().enumerate().map(signed).sum();
+        (exact.abs() >= self.bar).then_some(exact)
+    }
+}
+
+/// Every session whose sum reaches a reading's bar on either side, with its sum, for each of the readings.
+///
+/// They are scanned together: making a codeword takes longer than comparing it.
+pub(crate) fn scan(
+    readings: &[(&Reading, f64)],
+    key: &ImageKey,
+    sessions: &[SessionId],
+    threads: usize,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Vec<Vec<(SessionId, f64)>> {
+    let sieves: Vec<Sieve<'_>> = readings.iter().map(|(reading, bar)| Sieve::new(reading, *bar)).collect();
+    // Each rendition has codewords of its own; no sum reaches an infinite bar.
+    let mut renditions: Vec<(usize, usize)> = sieves
+        .iter()
+        .filter(|s| s.bar.is_finite())
+        .map(|s| (s.reading.size, s.reading.chips.len()))
+        .collect();
+    renditions.sort_unstable();
+    renditions.dedup();
+    let pieces: Vec<&[SessionId]> = sessions.chunks(4096).collect();
+    let found = spread(&pieces, threads, |piece| {
+        let mut found = vec![Vec::new(); sieves.len()];
+        if stop() {
+            return found;
+        }
+        // A few at a time, so that their codewords and one reading's table stay near the processor.
+        for (some, (size, n)) in piece.chunks(256).flat_map(|some| renditions.iter().map(move |r| (some, *r)))
+        {
+            let codes: Vec<Codeword> = some.iter().map(|session| codeword(key, size, *session, n)).collect();
+            for (sieve, found) in
+                sieves.iter().zip(&mut found).filter(|(sieve, _)| sieve.reading.size == size)
+            {
+                let past = |(session, code): (&SessionId, _)| Some((*session, sieve.sum_past_bar(code)?));
+                found.extend(some.iter().zip(&codes).filter_map(past));
+            }
+        }
+        found
+    });
+    let mut by_reading = vec![Vec::new(); sieves.len()];
+    for found in found {
+        by_reading.iter_mut().zip(found).for_each(|(all, found)| all.extend(found));
+    }
+    by_reading
 }
 
 /// How many triples `sessions` sessions make, up to [`IN_TRIPLES`] of them.
@@ -239,7 +273,7 @@ mod tests {
         let reading = reading(|j| -guilty.sign(j), 0.5);
         let sessions: Vec<SessionId> = (0..9000).map(SessionId).collect();
         let bar = reading.bar((1e-6f64 / 18_000.).ln());
-        let found = reading.scan(&key(), &sessions, bar, 2, &|| false);
+        let found = &scan(&[(&reading, bar)], &key(), &sessions, 2, &|| false)[0];
         assert_eq!(found.len(), 1);
         let slow: f64 = (0..1500).map(|j| f64::from(reading.chips[j] * guilty.sign(j))).sum();
         assert!(found[0].0 == SessionId(70) && (found[0].1 - slow).abs() < 1e-6 && slow < 0.);
@@ -254,8 +288,8 @@ mod tests {
         let bar = reading.bar((1e-7 / triples(60)).ln());
         let found = reading.triple(&key(), &sessions, bar, 2, &|| false).unwrap();
         assert_eq!(found.0, [7, 23, 51].map(SessionId));
-        let singles = reading.scan(&key(), &sessions, reading.bar((1e-6f64 / 120.).ln()), 2, &|| false);
-        assert_eq!(singles, []);
+        let single = reading.bar((1e-6f64 / 120.).ln());
+        assert_eq!(scan(&[(&reading, single)], &key(), &sessions, 2, &|| false), [[]]);
         let others: Vec<SessionId> = sessions.into_iter().filter(|s| s.0 != 23).collect();
         assert_eq!(reading.triple(&key(), &others, bar, 2, &|| false), None);
     }

@@ -18,7 +18,7 @@ use super::plane::Plane;
 use super::record::{MarkError, MarkRecord, Size};
 use super::reference::Reference;
 use super::refine::{Wave, Waves};
-use super::score::{IN_TRIPLES, Reading, TRIPLES, triples};
+use super::score::{self, IN_TRIPLES, Reading, TRIPLES, triples};
 use super::shape::{Floor, alpha};
 use super::spread::{available, spread};
 use super::sync::Stage;
@@ -349,15 +349,14 @@ impl Tracer<'_> {
     /// The sessions past the threshold in the first reading that has any.
     fn compare(&self, readings: &[Reading], evidence: Evidence, budget: &Budget) -> Vec<Match> {
         let Suspect { key, sessions, .. } = self.suspect;
-        for reading in readings {
-            let bar = reading.bar(budget.log_chance());
-            let found = reading.scan(key, sessions, bar, available(), &|| self.watch.stopped());
-            if !found.is_empty() {
-                let named = |(session, sum)| self.named(session, reading, sum, evidence, budget);
-                return found.into_iter().map(named).collect();
-            }
-        }
-        Vec::new()
+        let barred: Vec<(&Reading, f64)> =
+            readings.iter().map(|reading| (reading, reading.bar(budget.log_chance()))).collect();
+        let found = score::scan(&barred, key, sessions, available(), &|| self.watch.stopped());
+        let first = readings.iter().zip(found).find(|(_, found)| !found.is_empty());
+        first.map_or_else(Vec::new, |(reading, found)| {
+            let named = |(session, sum)| self.named(session, reading, sum, evidence, budget);
+            found.into_iter().map(named).collect()
+        })
     }
 
     /// The triple past the threshold in the first reading that has one.
