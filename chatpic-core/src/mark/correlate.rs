@@ -101,7 +101,7 @@ fn bands(plane: &Plane, mut step: usize, mut variance: f32) -> [Band; 3] {
 mod tests {
     use super::super::carrier::{Carrier, faded_rms};
     use super::super::chips;
-    use super::super::shape::{Floor, coarse_alpha};
+    use super::super::shape::coarse_alpha;
     use super::*;
     use crate::mark::{Chroma, MarkKey, Size};
     use crate::testing::samples;
@@ -114,7 +114,7 @@ mod tests {
             let luma = Plane::from_luma(&samples::photograph(width, height, 8));
             let carrier = Carrier::new(&key, 0, size, Chroma::Half);
             let noise = Noise::new(&key, 0, size);
-            let alpha = coarse_alpha(&luma, Floor::Photo);
+            let alpha = coarse_alpha(&luma, 0.0);
             let full = alpha.doubled(luma.width, luma.height);
             let (alpha, coarse) =
                 if noise.step == 2 { (alpha, luma.halved()) } else { (full.clone(), luma.clone()) };

@@ -12,7 +12,7 @@ use super::layout::Layout;
 use super::plane::Plane;
 use super::record::{Chroma, MarkError, MarkRecord, Size};
 use super::selftest;
-use super::shape::{Floor, coarse_alpha, flat_fraction};
+use super::shape::{coarse_alpha, flat_fraction};
 use crate::id::SessionId;
 
 /// The pilot's share of the mark's rms amplitude; the carrier's is `sqrt(1 - PILOT^2)`. Where a leak is placed, its
@@ -61,7 +61,8 @@ impl Host {
         let layout = Layout::new(size, record.chroma);
         let noise = Noise::new(key, index, size);
         let pilot = Pilot::new(key, &record.sizes).scaled(size).draw_every(noise.step);
-        let alpha = coarse_alpha(luma, Floor::Adaptive);
+        let flat = flat_fraction(luma);
+        let alpha = coarse_alpha(luma, flat);
         let alpha = if noise.step == 2 { alpha } else { alpha.doubled(luma.width, luma.height) };
         // Faded edges take power away, which the rest makes up for.
         let gain = DATA / faded_rms(&layout);
@@ -69,7 +70,7 @@ impl Host {
         let step = alpha.clone().zip_map(&noise.plane, |a, w| gain * a * w);
         let luma = luma.clone().map(|v| v.clamp(2.0, 253.0));
         // Flat images take less cancellation, since their segments' own correlation is small and its remedy is seen.
-        let bound = 1.5 - 0.7 * (flat_fraction(&luma) / 0.3).min(1.0);
+        let bound = 1.5 - 0.7 * (flat / 0.3).min(1.0);
         let correlator = Correlator::new(&noise, &alpha, gain, &layout);
         Ok(Self { layout, luma, pilot, step, noise, correlator, bound })
     }

@@ -27,8 +27,10 @@ pub struct LabelPixel {
 impl LabelPixel {
     /// What shows where this is drawn over a luma, or over one of a pixel's colours.
     pub(crate) fn over(self, under: u8) -> u8 {
-        let (under, luma, weight) = (i32::from(under), i32::from(self.luma), i32::from(self.weight));
-        u8::try_from(under + (luma - under) * weight / 255).unwrap_or(self.luma)
+        let weight = u16::from(self.weight);
+        let mixed = u16::from(under) * (255 - weight) + u16::from(self.luma) * weight + 127;
+        // A quotient by 255, exact up to 65534, in numbers of sixteen bits.
+        ((mixed + 1 + (mixed >> 8)) >> 8) as u8
     }
 }
 

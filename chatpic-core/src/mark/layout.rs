@@ -1,5 +1,7 @@
 //! Segments: which pixels carry which sign of the codeword.
 
+use std::ops::Range;
+
 use super::record::{Chroma, Size};
 
 /// About this many segments are made where the image has enough units.
@@ -39,13 +41,23 @@ impl Layout {
 
     /// The stretches of pixel row `y` that belong to one segment each: (segment, first x, one past the last x).
     pub fn spans(&self, y: usize) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
-        let first = (y / self.mcu) * self.columns;
-        let width = self.size.width as usize;
-        let segments = first / self.run..=(first + self.columns - 1) / self.run;
-        segments.map(move |segment| {
-            let start = (segment * self.run).max(first) - first;
-            let end = ((segment + 1) * self.run).min(first + self.columns) - first;
-            (segment, (start * self.mcu).min(width), (end * self.mcu).min(width))
+        self.spans_within(y, 0..self.size.width as usize)
+    }
+
+    /// The parts of [`Layout::spans`] that lie within `columns` of pixels.
+    pub fn spans_within(
+        &self,
+        y: usize,
+        columns: Range<usize>,
+    ) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
+        let end = columns.end.min(self.size.width as usize);
+        let row = (y / self.mcu) * self.columns;
+        let segment_at = move |x: usize| (row + x / self.mcu) / self.run;
+        let segments = segment_at(columns.start)..segment_at(end.saturating_sub(1)) + 1;
+        // A segment that began in the row above goes on from the left edge.
+        let start_of = move |segment: usize| (segment * self.run).saturating_sub(row) * self.mcu;
+        segments.filter(move |_| columns.start < end).map(move |segment| {
+            (segment, start_of(segment).max(columns.start), start_of(segment + 1).min(end))
         })
     }
 }
@@ -78,6 +90,11 @@ mod tests {
                     next = end;
                 }
                 assert_eq!(next, width as usize);
+                let within: Vec<_> = layout.spans_within(y, 31..70).collect();
+                let cut = layout.spans(y).map(|(segment, start, end)| (segment, start.max(31), end.min(70)));
+                assert_eq!(within, cut.filter(|(_, start, end)| start < end).collect::<Vec<_>>());
+                assert_eq!(layout.spans_within(y, 31..31).count(), 0);
+                assert_eq!(layout.spans_within(y, width as usize + 9..width as usize + 20).count(), 0);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! An image made ready at intake: both variants of every segment encoded once, so that a session's copy is spliced
 //! from them at the speed of copying memory.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use image::RgbImage;
@@ -73,10 +74,10 @@ pub fn prepare_as(
     let unmarked = || chroma(size, flat_fraction(&Plane::from_luma(full)));
     let chroma = record.as_ref().map_or_else(unmarked, |record| record.chroma);
     let rendition = |(index, size): (usize, &Size)| {
-        let scaled = scale::rgb(full, *size);
+        let scaled = if index == 0 { Cow::Borrowed(full) } else { Cow::Owned(scale::rgb(full, *size)) };
         let variants = match &record {
             Some(record) => Vec::from(pair(&scaled, key, record, index)?),
-            None => vec![scaled],
+            None => vec![scaled.into_owned()],
         };
         PreparedRendition::encode(&variants, *size, chroma, index)
     };
@@ -284,11 +285,8 @@ fn each_stretch(
             if y >= layout.size.height as usize {
                 break;
             }
-            for (segment, start, end) in layout.spans(y) {
-                let (start, end) = (start.max(left), end.min(left + row.len()));
-                if start < end {
-                    visit(segment, start, y, &row[start - left..end - left]);
-                }
+            for (segment, start, end) in layout.spans_within(y, left..left + row.len()) {
+                visit(segment, start, y, &row[start - left..end - left]);
             }
         }
     }
@@ -298,9 +296,10 @@ fn each_stretch(
 fn draw(pixel: &mut [u8], label: LabelPixel) {
     let &mut [r, g, b] = pixel else { return };
     // The weights of JFIF in 256ths.
-    let luma = ((77 * u32::from(r) + 150 * u32::from(g) + 29 * u32::from(b) + 128) >> 8) as u8;
-    let step = i16::from(label.over(luma)) - i16::from(luma);
-    pixel.iter_mut().for_each(|v| *v = (i16::from(*v) + step).clamp(0, 255) as u8);
+    let luma = ((77 * u16::from(r) + 150 * u16::from(g) + 29 * u16::from(b) + 128) >> 8) as u8;
+    let over = label.over(luma);
+    let (up, down) = (over.saturating_sub(luma), luma.saturating_sub(over));
+    pixel.iter_mut().for_each(|v| *v = v.saturating_add(up).saturating_sub(down));
 }
 
 struct Reader<'a>(&'a [u8]);

@@ -17,7 +17,7 @@ use super::record::{MarkError, MarkRecord};
 use super::refine::{Blocks, Freedom, Waves, refine};
 use super::register::{Level, Pyramid, Registered, register};
 use super::score::Reading;
-use super::shape::{Floor, alpha};
+use super::shape::{alpha, flat_fraction};
 use super::spectrum::whiten;
 use super::warp::{Homography, warp};
 use crate::scale;
@@ -119,7 +119,8 @@ impl<'a> Reference<'a> {
         let fits = commons.iter().filter_map(|common| Model::new(common, LIGHT).fit(&warped));
         // Copies are JPEG files, or for images with transparency pixels as they are: whichever explains more.
         let Some(fit) = fits.max_by(|a, b| a.agreement().total_cmp(&b.agreement())) else { return Ok(None) };
-        let alpha = alpha(&Plane::from_luma(&image), Floor::Adaptive);
+        let luma = Plane::from_luma(&image);
+        let alpha = alpha(&luma, flat_fraction(&luma));
         let (y, d) = chips::statistic(&fit.residual, &carrier, &alpha, Some(&warped.cover));
         Ok(Some(Reading { size: index, chips: chips::weigh(&y, &d) }))
     }

@@ -161,10 +161,10 @@ pub(crate) fn aligned_score(
 ) -> f32 {
     use super::carrier::Carrier;
     use super::chips;
-    use super::shape::{Floor, alpha};
+    use super::shape::alpha;
     let carrier = Carrier::new(key, 0, record.sizes[0], record.chroma);
     let luma = Plane::from_luma(image);
-    let (y, d) = chips::statistic(&luma, &carrier, &alpha(&luma, Floor::Photo), None);
+    let (y, d) = chips::statistic(&luma, &carrier, &alpha(&luma, 0.0), None);
     let chips = chips::weigh(&y, &d);
     let code = codeword(key, 0, session, chips.len());
     let power: f32 = chips.iter().map(|v| v * v).sum();

@@ -2,39 +2,32 @@
 
 use super::plane::Plane;
 
-/// The amplitude of the mark in grey levels, from the texture around each pixel.
+/// The amplitude of the mark in grey levels, from the texture around each pixel; `flat` is the image's
+/// [`flat_fraction`], or 0 for a leak, which may have lost its flat grounds.
 ///
 /// `alpha = min(floor + 0.13 * texture, cap)`. The floor is 0.6 grey levels, and up to 0.9 on drawings and screens, whose
-/// flat grounds would else round the mark away. The cap starts at 4 and is lowered until the rms amplitude meets its
-/// bound, which spares busy regions before quiet ones.
-pub(crate) fn alpha(luma: &Plane, floor: Floor) -> Plane {
-    coarse_alpha(luma, floor).doubled(luma.width, luma.height)
+/// flat grounds would else round the mark away. The cap is 4, or as much lower as brings the rms amplitude to its bound,
+/// which spares busy regions before quiet ones.
+pub(crate) fn alpha(luma: &Plane, flat: f32) -> Plane {
+    coarse_alpha(luma, flat).doubled(luma.width, luma.height)
 }
 
 /// [`alpha`] at half the size, where it is computed: it changes slowly.
-pub(crate) fn coarse_alpha(luma: &Plane, floor: Floor) -> Plane {
-    let flat = match floor {
-        Floor::Photo => 0.0,
-        Floor::Adaptive => (flat_fraction(luma) / 0.3).min(1.0),
-    };
+pub(crate) fn coarse_alpha(luma: &Plane, flat: f32) -> Plane {
+    let flat = (flat / 0.3).min(1.0);
     let floor = 0.6 + 0.3 * flat;
     let bound = 1.75 - 0.45 * flat;
     let alpha = texture(luma).map(|t| floor + 0.13 * t);
-    let mut cap = 4.0f32;
-    while cap > floor && alpha.rms_of(|a| a.min(cap)) > bound {
-        cap *= 0.95;
+    let is_within = |cap: f32| alpha.rms_of(|a| a.min(cap)) <= bound;
+    let (mut low, mut high) = (floor, 4.0);
+    if is_within(high) {
+        low = high;
     }
-    let cap = cap.max(floor);
-    alpha.map(|a| a.min(cap))
-}
-
-/// Which floor [`alpha`] uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Floor {
-    /// The photographs' floor: for weighing a leak, which may have lost its flat grounds.
-    Photo,
-    /// Raised on flat images: for embedding and for the original.
-    Adaptive,
+    while high - low > 0.05 {
+        let cap = (low + high) / 2.0;
+        if is_within(cap) { low = cap } else { high = cap }
+    }
+    alpha.map(|a| a.min(low))
 }
 
 /// Local activity in grey levels at half the size: the root of the smallest of five overlapping 14 x 14 means of the
@@ -85,7 +78,7 @@ mod tests {
                 luma.data[y * 192 + 128 + x] += if x > 32 { 90.0 } else { 0.0 };
             }
         }
-        let alpha = alpha(&luma, Floor::Photo);
+        let alpha = alpha(&luma, 0.0);
         let (busy, flat, edge) = (alpha.row(32)[32], alpha.row(32)[96], alpha.row(32)[160]);
         assert!(busy > 4.0 * flat && edge < 2.5 * flat, "{busy} {flat} {edge}");
     }
@@ -114,7 +107,7 @@ mod tests {
     #[test]
     fn the_amplitude_computed_at_half_size_is_that_of_the_full_size() {
         let luma = Plane::from_luma(&crate::testing::samples::photograph(301, 222, 3));
-        let (fast, slow) = (alpha(&luma, Floor::Photo), slow_alpha(&luma));
+        let (fast, slow) = (alpha(&luma, 0.0), slow_alpha(&luma));
         let off = fast.zip_map(&slow, |a, b| a - b).rms() / slow.rms();
         assert!(off < 0.08, "{off}");
     }

@@ -19,7 +19,7 @@ use super::record::{MarkError, MarkRecord, Size};
 use super::reference::Reference;
 use super::refine::{Wave, Waves};
 use super::score::{self, IN_TRIPLES, Reading, TRIPLES, triples};
-use super::shape::{Floor, alpha};
+use super::shape::alpha;
 use super::spread::{available, spread};
 use super::sync::Stage;
 use super::warp::{Homography, warp};
@@ -321,7 +321,7 @@ impl Tracer<'_> {
                     return None;
                 }
                 let warped = warp(leak, &to_size.after(map), carrier.w.width, carrier.w.height)?;
-                let alpha = alpha(&warped.plane, Floor::Photo);
+                let alpha = alpha(&warped.plane, 0.0);
                 let (y, d) = chips::statistic(&warped.plane, &carrier, &alpha, Some(&warped.cover));
                 Some((evenness(&y, &d), Reading { size: index, chips: chips::weigh(&y, &d) }))
             }));
