@@ -4,8 +4,13 @@ use std::ops::Range;
 
 use super::record::{Chroma, Size};
 
-/// About this many segments are made where the image has enough units.
+/// About this many segments are made where the image has enough units,
 const SEGMENTS: f64 = 1800.0;
+/// more where a segment would else have more pixels than this: a small piece of a large image is to show enough of them
+/// to name a session,
+const AREA: usize = 512;
+/// but no more than this: every one costs bytes and time in each copy.
+const MOST: usize = 8192;
 
 /// The cut of one rendition into segments. Segment `j` is a run of `run` consecutive minimum coded units (MCUs) in
 /// raster order, which is one restart interval of the JPEG file; runs go on from the end of a row of units to the
@@ -30,7 +35,9 @@ impl Layout {
         let mcu = chroma.mcu();
         let columns = (size.width as usize).div_ceil(mcu).max(1);
         let rows = (size.height as usize).div_ceil(mcu).max(1);
-        let run = ((columns * rows) as f64 / SEGMENTS).round().clamp(1.0, 65_535.0) as usize;
+        let units = columns * rows;
+        let few = (units as f64 / SEGMENTS).round() as usize;
+        let run = few.min(AREA / (mcu * mcu)).max(units.div_ceil(MOST)).clamp(1, 65_535);
         Self { size, mcu, columns, rows, run, segments: (columns * rows).div_ceil(run) }
     }
 
@@ -67,11 +74,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_figures_of_the_design_come_out() {
-        let small = Layout::new(Size { width: 768, height: 512 }, Chroma::Half);
-        assert_eq!((small.run, small.segments), (1, 1536));
-        let large = Layout::new(Size { width: 2048, height: 1152 }, Chroma::Half);
-        assert_eq!((large.run, large.segments), (5, 1844));
+    fn segments_are_small_but_neither_too_few_nor_too_many() {
+        let cut = |width, height, chroma| {
+            let layout = Layout::new(Size { width, height }, chroma);
+            (layout.run, layout.segments)
+        };
+        assert_eq!(cut(768, 512, Chroma::Half), (1, 1536));
+        assert_eq!(cut(2048, 1152, Chroma::Half), (2, 4608));
+        assert_eq!(cut(3264, 2448, Chroma::Half), (4, 7803));
+        assert_eq!(cut(256, 256, Chroma::Full), (1, 1024));
+        assert_eq!(cut(1024, 768, Chroma::Full), (7, 1756));
     }
 
     #[test]
