@@ -194,7 +194,8 @@ impl PreparedRendition {
         let (whole, short): (Vec<usize>, Vec<usize>) = touched.partition(|j| units(*j) == layout.run);
         let header = &self.bytes[self.header.clone()];
         let mut drawn = Vec::with_capacity(whole.len() + short.len());
-        for group in [whole, short] {
+        // A stack is a file of its own, whose height a JPEG header must hold.
+        for group in whole.chunks(1024).chain(short.chunks(1)) {
             let Some(&first) = group.first() else { continue };
             let stack =
                 Size { width: (units(first) * layout.mcu) as u32, height: (group.len() * layout.mcu) as u32 };
@@ -219,7 +220,7 @@ impl PreparedRendition {
             });
             let file = jpeg::encode(&pixels, self.chroma, layout.run, Some(&Tables::of(header)?))?;
             let segments = Parts::cut(&file)?.segments.into_iter().map(<[u8]>::to_vec);
-            drawn.extend(group.into_iter().zip(segments));
+            drawn.extend(group.iter().copied().zip(segments));
         }
         Ok(drawn)
     }
@@ -381,6 +382,15 @@ mod tests {
             assert_eq!(copy(1), copy(1));
             assert_ne!(copy(1), copy(2));
         }
+    }
+
+    #[test]
+    fn a_wide_panorama_is_viewed_though_labels_touch_more_segments_than_one_file_is_high() {
+        let prepared = prepare(&samples::photograph(8192, 977, 3), &[], &key()).unwrap();
+        let rendition = &prepared.renditions[0];
+        let labels = crate::VisibleMark::default().labels(&SESSION.label(), rendition.size(), false);
+        let copy = jpeg::decode(&rendition.copy(&key(), SESSION, &labels).unwrap()).unwrap();
+        assert_eq!(copy.dimensions(), (8192, 977));
     }
 
     #[test]
