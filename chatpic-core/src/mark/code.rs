@@ -6,14 +6,25 @@ use crate::id::SessionId;
 /// The signs of all segments of one rendition for one session, one bit each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Codeword {
-    /// Bit `j % 8` of byte `j / 8` belongs to segment `j`; bits past the last segment are arbitrary.
+    /// In two halves of whole bytes: of the even segments, then of the odd ones. What is left of a half is arbitrary.
     pub bits: Vec<u8>,
 }
 
 impl Codeword {
+    /// Bytes in a half of the codeword of `n` segments.
+    pub fn half(n: usize) -> usize {
+        n.div_ceil(16)
+    }
+
+    /// Which bit belongs to segment `j`, with `half` bytes in a half.
+    pub fn place(j: usize, half: usize) -> usize {
+        j % 2 * 8 * half + j / 2
+    }
+
     /// Whether segment `j` is taken from variant A (`true`) or B.
     pub fn bit(&self, j: usize) -> bool {
-        self.bits.get(j / 8).is_some_and(|byte| byte >> (j % 8) & 1 == 1)
+        let place = Self::place(j, self.bits.len() / 2);
+        self.bits.get(place / 8).is_some_and(|byte| byte >> (place % 8) & 1 == 1)
     }
 
     /// +1 for variant A, -1 for variant B.
@@ -25,29 +36,20 @@ impl Codeword {
 /// The codeword of `session` on rendition `size_index` (0 is the full one) with `n` segments.
 ///
 /// The bits are a ChaCha20 keystream whose nonce names session and rendition, so codewords are independent fair coins
-/// to anyone without the key. Its first third gives every third byte: signs from all over the image, by which a search
-/// for a session rules most of them out.
+/// to anyone without the key.
 pub(crate) fn codeword(key: &ImageKey, size_index: usize, session: SessionId, n: usize) -> Codeword {
-    let mut bits = vec![0; n.div_ceil(8)];
-    let third = bits.len().div_ceil(3);
-    let mut stream = vec![0; 3 * third];
-    keystream(key, size_index, session, &mut stream);
-    for (round, third) in stream.chunks_exact(third.max(1)).enumerate() {
-        bits.iter_mut().skip(round).step_by(3).zip(third).for_each(|(bits, drawn)| *bits = *drawn);
-    }
-    Codeword { bits }
+    Codeword { bits: first_bytes(key, size_index, session, 2 * Codeword::half(n)) }
 }
 
-/// The bytes 0, 3, 6 and so on of [`codeword`], as many as `bytes` holds.
-pub(crate) fn every_third_byte(key: &ImageKey, size_index: usize, session: SessionId, bytes: &mut [u8]) {
-    keystream(key, size_index, session, bytes);
-}
-
-fn keystream(key: &ImageKey, size_index: usize, session: SessionId, bytes: &mut [u8]) {
+/// The first `count` bytes of a codeword: signs from all over the image, by which a search for a session rules most
+/// of them out.
+pub(crate) fn first_bytes(key: &ImageKey, size_index: usize, session: SessionId, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
     let mut nonce = [0; 12];
     nonce[..4].copy_from_slice(&session.0.to_le_bytes());
     nonce[4..8].copy_from_slice(&(size_index as u32).to_le_bytes());
-    key.code_bytes(nonce, bytes);
+    key.code_bytes(nonce, &mut bytes);
+    bytes
 }
 
 #[cfg(test)]
@@ -67,13 +69,14 @@ mod tests {
     }
 
     #[test]
-    fn every_third_byte_is_the_codewords() {
-        let key = MarkKey::new([3; 32]).image(b"i");
-        for n in [1, 8, 9, 1999, 2000, 2017] {
-            let code = codeword(&key, 1, SessionId(7), n);
-            let mut bytes = vec![0; code.bits.len().div_ceil(3)];
-            every_third_byte(&key, 1, SessionId(7), &mut bytes);
-            assert!(bytes.iter().eq(code.bits.iter().step_by(3)));
+    fn every_segment_has_a_bit_of_its_own_and_every_second_one_in_the_first_half() {
+        for n in [1, 2, 3, 16, 17, 1999, 2000] {
+            let half = Codeword::half(n);
+            let mut places: Vec<usize> = (0..n).map(|j| Codeword::place(j, half)).collect();
+            assert!((0..n).all(|j| (places[j] < 8 * half) == (j % 2 == 0)));
+            places.sort_unstable();
+            places.dedup();
+            assert!(places.len() == n && places.last() < Some(&(16 * half)));
         }
     }
 }
