@@ -86,8 +86,8 @@ fn bands(plane: &Plane, mut step: usize, mut variance: f32) -> [Band; 3] {
     let mut fine = smooth(plane, SIGMAS[0], &mut variance, step);
     [1, 2, 3].map(|i| {
         let coarse = smooth(&fine, SIGMAS[i], &mut variance, step);
-        let plane = std::mem::replace(&mut fine, coarse).zip_map(&fine, |a, b| a - b);
-        let band = Band { step, plane };
+        let finer = std::mem::replace(&mut fine, coarse);
+        let band = Band { step, plane: finer.zip_map(&fine, |a, b| a - b) };
         if SIGMAS[i] >= 1.5 * step as f32 && i < 3 {
             fine = fine.halved();
             variance += (step * step) as f32 / 4.0;

@@ -12,7 +12,7 @@ use super::layout::Layout;
 use super::plane::Plane;
 use super::record::{Chroma, MarkError, MarkRecord, Size};
 use super::selftest;
-use super::shape::{coarse_alpha, flat_fraction};
+use super::shape::{coarse_alpha, flat_fraction, flatness};
 use crate::id::SessionId;
 
 /// The pilot's share of the mark's rms amplitude; the carrier's is `sqrt(1 - PILOT^2)`. Where a leak is placed, its
@@ -61,7 +61,7 @@ impl Host {
         let layout = Layout::new(size, record.chroma);
         let noise = Noise::new(key, index, size);
         let pilot = Pilot::new(key, &record.sizes).scaled(size).draw_every(noise.step);
-        let flat = flat_fraction(luma);
+        let flat = flatness(luma);
         let alpha = coarse_alpha(luma, flat);
         let alpha = if noise.step == 2 { alpha } else { alpha.doubled(luma.width, luma.height) };
         // Faded edges take power away, which the rest makes up for.
@@ -70,7 +70,7 @@ impl Host {
         let step = alpha.clone().zip_map(&noise.plane, |a, w| gain * a * w);
         let luma = luma.clone().map(|v| v.clamp(2.0, 253.0));
         // Flat images take less cancellation, since their segments' own correlation is small and its remedy is seen.
-        let bound = 1.5 - 0.7 * (flat / 0.3).min(1.0);
+        let bound = 1.5 - 0.7 * flat;
         let correlator = Correlator::new(&noise, &alpha, gain, &layout);
         Ok(Self { layout, luma, pilot, step, noise, correlator, bound })
     }
@@ -133,7 +133,8 @@ fn add_signed(plane: &mut Plane, step: &Plane, layout: &Layout, factor: impl Fn(
 /// that colour differences stay.
 pub(crate) fn move_luma(image: &RgbImage, old: &Plane, new: impl Iterator<Item = f32>) -> RgbImage {
     // Rounded by way of a positive number, which needs no call; a mark moves luma by far less than 128 levels.
-    let shifts = old.data.iter().zip(new).map(|(old, new)| ((new - old + 128.5) as i32 - 128) as i8);
+    let shifts =
+        old.data.iter().zip(new).map(|(old, new)| ((new - old + 128.5) as u8).wrapping_sub(128) as i8);
     let mut out = image.clone();
     for (pixel, shift) in out.chunks_exact_mut(3).zip(shifts) {
         let (up, down) = (shift.max(0) as u8, shift.min(0).unsigned_abs());

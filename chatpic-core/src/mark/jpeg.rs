@@ -173,16 +173,15 @@ fn encode_with(
     Ok(jpeg)
 }
 
-/// An image made larger by repeating its last column and row.
+/// An image of at least one pixel made larger by repeating its last column and row.
 fn extended(image: &RgbImage, width: u32, height: u32) -> RgbImage {
     let mut out = RgbImage::new(width, height);
-    let lines: Vec<&[u8]> = image.chunks_exact(3 * image.width().max(1) as usize).collect();
-    for (y, target) in out.chunks_exact_mut(3 * width.max(1) as usize).enumerate() {
-        let Some(line) = lines.get(y).or(lines.last()) else { break };
-        let (inside, beyond) = target.split_at_mut(line.len());
+    let stride = 3 * image.width() as usize;
+    for (y, target) in out.chunks_exact_mut(3 * width as usize).enumerate() {
+        let line = &image.as_raw()[y.min(image.height() as usize - 1) * stride..][..stride];
+        let (inside, beyond) = target.split_at_mut(stride);
         inside.copy_from_slice(line);
-        let last = &line[line.len() - 3..];
-        beyond.chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(last));
+        beyond.chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(&line[stride - 3..]));
     }
     out
 }

@@ -29,7 +29,7 @@ impl LabelPixel {
     pub(crate) fn over(self, under: u8) -> u8 {
         let weight = u16::from(self.weight);
         let mixed = u16::from(under) * (255 - weight) + u16::from(self.luma) * weight + 127;
-        // A quotient by 255, exact up to 65534, in numbers of sixteen bits.
+        // The quotient by 255 in numbers of sixteen bits, exact for all that comes here: at most 65 152.
         ((mixed + 1 + (mixed >> 8)) >> 8) as u8
     }
 }

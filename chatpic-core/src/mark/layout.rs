@@ -4,12 +4,11 @@ use std::ops::Range;
 
 use super::record::{Chroma, Size};
 
-/// About this many segments are made where the image has enough units,
+/// About this many segments are made where the image has enough units.
 const SEGMENTS: f64 = 1800.0;
-/// more where a segment would else have more pixels than this: a small piece of a large image is to show enough of them
-/// to name a session,
+/// A segment has at most this many pixels, so that a small piece of a large image shows enough of them to name a session.
 const AREA: usize = 512;
-/// but no more than this: every one costs bytes and time in each copy.
+/// There are no more segments than this, however large they get: each costs bytes and time in every copy.
 const MOST: usize = 8192;
 
 /// The cut of one rendition into segments. Segment `j` is a run of `run` consecutive minimum coded units (MCUs) in
@@ -38,7 +37,7 @@ impl Layout {
         let units = columns * rows;
         let few = (units as f64 / SEGMENTS).round() as usize;
         let run = few.min(AREA / (mcu * mcu)).max(units.div_ceil(MOST)).clamp(1, 65_535);
-        Self { size, mcu, columns, rows, run, segments: (columns * rows).div_ceil(run) }
+        Self { size, mcu, columns, rows, run, segments: units.div_ceil(run) }
     }
 
     /// The segment of pixel (`x`, `y`).
@@ -59,13 +58,15 @@ impl Layout {
     ) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
         let end = columns.end.min(self.size.width as usize);
         let row = (y / self.mcu) * self.columns;
-        let segment_at = move |x: usize| (row + x / self.mcu) / self.run;
-        let segments = segment_at(columns.start)..segment_at(end.saturating_sub(1)) + 1;
+        let segments =
+            (row + columns.start / self.mcu) / self.run..(row + end.div_ceil(self.mcu)).div_ceil(self.run);
         // A segment that began in the row above goes on from the left edge.
         let start_of = move |segment: usize| (segment * self.run).saturating_sub(row) * self.mcu;
-        segments.filter(move |_| columns.start < end).map(move |segment| {
-            (segment, start_of(segment).max(columns.start), start_of(segment + 1).min(end))
-        })
+        let span = move |segment| {
+            let (start, end) = (start_of(segment).max(columns.start), start_of(segment + 1).min(end));
+            (segment, start, end)
+        };
+        segments.map(span).filter(|(_, start, end)| start < end)
     }
 }
 

@@ -134,12 +134,12 @@ impl Plane {
         half
     }
 
-    /// Twice the size, cut to `width` x `height`, by a Lanczos kernel of eight samples either way; what
-    /// [`Plane::halved`] made of samples `2i` and `2i + 1` lies between the two. True to one part in a hundred up to
+    /// Twice the size, cut to `width` x `height`, by a Lanczos kernel of eight samples across and eight down; what
+    /// [`Plane::halved`] made of samples `2i` and `2i + 1` lies between the two. True to two parts in a hundred up to
     /// 0.34 cycles per sample. The border repeats its last sample.
     pub fn doubled(&self, width: usize, height: usize) -> Self {
-        // Weights of samples i - 4 to i + 3 for the place i - 1/4; reversed for i + 1/4 from sample i - 3 on.
-        let before = lanczos(3.75);
+        // Reversed, they are those of samples i - 3 to i + 4 for the place i + 1/4.
+        let before = lanczos();
         let mut behind = before;
         behind.reverse();
         let (w, h) = (self.width, self.height);
@@ -197,14 +197,14 @@ impl Plane {
                 padded[r - i] = input[mirror(-(i as isize), w)];
                 padded[r + w + i - 1] = input[mirror((w + i - 1) as isize, w)];
             }
-            weigh_sum(out, &padded[r..r + w], half, |i| {
+            symmetric_sum(out, &padded[r..r + w], half, |i| {
                 (&padded[r - i..r - i + w], &padded[r + i..r + i + w])
             });
         }
         let mut out = Self::new(w, h);
         for (y, line) in out.data.chunks_exact_mut(w).enumerate() {
             let at = |i: isize| rows.row(mirror(y as isize + i, h));
-            weigh_sum(line, at(0), half, |i| (at(-(i as isize)), at(i as isize)));
+            symmetric_sum(line, at(0), half, |i| (at(-(i as isize)), at(i as isize)));
         }
         out
     }
@@ -213,12 +213,14 @@ impl Plane {
 /// Samples that one between them is made of.
 const TAPS: usize = 8;
 
-/// The weights of samples at 0 to 7 for the place `at` (Duchon, "Lanczos filtering in one and two dimensions", 1979).
-fn lanczos(at: f32) -> [f32; TAPS] {
-    let sinc = |x: f32| if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) };
+/// The weights of samples i - 4 to i + 3 for the place i - 1/4 (Duchon, "Lanczos filtering in one and two dimensions",
+/// 1979).
+fn lanczos() -> [f32; TAPS] {
+    let reach = (TAPS / 2) as f32;
+    let sinc = |x: f32| (PI * x).sin() / (PI * x);
     let weights: [f32; TAPS] = std::array::from_fn(|i| {
-        let x = at - i as f32;
-        sinc(x) * sinc(x / (TAPS / 2) as f32)
+        let x = reach - 0.25 - i as f32;
+        sinc(x) * sinc(x / reach)
     });
     let sum: f32 = weights.iter().sum();
     weights.map(|weight| weight / sum)
@@ -233,7 +235,7 @@ fn weighted_sum<'a>(out: &mut [f32], weights: [f32; TAPS], term: impl Fn(usize) 
 }
 
 /// `out = half[0] * centre + sum of half[i] * (left_i + right_i)`.
-fn weigh_sum<'a>(
+fn symmetric_sum<'a>(
     out: &mut [f32],
     centre: &[f32],
     half: &[f32],

@@ -170,8 +170,8 @@ impl PreparedRendition {
 
     /// The segments that labels touch, in order, drawn and encoded anew.
     ///
-    /// Segments of full length are stacked into one small image, a row of units each, so that they are decoded and
-    /// encoded in one go; a last, shorter one is an image of its own.
+    /// Segments of full length are stacked into small images, a row of units each, so that they are decoded and encoded
+    /// in few goes; a last, shorter one is an image of its own.
     fn drawn<'a>(
         &'a self,
         layout: &Layout,
@@ -196,9 +196,10 @@ impl PreparedRendition {
         let mut drawn = Vec::with_capacity(whole.len() + short.len());
         // A stack is a file of its own, whose height a JPEG header must hold.
         for group in whole.chunks(1024).chain(short.chunks(1)) {
-            let Some(&first) = group.first() else { continue };
-            let stack =
-                Size { width: (units(first) * layout.mcu) as u32, height: (group.len() * layout.mcu) as u32 };
+            let stack = Size {
+                width: (units(group[0]) * layout.mcu) as u32,
+                height: (group.len() * layout.mcu) as u32,
+            };
             let mut file = jpeg::join(header, group.iter().map(|j| chosen(*j)));
             jpeg::set_size(&mut file, stack)?;
             let mut pixels = jpeg::decode(&file)?;

@@ -17,7 +17,7 @@ use super::record::{MarkError, MarkRecord};
 use super::refine::{Blocks, Freedom, Waves, refine};
 use super::register::{Level, Pyramid, Registered, register};
 use super::score::Reading;
-use super::shape::{alpha, flat_fraction};
+use super::shape::{alpha, flatness};
 use super::spectrum::whiten;
 use super::warp::{Homography, warp};
 use crate::scale;
@@ -120,7 +120,7 @@ impl<'a> Reference<'a> {
         // Copies are JPEG files, or for images with transparency pixels as they are: whichever explains more.
         let Some(fit) = fits.max_by(|a, b| a.agreement().total_cmp(&b.agreement())) else { return Ok(None) };
         let luma = Plane::from_luma(&image);
-        let alpha = alpha(&luma, flat_fraction(&luma));
+        let alpha = alpha(&luma, flatness(&luma));
         let (y, d) = chips::statistic(&fit.residual, &carrier, &alpha, Some(&warped.cover));
         Ok(Some(Reading { size: index, chips: chips::weigh(&y, &d) }))
     }

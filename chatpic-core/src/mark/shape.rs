@@ -2,8 +2,8 @@
 
 use super::plane::Plane;
 
-/// The amplitude of the mark in grey levels, from the texture around each pixel; `flat` is the image's
-/// [`flat_fraction`], or 0 for a leak, which may have lost its flat grounds.
+/// The amplitude of the mark in grey levels, from the texture around each pixel; `flat` is the image's [`flatness`], or
+/// 0 for a leak, which may have lost its flat grounds.
 ///
 /// `alpha = min(floor + 0.13 * texture, cap)`. The floor is 0.6 grey levels, and up to 0.9 on drawings and screens, whose
 /// flat grounds would else round the mark away. The cap is 4, or as much lower as brings the rms amplitude to its bound,
@@ -14,7 +14,6 @@ pub(crate) fn alpha(luma: &Plane, flat: f32) -> Plane {
 
 /// [`alpha`] at half the size, where it is computed: it changes slowly.
 pub(crate) fn coarse_alpha(luma: &Plane, flat: f32) -> Plane {
-    let flat = (flat / 0.3).min(1.0);
     let floor = 0.6 + 0.3 * flat;
     let bound = 1.75 - 0.45 * flat;
     let alpha = texture(luma).map(|t| floor + 0.13 * t);
@@ -48,6 +47,11 @@ fn texture(luma: &Plane) -> Plane {
         }
     }
     least.gaussian(1.5).map(|v| v.max(0.0).sqrt())
+}
+
+/// How flat an image is: from 0 for photographs to 1 for drawings and screens of whose blocks 30 % or more are flat.
+pub(crate) fn flatness(luma: &Plane) -> f32 {
+    (flat_fraction(luma) / 0.3).min(1.0)
 }
 
 /// The share of 8 x 8 blocks whose brightest and darkest sample differ by at most one grey level, between 0 and 1:
