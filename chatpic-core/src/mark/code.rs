@@ -27,6 +27,20 @@ impl Codeword {
         self.bits.get(place / 8).is_some_and(|byte| byte >> (place % 8) & 1 == 1)
     }
 
+    /// For each segment in order 0 for variant A and 1 for B, and a few more: quicker than asking for each.
+    #[inline(always)]
+    pub fn variants(&self) -> Vec<[u8; 16]> {
+        let (even, odd) = self.bits.split_at(self.bits.len() / 2);
+        let each = |(even, odd): (&u8, &u8)| {
+            let mut out = [0; 16];
+            for (i, pair) in out.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                *pair = [!even >> i & 1, !odd >> i & 1];
+            }
+            out
+        };
+        even.iter().zip(odd).map(each).collect()
+    }
+
     /// +1 for variant A, -1 for variant B.
     pub fn sign(&self, j: usize) -> f32 {
         if self.bit(j) { 1.0 } else { -1.0 }

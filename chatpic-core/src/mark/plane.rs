@@ -4,6 +4,8 @@ use std::f32::consts::PI;
 
 use image::RgbImage;
 
+use super::wide::wide;
+
 /// A grey image: `width * height` samples, row by row, in grey levels of 0-255 unless said otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plane {
@@ -81,7 +83,10 @@ impl Plane {
         let mut half: Vec<f32> = (0..=radius).map(|i| (-0.5 * (i as f32 / sigma).powi(2)).exp()).collect();
         let total = half[0] + 2.0 * half[1..].iter().sum::<f32>();
         half.iter_mut().for_each(|v| *v /= total);
-        self.convolve(&half)
+        wide(
+            #[inline(always)]
+            || self.convolve(&half),
+        )
     }
 
     /// The mean over squares of `2 * radius + 1` pixels; the border mirrors.
@@ -184,6 +189,7 @@ impl Plane {
     }
 
     /// Convolution of rows and columns with a symmetric kernel, given by its centre and right half.
+    #[inline(always)]
     fn convolve(&self, half: &[f32]) -> Self {
         let (w, h, r) = (self.width, self.height, half.len() - 1);
         if w == 0 || h == 0 {
@@ -235,6 +241,7 @@ fn weighted_sum<'a>(out: &mut [f32], weights: [f32; TAPS], term: impl Fn(usize) 
 }
 
 /// `out = half[0] * centre + sum of half[i] * (left_i + right_i)`.
+#[inline(always)]
 fn symmetric_sum<'a>(
     out: &mut [f32],
     centre: &[f32],

@@ -16,6 +16,7 @@ use super::layout::Layout;
 use super::plane::Plane;
 use super::record::{Chroma, MarkError, MarkRecord, Size, if_markable};
 use super::shape::flat_fraction;
+use super::wide::wide;
 use crate::id::SessionId;
 use crate::scale;
 
@@ -31,9 +32,9 @@ pub struct Prepared {
 /// One size of an image: a JPEG header and the variants of each segment.
 ///
 /// It is kept as the bytes that are sealed, so that reading one back copies nothing:
-/// format, chroma, whether there are two variants (a byte each); width, height, place in the record, number of
-/// segments, length of the header, length of each segment of variant A, then of B (four bytes each, big-endian);
-/// the header; the segments in the same order, each behind its restart marker.
+/// format, chroma, number of variants (a byte each); width, height, place in the record, number of segments, length of
+/// the header, lengths of the segments, of each one's A and then its B (four bytes each, big-endian); the header; the
+/// segments in the same order, each behind its restart marker. A splice reads them from first to last.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PreparedRendition {
     size: Size,
@@ -41,8 +42,8 @@ pub struct PreparedRendition {
     /// The size's place in the record.
     index: u32,
     header: Range<usize>,
-    /// Where segments begin in `bytes`, A's before B's; and the end.
-    starts: Vec<usize>,
+    /// Where each segment's A and B lie in `bytes`: in the same place when there is one variant.
+    segments: Vec<[Range<u32>; 2]>,
     bytes: Vec<u8>,
 }
 
@@ -103,13 +104,13 @@ impl PreparedRendition {
             return Err(MarkError::Jpeg("variants of different shape".into()));
         }
 
-        let mut bytes = vec![FORMAT, u8::from(chroma == Chroma::Full), u8::from(variants.len() > 1)];
+        let mut bytes = vec![FORMAT, u8::from(chroma == Chroma::Full), variants.len() as u8];
         for number in [size.width, size.height] {
             bytes.extend(number.to_be_bytes());
         }
         let segments = || {
-            let numbered = parts.iter().flat_map(|parts| parts.segments.iter().enumerate());
-            numbered.map(|(j, segment)| (jpeg::restart(j), *segment))
+            let numbered = (0..layout.segments).flat_map(|j| parts.iter().map(move |parts| (j, parts)));
+            numbered.map(|(j, parts)| (jpeg::restart(j), parts.segments[j]))
         };
         let lengths = segments().map(|(marker, segment)| marker.len() + segment.len());
         for number in [index, layout.segments, header.len()].into_iter().chain(lengths) {
@@ -139,33 +140,55 @@ impl PreparedRendition {
     pub fn copy(&self, key: &ImageKey, session: SessionId, labels: &[Label]) -> Result<Vec<u8>, MarkError> {
         let layout = Layout::new(self.size, self.chroma);
         let code = codeword(key, self.index as usize, session, layout.segments);
-        let is_marked = self.starts.len() > layout.segments + 1;
-        let chosen = |j: usize| {
-            let place = if is_marked && !code.bit(j) { layout.segments + j } else { j };
-            self.starts[place]..self.starts[place + 1]
-        };
-        let drawn = self.drawn(&layout, labels, |j| &self.bytes[chosen(j)][jpeg::restart(j).len()..])?;
+        let drawn = self.drawn(&layout, labels, |j| {
+            let chosen = place(&self.segments[j][usize::from(!code.bit(j))]);
+            &self.bytes[chosen][jpeg::restart(j).len()..]
+        })?;
 
-        let mut drawn = drawn.iter().peekable();
         let mut out = Vec::with_capacity(self.header.len() + self.bytes.len() / 2 + self.bytes.len() / 16);
         out.extend_from_slice(&self.bytes[self.header.clone()]);
-        // Neighbours of one variant are copied in one piece.
-        let mut piece = 0..0;
-        for j in 0..layout.segments {
-            let segment = chosen(j);
-            if let Some((_, anew)) = drawn.next_if(|(touched, _)| *touched == j) {
-                out.extend_from_slice(&self.bytes[std::mem::take(&mut piece)]);
-                out.extend_from_slice(jpeg::restart(j));
-                out.extend_from_slice(anew);
-            } else if segment.start == piece.end {
-                piece.end = segment.end;
-            } else {
-                out.extend_from_slice(&self.bytes[std::mem::replace(&mut piece, segment)]);
-            }
+        let variants = wide(
+            #[inline(always)]
+            || code.variants(),
+        );
+        let variants = variants.as_flattened();
+        let mut next = 0;
+        for (touched, anew) in &drawn {
+            wide(
+                #[inline(always)]
+                || self.splice(next..*touched, variants, &mut out),
+            );
+            out.extend_from_slice(jpeg::restart(*touched));
+            out.extend_from_slice(anew);
+            next = touched + 1;
         }
-        out.extend_from_slice(&self.bytes[piece]);
+        wide(
+            #[inline(always)]
+            || self.splice(next..layout.segments, variants, &mut out),
+        );
         out.extend_from_slice(&jpeg::END);
         Ok(out)
+    }
+
+    /// Appends a codeword's choice of a few segments.
+    ///
+    /// It copies 64 bytes at a time and cuts the surplus off, and looks up which variant without a jump: how long a
+    /// segment is, and which one is next, is what a processor can't predict, and costs it more than copying.
+    #[inline(always)]
+    fn splice(&self, segments: Range<usize>, variants: &[u8], out: &mut Vec<u8>) {
+        const AT_ONCE: usize = 64;
+        for (either, variant) in self.segments[segments.clone()].iter().zip(&variants[segments]) {
+            let Range { mut start, end } = place(&either[usize::from(variant & 1)]);
+            let length = out.len() + (end - start);
+            while start < end {
+                match self.bytes[start..].first_chunk::<AT_ONCE>() {
+                    Some(chunk) => out.extend_from_slice(chunk),
+                    None => out.extend_from_slice(&self.bytes[start..]),
+                }
+                start += AT_ONCE;
+            }
+            out.truncate(length);
+        }
     }
 
     /// The segments that labels touch, in order, drawn and encoded anew.
@@ -238,7 +261,8 @@ impl PreparedRendition {
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, MarkError> {
         let mut reader = Reader(&bytes);
         let [format, chroma, variants] = reader.array()?;
-        if format != FORMAT || chroma > 1 || variants > 1 {
+        let variants = usize::from(variants);
+        if format != FORMAT || chroma > 1 || !(1..=2).contains(&variants) {
             return Err(MarkError::NotPrepared("unknown format"));
         }
         let (width, height, index) = (reader.number()?, reader.number()?, reader.number()?);
@@ -249,30 +273,40 @@ impl PreparedRendition {
             return Err(MarkError::NotPrepared("segments missing"));
         }
         let header = reader.number()? as usize;
-        let count = segments << variants;
+        let count = segments * variants;
         let (lengths, rest) =
             reader.0.split_at_checked(4 * count).ok_or(MarkError::NotPrepared("cut short"))?;
         let header = bytes.len() - rest.len()..bytes.len() - rest.len() + header;
-        let mut starts = Vec::with_capacity(count + 1);
-        let mut at = header.end;
-        for (place, length) in lengths.chunks_exact(4).enumerate() {
-            starts.push(at);
-            let length = length.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
-            if length < jpeg::restart(place % segments).len() {
-                return Err(MarkError::NotPrepared("segment too short"));
-            }
-            at += length;
+        let mut end = u32::try_from(header.end).map_err(|_| MarkError::NotPrepared("too large"))?;
+        let (lengths, _) = lengths.as_chunks::<4>();
+        let mut segments = Vec::with_capacity(count / variants);
+        for (j, lengths) in lengths.chunks_exact(variants).enumerate() {
+            let mut next = |length: [u8; 4]| {
+                let length = u32::from_be_bytes(length);
+                let start = end;
+                end = start.checked_add(length).ok_or(MarkError::NotPrepared("segments missing"))?;
+                if (length as usize) < jpeg::restart(j).len() {
+                    return Err(MarkError::NotPrepared("segment too short"));
+                }
+                Ok(start..end)
+            };
+            let a = next(lengths[0])?;
+            let b = lengths.get(1).map_or(Ok(a.clone()), |length| next(*length))?;
+            segments.push([a, b]);
         }
-        starts.push(at);
-        if at != bytes.len() {
+        if end as usize != bytes.len() {
             return Err(MarkError::NotPrepared("segments missing"));
         }
-        Ok(Self { size, chroma, index, header, starts, bytes })
+        Ok(Self { size, chroma, index, header, segments, bytes })
     }
 }
 
 /// The first byte of a prepared rendition.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
+
+fn place(range: &Range<u32>) -> Range<usize> {
+    range.start as usize..range.end as usize
+}
 
 /// Calls `visit(segment, x, y, pixels)` for every stretch of labels' pixels that lies in one row of one segment of
 /// the image; `x` and `y` are where it begins.

@@ -9,6 +9,7 @@
 use super::plane::Plane;
 use super::spectrum::Spectrum;
 use super::warp::Homography;
+use super::wide::wide;
 use rustfft::num_complex::{Complex32, Complex64};
 use std::f64::consts::TAU;
 
@@ -93,7 +94,10 @@ impl Blocks {
     /// out. Blocks off the canvas are left out.
     pub(crate) fn read(whitened: &Plane, map: &Homography, canvas: (f64, f64), waves: &Waves) -> Self {
         let mut blocks = Self::demodulated(whitened, map, canvas, waves);
-        blocks.even_waves();
+        wide(
+            #[inline(always)]
+            || blocks.even_waves(),
+        );
         blocks
     }
 
@@ -112,8 +116,11 @@ impl Blocks {
                     continue;
                 }
                 let slope = map.jacobian(middle.0, middle.1);
-                phasors.aim(waves, slope, x.len(), y.len());
-                blocks.add(whitened, (x, y), centre, waves, &phasors);
+                phasors.aim(waves, slope);
+                wide(
+                    #[inline(always)]
+                    || blocks.add(whitened, (x, y), centre, waves, &phasors),
+                );
             }
         }
         blocks
@@ -121,6 +128,7 @@ impl Blocks {
 
     /// Brings each wave to the same mean power over the blocks, nearly all of which is noise, and shortens amplitudes of
     /// more than twice the rms. Coarse waves lie where pictures are strongest; unevened, they would drown the fine ones.
+    #[inline(always)]
     fn even_waves(&mut self) {
         const LONGEST: f32 = 2.;
         let mut power = vec![[0f32; LANES]; self.groups];
@@ -148,6 +156,7 @@ impl Blocks {
         }
     }
 
+    #[inline(always)]
     fn add(
         &mut self,
         plane: &Plane,
@@ -168,7 +177,7 @@ impl Blocks {
         for (k, wave) in waves.iter().enumerate() {
             real.fill(0.);
             imaginary.fill(0.);
-            let (fours, rest) = phasors.down[k * phasors.height..][..phasors.height].as_chunks::<4>();
+            let (fours, rest) = phasors.down[k][..y.len()].as_chunks::<4>();
             // Four lines at a time, so that the sums are read and written a quarter as often.
             for (turns, top) in fours.iter().zip(y.clone().step_by(4)) {
                 let [a, b, c, d] = [0, 1, 2, 3].map(|i| line(top + i));
@@ -184,12 +193,14 @@ impl Blocks {
                     *im += pixel * turn.im;
                 }
             }
-            let across = &phasors.across[k * phasors.width..][..phasors.width];
             let mut sum = Complex32::ZERO;
-            for ((re, im), turn) in real.iter().zip(imaginary.iter()).zip(across) {
+            for ((re, im), turn) in real.iter().zip(imaginary.iter()).zip(&phasors.across[k]) {
                 sum += Complex32::new(*re, *im) * turn;
             }
-            let phase = TAU * (wave.x * centre.0 + wave.y * centre.1).fract() + wave.phase;
+            let (gx, gy) = phasors.towards[k];
+            // From the block's first pixel to its centre.
+            let inward = (gx * (width as f64 - 1.) + gy * (y.len() as f64 - 1.)) / 2.;
+            let phase = TAU * (wave.x * centre.0 + wave.y * centre.1 - inward).fract() + wave.phase;
             let amplitude = sum * Complex32::from_polar(1., -phase as f32);
             self.real[first + k / LANES][k % LANES] = amplitude.re;
             self.imaginary[first + k / LANES][k % LANES] = amplitude.im;
@@ -207,40 +218,38 @@ impl Blocks {
     }
 }
 
-/// `exp(-2 pi i g.(u - centre))` along both axes of a block, for every wave; kept from block to block while the slope
-/// of the map stays the same, as it does for affine maps.
+/// `exp(-2 pi i g.u)` along both axes of a block, for every wave, `u` from the block's first pixel; kept from block to
+/// block while the slope of the map stays the same, as it does for affine maps.
 #[derive(Default)]
 struct Phasors {
-    slope: [f64; 4],
-    width: usize,
-    height: usize,
-    across: Vec<Complex32>,
-    down: Vec<Complex32>,
+    slope: Option<[f64; 4]>,
+    /// `g`, cycles per pixel across and down.
+    towards: Vec<(f64, f64)>,
+    across: Vec<[Complex32; BLOCK]>,
+    down: Vec<[Complex32; BLOCK]>,
 }
 
 impl Phasors {
-    fn aim(&mut self, waves: &Waves, slope: [f64; 4], width: usize, height: usize) {
-        let same = slope.iter().zip(self.slope).all(|(a, b)| (a - b).abs() < 1e-9);
-        if same && (width, height) == (self.width, self.height) {
+    fn aim(&mut self, waves: &Waves, slope: [f64; 4]) {
+        let same = |old: [f64; 4]| slope.iter().zip(old).all(|(a, b)| (a - b).abs() < 1e-9);
+        if self.slope.is_some_and(same) {
             return;
         }
-        (self.slope, self.width, self.height) = (slope, width, height);
-        self.across.clear();
-        self.down.clear();
+        self.slope = Some(slope);
         let [a, b, c, d] = slope;
-        for wave in waves.iter() {
-            let (gx, gy) = (a * wave.x + c * wave.y, b * wave.x + d * wave.y);
-            run(&mut self.across, gx, width);
-            run(&mut self.down, gy, height);
-        }
-        fn run(out: &mut Vec<Complex32>, cycles: f64, length: usize) {
+        self.towards.clear();
+        self.towards.extend(waves.iter().map(|wave| (a * wave.x + c * wave.y, b * wave.x + d * wave.y)));
+        let run = |cycles: f64| {
             let step = Complex64::from_polar(1., -TAU * cycles);
-            let mut turn = Complex64::from_polar(1., TAU * cycles * (length as f64 - 1.) / 2.);
-            for _ in 0..length {
-                out.push(Complex32::new(turn.re as f32, turn.im as f32));
+            let mut turn = Complex64::ONE;
+            [(); BLOCK].map(|()| {
+                let here = Complex32::new(turn.re as f32, turn.im as f32);
                 turn *= step;
-            }
-        }
+                here
+            })
+        };
+        self.across = self.towards.iter().map(|(x, _)| run(*x)).collect();
+        self.down = self.towards.iter().map(|(_, y)| run(*y)).collect();
     }
 }
 
@@ -391,6 +400,14 @@ impl<'a> Problem<'a> {
 
     /// `J` alone.
     fn value(&self, q: &Vector) -> f64 {
+        wide(
+            #[inline(always)]
+            || self.sum(q),
+        ) / self.norm
+    }
+
+    #[inline(always)]
+    fn sum(&self, q: &Vector) -> f64 {
         let mut sum = 0.;
         for (b, (real, imaginary)) in self.blocks.each().enumerate() {
             let (dx, dy) = self.move_of(b, q);
@@ -403,7 +420,7 @@ impl<'a> Problem<'a> {
             }
             sum += f64::from(lanes.iter().sum::<f32>());
         }
-        sum / self.norm
+        sum
     }
 
     /// By how many canvas pixels block `block` is moved.
@@ -415,6 +432,7 @@ impl<'a> Problem<'a> {
     }
 
     /// The gradient of `J`, minus its second derivatives, and the ceiling of those.
+    #[inline(always)]
     fn slopes(&self, q: &Vector) -> (Vector, Matrix, Matrix) {
         let mut gradient = [0.; UNKNOWNS];
         let mut curvature = [[0.; UNKNOWNS]; UNKNOWNS];
@@ -458,7 +476,10 @@ impl<'a> Problem<'a> {
         let mut value = self.value(&q);
         let mut caution = 0.1;
         for _ in 0..25 {
-            let (gradient, curvature, ceiling) = self.slopes(&q);
+            let (gradient, curvature, ceiling) = wide(
+                #[inline(always)]
+                || self.slopes(&q),
+            );
             let mut gained = None;
             while caution <= 1.5 {
                 let mut system = curvature;
@@ -490,7 +511,7 @@ impl<'a> Problem<'a> {
 
 /// Sine and cosine of `cycles` turns, fewer than a million, within 1e-4: Taylor's series of half the angle, then
 /// doubled. It has no branch, so that many are computed at once; phases of block amplitudes are far noisier than that.
-#[inline]
+#[inline(always)]
 fn quick_sin_cos(cycles: f32) -> (f32, f32) {
     // Adding and taking away 1.5 * 2^23 rounds to a whole number.
     const ROUND: f32 = 12_582_912.;

@@ -57,8 +57,8 @@ pub(crate) struct Spectrum {
     width: usize,
     height: usize,
     stride: usize,
+    power: Tiles,
     /// One row per vertical frequency from -1/2 up; columns are the horizontal ones from 0 (the rest is the mirror).
-    power: Vec<u8>,
     field: Vec<Complex32>,
     /// Mean and standard deviation of `power`, in its steps.
     mean: f32,
@@ -104,7 +104,7 @@ impl Spectrum {
             width,
             height,
             stride,
-            power,
+            power: Tiles::new(&power, stride),
             field,
             mean: mean as f32,
             deviation: (square - mean * mean).max(1e-6).sqrt() as f32,
@@ -118,7 +118,7 @@ impl Spectrum {
         let (x, y) = if x < 0. { (-x, -y) } else { (x, y) };
         let column = (x * self.width as f32 + 0.5) as usize;
         let row = (y * self.height as f32 + 0.5 + (self.height / 2) as f32) as usize;
-        self.power.get(row * self.stride + column).map_or(0., |p| f32::from(*p))
+        f32::from(self.power.at(column, row))
     }
 
     /// Mean of [`Self::power`] over the spectrum.
@@ -142,6 +142,42 @@ impl Spectrum {
         let row = (y * self.height as f32 + 0.5 + (self.height / 2) as f32) as usize;
         let value = self.field.get(row * self.stride + column).copied().unwrap_or(Complex32::ZERO);
         if mirrored { value.conj() } else { value }
+    }
+}
+
+/// Side of a [`Tile`].
+const TILE: usize = 8;
+
+/// A square of bins that fills one cache line.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Tile([u8; TILE * TILE]);
+
+/// Rows of bins laid out in squares: a search that follows a ray, in whatever direction, finds the next bins at hand.
+struct Tiles {
+    across: usize,
+    tiles: Vec<Tile>,
+}
+
+impl Tiles {
+    fn new(rows: &[u8], stride: usize) -> Self {
+        let across = stride.div_ceil(TILE);
+        let down = (rows.len() / stride.max(1)).div_ceil(TILE);
+        let mut tiles = vec![Tile([0; TILE * TILE]); across * down];
+        for (y, row) in rows.chunks_exact(stride.max(1)).enumerate() {
+            let line = tiles[y / TILE * across..].iter_mut();
+            for (tile, bins) in line.zip(row.chunks(TILE)) {
+                tile.0[y % TILE * TILE..][..bins.len()].copy_from_slice(bins);
+            }
+        }
+        Self { across, tiles }
+    }
+
+    /// The bin at `(x, y)`; 0 below the last row.
+    #[inline]
+    fn at(&self, x: usize, y: usize) -> u8 {
+        let tile = self.tiles.get(y / TILE * self.across + x / TILE);
+        tile.map_or(0, |tile| tile.0[y % TILE * TILE + x % TILE])
     }
 }
 

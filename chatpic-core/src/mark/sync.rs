@@ -9,6 +9,8 @@ use super::refine::Waves;
 use super::spectrum::{HIGHEST, Spectrum};
 use super::spread::spread;
 use super::warp::Homography;
+use super::wide::wide;
+use rustfft::num_complex::Complex32;
 
 /// How hard to look, in the order in which a trace tries them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -338,8 +340,9 @@ fn around(middle: f64, reach: f64, step: f64) -> impl Iterator<Item = f64> {
     (-each..=each).map(move |i| middle + i as f64 * step)
 }
 
-/// Columns handled at once by the product in [`Places::best`].
+/// Columns and rows handled at once by the product in [`Places::best`]: as many sums as wide registers hold.
 const LANES: usize = 16;
+const ROWS: usize = 2;
 
 /// Tables of the waves' phases along both axes, at every place the leak's centre may have: the canvas and 12 % more.
 struct Places {
@@ -386,21 +389,31 @@ impl Places {
     /// matrix product, rows by waves by columns.
     fn best(&self, waves: &Waves, spectrum: &Spectrum, linear: &[f64; 4]) -> (f32, [f64; 2]) {
         let (z, valid) = waves.read(spectrum, linear);
+        let norm = 0.8 * ((z.len() / 3).max(valid) as f32 / 2.).sqrt();
+        let (score, column, row) = wide(
+            #[inline(always)]
+            || self.highest(&z),
+        );
+        (score / norm, [self.first.0 + column as f64 * self.step, self.first.1 + row as f64 * self.step])
+    }
+
+    /// The greatest sum, its column and its row.
+    #[inline(always)]
+    fn highest(&self, z: &[Complex32]) -> (f32, usize, usize) {
         let count = z.len();
-        let norm = 0.8 * ((count / 3).max(valid) as f32 / 2.).sqrt();
-        let mut left = vec![[0f32; 2]; 2 * count];
+        let mut left = vec![[0f32; ROWS]; 2 * count];
         let mut best = (f32::MIN, 0, 0);
-        for row in (0..self.rows).step_by(2) {
-            // Two rows at a time: `left` holds both side by side.
-            for lane in [0, 1] {
+        for row in (0..self.rows).step_by(ROWS) {
+            // `left` holds the rows side by side.
+            for lane in 0..ROWS {
                 let table = &self.down[(row + lane).min(self.rows - 1) * count..][..count];
-                for (k, ((cos, sin), z)) in table.iter().zip(&z).enumerate() {
+                for (k, ((cos, sin), z)) in table.iter().zip(z).enumerate() {
                     left[k][lane] = z.re * cos + z.im * sin;
                     left[count + k][lane] = z.im * cos - z.re * sin;
                 }
             }
             for (group, right) in self.across.chunks_exact(2 * count).enumerate() {
-                let mut sums = [[0f32; LANES]; 2];
+                let mut sums = [[0f32; LANES]; ROWS];
                 for (l, r) in left.iter().zip(right) {
                     for i in 0..LANES {
                         sums[0][i] += l[0] * r[i];
@@ -419,8 +432,7 @@ impl Places {
                 }
             }
         }
-        let at = [self.first.0 + best.1 as f64 * self.step, self.first.1 + best.2 as f64 * self.step];
-        (best.0 / norm, at)
+        best
     }
 }
 
@@ -429,7 +441,6 @@ mod tests {
     use super::*;
     use crate::mark::plane::Plane;
     use crate::mark::refine::tests::waves;
-    use rustfft::num_complex::Complex32;
 
     /// The pilot as a leak of `width` x `height` shows it, over noise that changes from pixel to pixel.
     fn leak(waves: &Waves, width: usize, height: usize, map: &Homography) -> Plane {
