@@ -238,9 +238,11 @@ impl PreparedRendition {
                 let x = unit * layout.mcu + x % layout.mcu;
                 let y = row_of[segment] * layout.mcu + y % layout.mcu;
                 let at = 3 * (y * width + x);
-                for (pixel, label) in samples[at..].chunks_exact_mut(3).zip(drawn) {
-                    draw(pixel, *label);
-                }
+                let pixels = samples[at..].as_chunks_mut().0.iter_mut().zip(drawn);
+                wide(
+                    #[inline(always)]
+                    || pixels.for_each(|(pixel, label)| draw(pixel, *label)),
+                );
             });
             let file = jpeg::encode(&pixels, self.chroma, layout.run, Some(&Tables::of(header)?))?;
             let segments = Parts::cut(&file)?.segments.into_iter().map(<[u8]>::to_vec);
@@ -329,8 +331,9 @@ fn each_stretch(
 }
 
 /// Draws one pixel of a label: the same step on red, green and blue, which moves luma and leaves colour.
-fn draw(pixel: &mut [u8], label: LabelPixel) {
-    let &mut [r, g, b] = pixel else { return };
+#[inline(always)]
+fn draw(pixel: &mut [u8; 3], label: LabelPixel) {
+    let [r, g, b] = *pixel;
     // The weights of JFIF in 256ths.
     let luma = ((77 * u16::from(r) + 150 * u16::from(g) + 29 * u16::from(b) + 128) >> 8) as u8;
     let over = label.over(luma);
