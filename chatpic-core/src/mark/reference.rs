@@ -13,9 +13,9 @@ use super::jpeg;
 use super::key::ImageKey;
 use super::plane::Plane;
 use super::predict::Model;
-use super::record::{MarkError, MarkRecord};
+use super::record::{MarkError, MarkRecord, Size};
 use super::refine::{Blocks, Freedom, Waves, refine};
-use super::register::{Level, Pyramid, Registered, register};
+use super::register::{Level, Pyramid, Registered, cut_out, register};
 use super::score::Reading;
 use super::shape::{alpha, flatness};
 use super::spectrum::whiten;
@@ -82,19 +82,22 @@ impl<'a> Reference<'a> {
         (map, score + 10. * place.agreement)
     }
 
-    /// The segments of every rendition, with the leak lying on the full one by `map`.
+    /// The segments of every rendition that the leak may be a part of, with the leak lying on the full one by `map`; or
+    /// without a map, as [cut out](cut_out) of each rendition that is larger.
     ///
     /// # Errors
     /// [`MarkError`] when the original does not fit the record.
     pub(crate) fn read(
         &self,
         leak: &Plane,
-        map: &Homography,
+        map: Option<&Homography>,
         key: &ImageKey,
         record: &MarkRecord,
         threads: usize,
     ) -> Result<Vec<Reading>, MarkError> {
-        let sizes: Vec<usize> = (0..record.sizes.len()).collect();
+        let is_larger = |size: &Size| size.width as usize > leak.width && size.height as usize > leak.height;
+        let sizes = record.sizes.iter().enumerate().filter(|(_, size)| map.is_some() || is_larger(size));
+        let sizes: Vec<usize> = sizes.map(|(index, _)| index).collect();
         let read = |index: &usize| self.read_size(leak, map, key, record, *index);
         super::spread::spread(&sizes, threads, read).into_iter().filter_map(Result::transpose).collect()
     }
@@ -102,7 +105,7 @@ impl<'a> Reference<'a> {
     fn read_size(
         &self,
         leak: &Plane,
-        map: &Homography,
+        map: Option<&Homography>,
         key: &ImageKey,
         record: &MarkRecord,
         index: usize,
@@ -112,7 +115,10 @@ impl<'a> Reference<'a> {
         let (commons, carrier) = commons(&image, key, record, index)?;
         let across = f64::from(size.width) / self.luma.width as f64;
         let down = f64::from(size.height) / self.luma.height as f64;
-        let map = Homography::resize(across, down).after(map);
+        let map = match map {
+            Some(map) => Homography::resize(across, down).after(map),
+            None => cut_out(leak, &commons[0]),
+        };
         let Some(warped) = warp(leak, &map, size.width as usize, size.height as usize) else {
             return Ok(None);
         };

@@ -15,7 +15,7 @@ use rustfft::{Fft, FftPlanner};
 use super::plane::Plane;
 use super::predict::{Fit, Model};
 use super::refine::{Matrix, UNKNOWNS, Vector, basis, displacement, solve};
-use super::spectrum::even_size;
+use super::spectrum::{even_size, whiten};
 use super::spread::spread;
 use super::warp::{Homography, Warped, warp};
 
@@ -73,6 +73,26 @@ pub(crate) fn register(
     }
     found.truncate(2);
     found
+}
+
+/// Where a leak lies on a larger picture if it was cut out of it pixel for pixel: at the whole shift where the detail of
+/// the two, evened out, agrees best.
+///
+/// Smooth pieces, which have nothing to hold least squares in place, are still told apart by their grain.
+pub(crate) fn cut_out(leak: &Plane, picture: &Plane) -> Homography {
+    let field = Field::new(even_size(picture.width), even_size(picture.height));
+    let mut product = field.transform(&whiten(leak), None);
+    for (p, r) in product.iter_mut().zip(field.transform(&whiten(picture), None)) {
+        *p = p.conj() * r;
+    }
+    let back = field.inverse(product);
+    let inside = |i: &usize| {
+        let (x, y) = (i % field.columns, i / field.columns);
+        x + leak.width <= picture.width && y + leak.height <= picture.height
+    };
+    let best = (0..back.len()).filter(inside).max_by(|a, b| back[*a].re.total_cmp(&back[*b].re)).unwrap_or(0);
+    let shift = [(best % field.columns) as f64, (best / field.columns) as f64];
+    Homography::affine([1., 0., 0., 1.], [0., 0.], shift)
 }
 
 /// A plane and its halves, quarters and so on.
@@ -598,6 +618,21 @@ mod tests {
         for (name, truth, width, height) in cases {
             lies(name, &original, &truth, width, height);
         }
+    }
+
+    #[test]
+    fn a_piece_cut_out_of_a_smooth_picture_is_put_back_by_its_grain() {
+        let mut state = 1u32;
+        let mut grain = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / 16_777_216. - 0.5
+        };
+        let mut picture = Plane::new(500, 380);
+        picture.data.iter_mut().enumerate().for_each(|(i, v)| *v = 100. + (i % 500) as f32 / 9. + grain());
+        let mut leak = Window { x: 211..331, y: 97..197 }.cut(&picture);
+        leak.data.iter_mut().for_each(|v| *v = 1.2 * *v - 20. + grain());
+        let map = cut_out(&leak, &picture);
+        assert_eq!(map.apply(0., 0.), (211., 97.));
     }
 
     #[test]

@@ -136,7 +136,7 @@ pub fn trace(
     let leak = Leak::new(luma);
     // What could be compared is settled before anything is, so that no outcome can change the count.
     let readings = |suspect: &Suspect<'_>| {
-        BLIND_READINGS + if reference(suspect).is_some() { suspect.record.sizes.len() } else { 0 }
+        BLIND_READINGS + if reference(suspect).is_some() { 2 * suspect.record.sizes.len() } else { 0 }
     };
     let count = |each: &dyn Fn(&Suspect<'_>) -> f64| {
         suspects.iter().map(|suspect| readings(suspect) as f64 * each(suspect)).sum::<f64>().max(1.)
@@ -263,9 +263,15 @@ impl Tracer<'_> {
         let mut readings = Vec::new();
         if let Some(original) = reference(self.suspect) {
             self.watch.tell(0.6)?;
-            // Finding the picture itself in the leak takes longer than finding the pilot.
-            readings = self.with_original(original, &waves, &locator)?;
-            let found = self.compare(&readings, Evidence::Original, singles);
+            let reference = Reference::new(original);
+            readings = self.read_with(&reference, None)?;
+            let mut found = self.compare(&readings, Evidence::Original, singles);
+            if found.is_empty() {
+                // Finding the picture itself in the leak takes longer than finding the pilot.
+                let placed = self.read_placed(&reference, &waves, &locator)?;
+                found = self.compare(&placed, Evidence::Original, singles);
+                readings.extend(placed);
+            }
             if !found.is_empty() {
                 return Ok(found);
             }
@@ -275,14 +281,13 @@ impl Tracer<'_> {
         Ok(self.compare_threes(&readings, threes))
     }
 
-    /// Readings of the leak less the original, of every rendition.
-    fn with_original(
+    /// Readings of the leak less the original where the picture itself places the leak.
+    fn read_placed(
         &self,
-        original: &RgbImage,
+        reference: &Reference<'_>,
         waves: &Waves,
         locator: &Locator<'_>,
     ) -> Result<Vec<Reading>, MarkError> {
-        let reference = Reference::new(original);
         let hints: Vec<Homography> = locator.places(1).into_iter().map(|place| place.map).collect();
         // Where the pilot is certain of its place, that is refined and no other is looked for.
         let only_hints = locator.is_certain();
@@ -292,7 +297,16 @@ impl Tracer<'_> {
             return Ok(Vec::new());
         };
         self.watch.tell(0.8)?;
-        reference.read(&self.leak.luma, &map, self.suspect.key, self.suspect.record, available())
+        self.read_with(reference, Some(&map))
+    }
+
+    /// Readings of every rendition, see [`Reference::read`].
+    fn read_with(
+        &self,
+        reference: &Reference<'_>,
+        map: Option<&Homography>,
+    ) -> Result<Vec<Reading>, MarkError> {
+        reference.read(&self.leak.luma, map, self.suspect.key, self.suspect.record, available())
     }
 
     /// Reads every rendition at those of `maps` that were not read before, and gives the sessions past the threshold in
