@@ -12,14 +12,15 @@ use super::embed::pair;
 use super::jpeg;
 use super::key::ImageKey;
 use super::plane::Plane;
-use super::predict::Model;
+use super::predict::{Fit, Model};
 use super::record::{MarkError, MarkRecord, Size};
 use super::refine::{Blocks, Freedom, Waves, refine};
 use super::register::{Level, Pyramid, Registered, cut_out, register};
 use super::score::Reading;
 use super::shape::{alpha, flatness};
 use super::spectrum::whiten;
-use super::warp::{Homography, warp};
+use super::spread::spread;
+use super::warp::{Homography, Warped, warp};
 use crate::scale;
 
 /// An image's full rendition, as intake made it of the uploader's original.
@@ -82,8 +83,8 @@ impl<'a> Reference<'a> {
         (map, score + 10. * place.agreement)
     }
 
-    /// The segments of every rendition that the leak may be a part of, with the leak lying on the full one by `map`; or
-    /// without a map, as [cut out](cut_out) of each rendition that is larger.
+    /// The segments of every rendition, with the leak lying on the full one by `map`; or without a map, wherever it lies
+    /// if nobody moved or bent it, see [`unmoved`].
     ///
     /// # Errors
     /// [`MarkError`] when the original does not fit the record.
@@ -95,11 +96,10 @@ impl<'a> Reference<'a> {
         record: &MarkRecord,
         threads: usize,
     ) -> Result<Vec<Reading>, MarkError> {
-        let is_larger = |size: &Size| size.width as usize > leak.width && size.height as usize > leak.height;
-        let sizes = record.sizes.iter().enumerate().filter(|(_, size)| map.is_some() || is_larger(size));
-        let sizes: Vec<usize> = sizes.map(|(index, _)| index).collect();
+        let sizes: Vec<usize> = (0..record.sizes.len()).collect();
         let read = |index: &usize| self.read_size(leak, map, key, record, *index);
-        super::spread::spread(&sizes, threads, read).into_iter().filter_map(Result::transpose).collect()
+        let readings: Result<Vec<_>, _> = spread(&sizes, threads, read).into_iter().collect();
+        Ok(readings?.into_iter().flatten().collect())
     }
 
     fn read_size(
@@ -109,27 +109,67 @@ impl<'a> Reference<'a> {
         key: &ImageKey,
         record: &MarkRecord,
         index: usize,
-    ) -> Result<Option<Reading>, MarkError> {
+    ) -> Result<Vec<Reading>, MarkError> {
         let size = record.sizes[index];
+        if map.is_none() && !is_part(leak, size) && !is_whole(leak, size) {
+            return Ok(Vec::new());
+        }
         let image = scale::rgb(self.image, size);
         let (commons, carrier) = commons(&image, key, record, index)?;
         let across = f64::from(size.width) / self.luma.width as f64;
         let down = f64::from(size.height) / self.luma.height as f64;
-        let map = match map {
-            Some(map) => Homography::resize(across, down).after(map),
-            None => cut_out(leak, &commons[0]),
+        let maps = match map {
+            Some(map) => vec![Homography::resize(across, down).after(map)],
+            None => unmoved(leak, &commons[0], size),
         };
-        let Some(warped) = warp(leak, &map, size.width as usize, size.height as usize) else {
-            return Ok(None);
-        };
-        let fits = commons.iter().filter_map(|common| Model::new(common, LIGHT).fit(&warped));
+        let warped = |map: &Homography| warp(leak, map, size.width as usize, size.height as usize);
+        let mut fits: Vec<(Warped, Option<Fit>)> =
+            maps.iter().filter_map(warped).map(|warped| (warped, None)).collect();
         // Copies are JPEG files, or for images with transparency pixels as they are: whichever explains more.
-        let Some(fit) = fits.max_by(|a, b| a.agreement().total_cmp(&b.agreement())) else { return Ok(None) };
+        for common in &commons {
+            let model = Model::new(common, LIGHT);
+            for (warped, best) in &mut fits {
+                let fit = model.fit(warped);
+                let agreement = |fit: &Option<Fit>| fit.as_ref().map_or(f64::MIN, Fit::agreement);
+                if agreement(&fit) > agreement(best) {
+                    *best = fit;
+                }
+            }
+        }
         let luma = Plane::from_luma(&image);
         let alpha = alpha(&luma, flatness(&luma));
-        let (y, d) = chips::statistic(&fit.residual, &carrier, &alpha, Some(&warped.cover));
-        Ok(Some(Reading { size: index, chips: chips::weigh(&y, &d) }))
+        let read = |(warped, fit): (Warped, Option<Fit>)| {
+            let (y, d) = chips::statistic(&fit?.residual, &carrier, &alpha, Some(&warped.cover));
+            Some(Reading { size: index, chips: chips::weigh(&y, &d) })
+        };
+        Ok(fits.into_iter().filter_map(read).collect())
     }
+}
+
+/// The most readings that a rendition is given in all.
+pub(crate) const READINGS: usize = 3;
+
+/// The places that a leak has on a rendition if it is all of it, or cut out of it pixel for pixel; at most two.
+///
+/// They are taken as they are: least squares would move them by a pixel or two on a flat drawing or in a smooth piece,
+/// which is more than the carrier bears.
+fn unmoved(leak: &Plane, rendition: &Plane, size: Size) -> Vec<Homography> {
+    let sides = (f64::from(size.width), f64::from(size.height));
+    let whole = Homography::wholes((leak.width, leak.height), sides).into_iter().next();
+    let part = is_part(leak, size).then(|| cut_out(leak, rendition));
+    whole.filter(|_| is_whole(leak, size)).into_iter().chain(part).collect()
+}
+
+/// Whether the leak has a rendition's proportions, within a percent.
+fn is_whole(leak: &Plane, size: Size) -> bool {
+    let (across, down) =
+        (leak.width as f64 / f64::from(size.width), leak.height as f64 / f64::from(size.height));
+    (across / down).ln().abs() < 0.01
+}
+
+/// Whether the leak is smaller than a rendition both ways.
+fn is_part(leak: &Plane, size: Size) -> bool {
+    leak.width < size.width as usize && leak.height < size.height as usize
 }
 
 /// What all copies of rendition `index` share, as JPEG files and as pixels, and the rendition's carrier.

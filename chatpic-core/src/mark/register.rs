@@ -15,7 +15,7 @@ use rustfft::{Fft, FftPlanner};
 use super::plane::Plane;
 use super::predict::{Fit, Model};
 use super::refine::{Matrix, UNKNOWNS, Vector, basis, displacement, solve};
-use super::spectrum::{even_size, whiten};
+use super::spectrum::{even_size, tukey, whiten};
 use super::spread::spread;
 use super::warp::{Homography, Warped, warp};
 
@@ -81,7 +81,13 @@ pub(crate) fn register(
 /// Smooth pieces, which have nothing to hold least squares in place, are still told apart by their grain.
 pub(crate) fn cut_out(leak: &Plane, picture: &Plane) -> Homography {
     let field = Field::new(even_size(picture.width), even_size(picture.height));
-    let mut product = field.transform(&whiten(leak), None);
+    // Where a ramp breaks off at a border there is detail that is not the picture's.
+    let mut detail = whiten(leak);
+    let across = tukey(leak.width);
+    for (row, down) in detail.data.chunks_exact_mut(leak.width.max(1)).zip(tukey(leak.height)) {
+        row.iter_mut().zip(&across).for_each(|(v, across)| *v *= across * down);
+    }
+    let mut product = field.transform(&detail, None);
     for (p, r) in product.iter_mut().zip(field.transform(&whiten(picture), None)) {
         *p = p.conj() * r;
     }

@@ -199,7 +199,7 @@ pub(crate) fn even_size(least: usize) -> usize {
 }
 
 /// Tukey's window over `n` samples; two fifths of it are slopes.
-fn tukey(n: usize) -> Vec<f32> {
+pub(crate) fn tukey(n: usize) -> Vec<f32> {
     (0..n)
         .map(|i| {
             let x = (i as f32 + 0.5) / n as f32;

@@ -405,11 +405,13 @@ impl Places {
         let mut best = (f32::MIN, 0, 0);
         for row in (0..self.rows).step_by(ROWS) {
             // `left` holds the rows side by side.
+            let (reals, imaginaries) = left.split_at_mut(count);
             for lane in 0..ROWS {
                 let table = &self.down[(row + lane).min(self.rows - 1) * count..][..count];
-                for (k, ((cos, sin), z)) in table.iter().zip(z).enumerate() {
-                    left[k][lane] = z.re * cos + z.im * sin;
-                    left[count + k][lane] = z.im * cos - z.re * sin;
+                let halves = reals.iter_mut().zip(imaginaries.iter_mut());
+                for (((re, im), (cos, sin)), z) in halves.zip(table).zip(z) {
+                    re[lane] = z.re * cos + z.im * sin;
+                    im[lane] = z.im * cos - z.re * sin;
                 }
             }
             for (group, right) in self.across.chunks_exact(2 * count).enumerate() {

@@ -16,7 +16,7 @@ use super::key::ImageKey;
 use super::locate::{Leak, Locator};
 use super::plane::Plane;
 use super::record::{MarkError, MarkRecord, Size};
-use super::reference::Reference;
+use super::reference::{self, Reference};
 use super::refine::{Wave, Waves};
 use super::score::{self, IN_TRIPLES, Reading, TRIPLES, triples};
 use super::shape::alpha;
@@ -136,7 +136,8 @@ pub fn trace(
     let leak = Leak::new(luma);
     // What could be compared is settled before anything is, so that no outcome can change the count.
     let readings = |suspect: &Suspect<'_>| {
-        BLIND_READINGS + if reference(suspect).is_some() { 2 * suspect.record.sizes.len() } else { 0 }
+        BLIND_READINGS
+            + if reference(suspect).is_some() { reference::READINGS * suspect.record.sizes.len() } else { 0 }
     };
     let count = |each: &dyn Fn(&Suspect<'_>) -> f64| {
         suspects.iter().map(|suspect| readings(suspect) as f64 * each(suspect)).sum::<f64>().max(1.)
