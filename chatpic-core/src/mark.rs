@@ -16,6 +16,7 @@
 //! | `register`, `predict`, `reference` | the same with the original at hand: by the picture, which is then subtracted |
 //! | `chips`, `score`, `trace` | reading the segments' signs; proving and naming sessions |
 //! | `label`, `visible` | the drawn session ID |
+//! | `plane`, `spread`, `wide` | planes of samples; many threads and wide registers to work on them |
 
 mod carrier;
 mod chips;

@@ -29,7 +29,7 @@ impl Codeword {
 
     /// For each segment in order 0 for variant A and 1 for B, and a few more: quicker than asking for each.
     #[inline(always)]
-    pub fn variants(&self) -> Vec<[u8; 16]> {
+    pub fn choices(&self) -> Vec<[u8; 16]> {
         let (even, odd) = self.bits.split_at(self.bits.len() / 2);
         let each = |(even, odd): (&u8, &u8)| {
             let mut out = [0; 16];

@@ -83,10 +83,7 @@ impl Plane {
         let mut half: Vec<f32> = (0..=radius).map(|i| (-0.5 * (i as f32 / sigma).powi(2)).exp()).collect();
         let total = half[0] + 2.0 * half[1..].iter().sum::<f32>();
         half.iter_mut().for_each(|v| *v /= total);
-        wide(
-            #[inline(always)]
-            || self.convolve(&half),
-        )
+        wide!(self.convolve(&half))
     }
 
     /// The mean over squares of `2 * radius + 1` pixels; the border mirrors.

@@ -141,44 +141,36 @@ impl PreparedRendition {
         let layout = Layout::new(self.size, self.chroma);
         let code = codeword(key, self.index as usize, session, layout.segments);
         let drawn = self.drawn(&layout, labels, |j| {
-            let chosen = place(&self.segments[j][usize::from(!code.bit(j))]);
+            let chosen = in_bytes(&self.segments[j][usize::from(!code.bit(j))]);
             &self.bytes[chosen][jpeg::restart(j).len()..]
         })?;
 
-        let mut out = Vec::with_capacity(self.header.len() + self.bytes.len() / 2 + self.bytes.len() / 16);
+        let longest: usize = self.segments.iter().map(|[a, b]| a.len().max(b.len())).sum();
+        let mut out = Vec::with_capacity(self.header.len() + longest + longest / 8);
         out.extend_from_slice(&self.bytes[self.header.clone()]);
-        let variants = wide(
-            #[inline(always)]
-            || code.variants(),
-        );
-        let variants = variants.as_flattened();
+        let choices = wide!(code.choices());
+        let choices = choices.as_flattened();
         let mut next = 0;
         for (touched, anew) in &drawn {
-            wide(
-                #[inline(always)]
-                || self.splice(next..*touched, variants, &mut out),
-            );
+            wide!(self.splice(next..*touched, choices, &mut out));
             out.extend_from_slice(jpeg::restart(*touched));
             out.extend_from_slice(anew);
             next = touched + 1;
         }
-        wide(
-            #[inline(always)]
-            || self.splice(next..layout.segments, variants, &mut out),
-        );
+        wide!(self.splice(next..layout.segments, choices, &mut out));
         out.extend_from_slice(&jpeg::END);
         Ok(out)
     }
 
     /// Appends a codeword's choice of a few segments.
     ///
-    /// It copies 64 bytes at a time and cuts the surplus off, and looks up which variant without a jump: how long a
-    /// segment is, and which one is next, is what a processor can't predict, and costs it more than copying.
+    /// It copies 64 bytes at a time and cuts the surplus off, and looks up which variant without a jump: a processor
+    /// can't predict which is next nor quite how long it is, and jumps that it mispredicts take longer than copying.
     #[inline(always)]
-    fn splice(&self, segments: Range<usize>, variants: &[u8], out: &mut Vec<u8>) {
+    fn splice(&self, segments: Range<usize>, choices: &[u8], out: &mut Vec<u8>) {
         const AT_ONCE: usize = 64;
-        for (either, variant) in self.segments[segments.clone()].iter().zip(&variants[segments]) {
-            let Range { mut start, end } = place(&either[usize::from(variant & 1)]);
+        for (variants, choice) in self.segments[segments.clone()].iter().zip(&choices[segments]) {
+            let Range { mut start, end } = in_bytes(&variants[usize::from(*choice)]);
             let length = out.len() + (end - start);
             while start < end {
                 match self.bytes[start..].first_chunk::<AT_ONCE>() {
@@ -239,10 +231,7 @@ impl PreparedRendition {
                 let y = row_of[segment] * layout.mcu + y % layout.mcu;
                 let at = 3 * (y * width + x);
                 let pixels = samples[at..].as_chunks_mut().0.iter_mut().zip(drawn);
-                wide(
-                    #[inline(always)]
-                    || pixels.for_each(|(pixel, label)| draw(pixel, *label)),
-                );
+                wide!(pixels.for_each(|(pixel, label)| draw(pixel, *label)));
             });
             let file = jpeg::encode(&pixels, self.chroma, layout.run, Some(&Tables::of(header)?))?;
             let segments = Parts::cut(&file)?.segments.into_iter().map(<[u8]>::to_vec);
@@ -270,18 +259,18 @@ impl PreparedRendition {
         let (width, height, index) = (reader.number()?, reader.number()?, reader.number()?);
         let size = Size { width, height };
         let chroma = if chroma == 1 { Chroma::Full } else { Chroma::Half };
-        let segments = Layout::new(size, chroma).segments;
-        if reader.number()? as usize != segments {
+        let many = Layout::new(size, chroma).segments;
+        if reader.number()? as usize != many {
             return Err(MarkError::NotPrepared("segments missing"));
         }
         let header = reader.number()? as usize;
-        let count = segments * variants;
+        let count = many * variants;
         let (lengths, rest) =
             reader.0.split_at_checked(4 * count).ok_or(MarkError::NotPrepared("cut short"))?;
         let header = bytes.len() - rest.len()..bytes.len() - rest.len() + header;
         let mut end = u32::try_from(header.end).map_err(|_| MarkError::NotPrepared("too large"))?;
         let (lengths, _) = lengths.as_chunks::<4>();
-        let mut segments = Vec::with_capacity(count / variants);
+        let mut segments = Vec::with_capacity(many);
         for (j, lengths) in lengths.chunks_exact(variants).enumerate() {
             let mut next = |length: [u8; 4]| {
                 let length = u32::from_be_bytes(length);
@@ -306,7 +295,7 @@ impl PreparedRendition {
 /// The first byte of a prepared rendition.
 const FORMAT: u8 = 3;
 
-fn place(range: &Range<u32>) -> Range<usize> {
+fn in_bytes(range: &Range<u32>) -> Range<usize> {
     range.start as usize..range.end as usize
 }
 
@@ -471,5 +460,13 @@ mod tests {
             assert!(PreparedRendition::from_bytes(bytes[..cut].to_vec()).is_err(), "cut to {cut}");
         }
         assert!(PreparedRendition::from_bytes([bytes, b"x"].concat()).is_err());
+        // Of the fixed part: format, number of variants; then the first two lengths, behind 23 bytes, each with all the
+        // values that a byte can be set to.
+        for (place, value) in [0, 2].into_iter().chain(23..31).flat_map(|p| (0..=255).map(move |v| (p, v))) {
+            let mut damaged = bytes.to_vec();
+            damaged[place] = value;
+            let read = PreparedRendition::from_bytes(damaged);
+            assert!(value == bytes[place] || read.is_err(), "{place} {value}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Embedding and encoding are deterministic, so the original gives back what all copies share, `(A + B) / 2`: the
 //! picture, the pilot, the host cancellation and the codec's own error. What a registered leak shows beyond that is
-//! the codeword and noise.
+//! the codeword and noise. A leak is read where it lies if nobody moved it, then where it is found.
 
 use image::RgbImage;
 
@@ -83,21 +83,23 @@ impl<'a> Reference<'a> {
         (map, score + 10. * place.agreement)
     }
 
-    /// The segments of every rendition, with the leak lying on the full one by `map`; or without a map, wherever it lies
-    /// if nobody moved or bent it, see [`unmoved`].
+    /// The segments of every rendition; at most [`READINGS`] of each in all.
     ///
     /// # Errors
-    /// [`MarkError`] when the original does not fit the record.
+    /// [`MarkError`] when the original does not fit the record; [`MarkError::Cancelled`].
     pub(crate) fn read(
         &self,
         leak: &Plane,
-        map: Option<&Homography>,
+        place: Place<'_>,
         key: &ImageKey,
         record: &MarkRecord,
         threads: usize,
+        stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Reading>, MarkError> {
         let sizes: Vec<usize> = (0..record.sizes.len()).collect();
-        let read = |index: &usize| self.read_size(leak, map, key, record, *index);
+        let read = |index: &usize| {
+            if stop() { Err(MarkError::Cancelled) } else { self.read_size(leak, place, key, record, *index) }
+        };
         let readings: Result<Vec<_>, _> = spread(&sizes, threads, read).into_iter().collect();
         Ok(readings?.into_iter().flatten().collect())
     }
@@ -105,22 +107,22 @@ impl<'a> Reference<'a> {
     fn read_size(
         &self,
         leak: &Plane,
-        map: Option<&Homography>,
+        place: Place<'_>,
         key: &ImageKey,
         record: &MarkRecord,
         index: usize,
     ) -> Result<Vec<Reading>, MarkError> {
         let size = record.sizes[index];
-        if map.is_none() && !is_part(leak, size) && !is_whole(leak, size) {
+        if matches!(place, Place::Unmoved) && !is_part(leak, size) && !is_whole(leak, size) {
             return Ok(Vec::new());
         }
         let image = scale::rgb(self.image, size);
         let (commons, carrier) = commons(&image, key, record, index)?;
         let across = f64::from(size.width) / self.luma.width as f64;
         let down = f64::from(size.height) / self.luma.height as f64;
-        let maps = match map {
-            Some(map) => vec![Homography::resize(across, down).after(map)],
-            None => unmoved(leak, &commons[0], size),
+        let maps = match place {
+            Place::At(map) => vec![Homography::resize(across, down).after(map)],
+            Place::Unmoved => unmoved(leak, &commons[0], size),
         };
         let warped = |map: &Homography| warp(leak, map, size.width as usize, size.height as usize);
         let mut fits: Vec<(Warped, Option<Fit>)> =
@@ -146,7 +148,16 @@ impl<'a> Reference<'a> {
     }
 }
 
-/// The most readings that a rendition is given in all.
+/// Where a leak is taken to lie.
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// On the full rendition by this map.
+    At(&'a Homography),
+    /// On each rendition wherever it lies if nobody moved or bent it, see [`unmoved`].
+    Unmoved,
+}
+
+/// The most readings of one rendition: one at a place that was found, and two unmoved.
 pub(crate) const READINGS: usize = 3;
 
 /// The places that a leak has on a rendition if it is all of it, or cut out of it pixel for pixel; at most two.
@@ -167,9 +178,10 @@ fn is_whole(leak: &Plane, size: Size) -> bool {
     (across / down).ln().abs() < 0.01
 }
 
-/// Whether the leak is smaller than a rendition both ways.
+/// Whether the leak fits into a rendition and is not as large.
 fn is_part(leak: &Plane, size: Size) -> bool {
-    leak.width < size.width as usize && leak.height < size.height as usize
+    let (width, height) = (size.width as usize, size.height as usize);
+    leak.width <= width && leak.height <= height && (leak.width, leak.height) != (width, height)
 }
 
 /// What all copies of rendition `index` share, as JPEG files and as pixels, and the rendition's carrier.

@@ -94,10 +94,7 @@ impl Blocks {
     /// out. Blocks off the canvas are left out.
     pub(crate) fn read(whitened: &Plane, map: &Homography, canvas: (f64, f64), waves: &Waves) -> Self {
         let mut blocks = Self::demodulated(whitened, map, canvas, waves);
-        wide(
-            #[inline(always)]
-            || blocks.even_waves(),
-        );
+        wide!(blocks.even_waves());
         blocks
     }
 
@@ -117,10 +114,7 @@ impl Blocks {
                 }
                 let slope = map.jacobian(middle.0, middle.1);
                 phasors.aim(waves, slope);
-                wide(
-                    #[inline(always)]
-                    || blocks.add(whitened, (x, y), centre, waves, &phasors),
-                );
+                wide!(blocks.add(whitened, (x, y), centre, waves, &phasors));
             }
         }
         blocks
@@ -400,10 +394,7 @@ impl<'a> Problem<'a> {
 
     /// `J` alone.
     fn value(&self, q: &Vector) -> f64 {
-        wide(
-            #[inline(always)]
-            || self.sum(q),
-        ) / self.norm
+        wide!(self.sum(q)) / self.norm
     }
 
     #[inline(always)]
@@ -476,10 +467,7 @@ impl<'a> Problem<'a> {
         let mut value = self.value(&q);
         let mut caution = 0.1;
         for _ in 0..25 {
-            let (gradient, curvature, ceiling) = wide(
-                #[inline(always)]
-                || self.slopes(&q),
-            );
+            let (gradient, curvature, ceiling) = wide!(self.slopes(&q));
             let mut gained = None;
             while caution <= 1.5 {
                 let mut system = curvature;

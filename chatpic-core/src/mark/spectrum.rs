@@ -173,7 +173,7 @@ impl Tiles {
         Self { across, tiles }
     }
 
-    /// The bin at `(x, y)`; 0 below the last row.
+    /// The bin at `(x, y)`, `x` within a row; 0 below the last one.
     #[inline]
     fn at(&self, x: usize, y: usize) -> u8 {
         let tile = self.tiles.get(y / TILE * self.across + x / TILE);
@@ -314,4 +314,21 @@ fn smooth_to_steps(sharp: &[f32], stride: usize, height: usize) -> Vec<u8> {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_hold_the_rows_they_were_made_of() {
+        for (stride, height) in [(1, 1), (8, 16), (13, 21)] {
+            let rows: Vec<u8> = (0..stride * height).map(|i| (i * 7 % 251) as u8 + 1).collect();
+            let tiles = Tiles::new(&rows, stride);
+            for (i, bin) in rows.iter().enumerate() {
+                assert_eq!(tiles.at(i % stride, i / stride), *bin);
+            }
+            assert_eq!(tiles.at(0, height), 0);
+        }
+    }
 }

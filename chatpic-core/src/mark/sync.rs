@@ -340,7 +340,7 @@ fn around(middle: f64, reach: f64, step: f64) -> impl Iterator<Item = f64> {
     (-each..=each).map(move |i| middle + i as f64 * step)
 }
 
-/// Columns and rows handled at once by the product in [`Places::best`]: as many sums as wide registers hold.
+/// Columns and rows handled at once by the product in [`Places::best`]; more of either was slower.
 const LANES: usize = 16;
 const ROWS: usize = 2;
 
@@ -390,10 +390,7 @@ impl Places {
     fn best(&self, waves: &Waves, spectrum: &Spectrum, linear: &[f64; 4]) -> (f32, [f64; 2]) {
         let (z, valid) = waves.read(spectrum, linear);
         let norm = 0.8 * ((z.len() / 3).max(valid) as f32 / 2.).sqrt();
-        let (score, column, row) = wide(
-            #[inline(always)]
-            || self.highest(&z),
-        );
+        let (score, column, row) = wide!(self.highest(&z));
         (score / norm, [self.first.0 + column as f64 * self.step, self.first.1 + row as f64 * self.step])
     }
 

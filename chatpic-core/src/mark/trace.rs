@@ -16,7 +16,7 @@ use super::key::ImageKey;
 use super::locate::{Leak, Locator};
 use super::plane::Plane;
 use super::record::{MarkError, MarkRecord, Size};
-use super::reference::{self, Reference};
+use super::reference::{self, Place, Reference};
 use super::refine::{Wave, Waves};
 use super::score::{self, IN_TRIPLES, Reading, TRIPLES, triples};
 use super::shape::alpha;
@@ -265,9 +265,10 @@ impl Tracer<'_> {
         if let Some(original) = reference(self.suspect) {
             self.watch.tell(0.6)?;
             let reference = Reference::new(original);
-            readings = self.read_with(&reference, None)?;
+            readings = self.read_with(&reference, Place::Unmoved)?;
             let mut found = self.compare(&readings, Evidence::Original, singles);
             if found.is_empty() {
+                self.watch.tell(0.65)?;
                 // Finding the picture itself in the leak takes longer than finding the pilot.
                 let placed = self.read_placed(&reference, &waves, &locator)?;
                 found = self.compare(&placed, Evidence::Original, singles);
@@ -298,16 +299,13 @@ impl Tracer<'_> {
             return Ok(Vec::new());
         };
         self.watch.tell(0.8)?;
-        self.read_with(reference, Some(&map))
+        self.read_with(reference, Place::At(&map))
     }
 
     /// Readings of every rendition, see [`Reference::read`].
-    fn read_with(
-        &self,
-        reference: &Reference<'_>,
-        map: Option<&Homography>,
-    ) -> Result<Vec<Reading>, MarkError> {
-        reference.read(&self.leak.luma, map, self.suspect.key, self.suspect.record, available())
+    fn read_with(&self, reference: &Reference<'_>, place: Place<'_>) -> Result<Vec<Reading>, MarkError> {
+        let Suspect { key, record, .. } = self.suspect;
+        reference.read(&self.leak.luma, place, key, record, available(), &|| self.watch.stopped())
     }
 
     /// Reads every rendition at those of `maps` that were not read before, and gives the sessions past the threshold in
@@ -421,7 +419,7 @@ fn evenness(y: &[f32], d: &[f32]) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use image::imageops::{FilterType, crop_imm, resize};
+    use image::imageops::{FilterType, crop_imm, fast_blur, resize};
 
     use super::super::embed::embed_rgb;
     use super::super::embed::tests::picture;
@@ -429,6 +427,7 @@ mod tests {
     use super::super::prepared::prepare;
     use super::*;
     use crate::mark::{Chroma, MarkKey, record_of};
+    use crate::testing::samples;
 
     const GUILTY: SessionId = SessionId(0xE64F_44F6);
 
@@ -478,6 +477,26 @@ mod tests {
         let other = picture(300, 200);
         let blind = found(&copy, &key(1), &record, Some(&other));
         assert_eq!(blind.iter().map(|(session, _)| *session).collect::<Vec<_>>(), [GUILTY]);
+    }
+
+    #[test]
+    fn with_the_original_a_drawing_and_smooth_pieces_are_read_where_they_lie() {
+        let drawing = samples::flat_graphic(608, 496);
+        let smooth = fast_blur(&samples::photograph(1400, 1000, 5), 5.0);
+        for (original, piece, quality) in [
+            (drawing, None, 14),
+            (smooth.clone(), Some((611, 303, 192, 192)), 75),
+            (smooth, Some((0, 400, 1400, 48)), 70),
+        ] {
+            let prepared = prepare(&original, &[640], &key(1)).unwrap();
+            let record = prepared.record.unwrap();
+            let copy = jpeg::decode(&prepared.renditions[0].copy(&key(1), GUILTY, &[]).unwrap()).unwrap();
+            let leak = piece.map_or(copy.clone(), |(x, y, width, height)| {
+                crop_imm(&copy, x, y, width, height).to_image()
+            });
+            let leak = jpeg::decode(&jpeg::encode_at(&leak, Chroma::Half, 0, quality).unwrap()).unwrap();
+            assert_eq!(found(&leak, &key(1), &record, Some(&original)), [(GUILTY, Evidence::Original)]);
+        }
     }
 
     #[test]
