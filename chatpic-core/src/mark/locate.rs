@@ -55,9 +55,6 @@ impl Leak {
     }
 }
 
-/// A pilot score that no wrong map reaches: the search may end. On large, smooth images one that is off by a little comes
-/// to 13, while the right one has 50 and more.
-const CERTAIN: f64 = 20.;
 /// A pilot score at which a stage has found what it can.
 const FOUND: f64 = 12.;
 /// Candidates checked per stage.
@@ -103,16 +100,6 @@ impl<'a> Locator<'a> {
             fresh.extend(spread(some, self.threads, |c| self.check(&search.map(c), freedom, starts)));
         }
         self.keep(fresh, 2);
-    }
-
-    /// Whether a place was found that cannot be chance.
-    pub(crate) fn is_certain(&self) -> bool {
-        self.best_score() > CERTAIN
-    }
-
-    /// The best pilot score so far.
-    pub(crate) fn best_score(&self) -> f64 {
-        self.found.first().map_or(0., |r| r.score)
     }
 
     /// At most `most` different places, best first; maps take leak pixels to canvas pixels.

@@ -41,12 +41,12 @@ impl<'a> Reference<'a> {
     }
 
     /// The leak's place, leak pixels to those of the full rendition, with the places the pilot suggests tried
-    /// first, and alone if so said.
+    /// first.
     pub(crate) fn place(
         &self,
         leak: &Plane,
         waves: &Waves,
-        hints: (&[Homography], bool),
+        hints: &[Homography],
         threads: usize,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Option<Homography> {

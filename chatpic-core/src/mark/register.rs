@@ -42,11 +42,11 @@ const SHORTEST: f64 = 96.;
 const SURE: f64 = 0.6;
 
 /// Where the leak lies on the original, the best place first, at most two: the `hints` and the whole picture are tried
-/// first, then everything else unless it is said that only those are to be. `stop` ends the search early.
+/// first, then everything else. `stop` ends the search early.
 pub(crate) fn register(
     leak: &Plane,
     original: &Plane,
-    (hints, only_hints): (&[Homography], bool),
+    hints: &[Homography],
     threads: usize,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Vec<Registered> {
@@ -65,7 +65,7 @@ pub(crate) fn register(
         (&any, 0. ..SMALL_COPY),
     ];
     for (angles, copies) in rounds {
-        if only_hints || sure(&found) || stop() {
+        if sure(&found) || stop() {
             break;
         }
         let rough = pyramids.search(angles, &copies, threads, stop);
@@ -600,7 +600,7 @@ mod tests {
         let back = truth.inverse().unwrap();
         // The leak is the original seen through the map back.
         let leak = warp(original, &back, width, height).unwrap().plane.map(|v| 0.8 * v + 20.);
-        let found = register(&leak, original, (&[], false), 2, &|| false);
+        let found = register(&leak, original, &[], 2, &|| false);
         assert!(!found.is_empty(), "{name}");
         let best = found[0];
         for (x, y) in [(0.2, 0.2), (0.8, 0.2), (0.2, 0.8), (0.8, 0.8)] {
