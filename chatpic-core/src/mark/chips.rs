@@ -77,15 +77,12 @@ pub(crate) fn weigh(y: &[f32], d: &[f32]) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::plane::tests::uniform;
     use super::*;
 
     #[test]
     fn the_power_of_noise_is_its_variance_and_an_edge_does_not_reach_beyond_itself() {
-        let mut state = 1u32;
-        let mut uniform = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / 16_777_216.0 - 0.5
-        };
+        let mut uniform = uniform(1);
         // Twelve uniform numbers make a normal one.
         let mut band = Plane::new(96, 96).map(|_| 0.0);
         band.data.iter_mut().for_each(|v| *v = 3.0 * (0..12).map(|_| uniform()).sum::<f32>());

@@ -302,15 +302,13 @@ pub fn copy_rgba(
 pub(crate) mod tests {
     use super::*;
     use crate::mark::MarkKey;
+    use crate::mark::plane::tests::uniform;
 
     /// A textured picture with smooth regions, edges and colour.
     pub(crate) fn picture(width: u32, height: u32) -> RgbImage {
-        let mut state = 1u32;
+        let mut uniform = uniform(1);
         let mut plane = Plane::new(width as usize, height as usize);
-        plane.data.iter_mut().for_each(|v| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            *v = (state >> 8) as f32 / 16_777_216.0 - 0.5;
-        });
+        plane.data.iter_mut().for_each(|v| *v = uniform());
         let (fine, coarse) = (plane.gaussian(1.0), plane.gaussian(9.0));
         RgbImage::from_fn(width, height, |x, y| {
             let i = (y * width + x) as usize;

@@ -290,8 +290,16 @@ fn mirror(i: isize, n: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Numbers between -1/2 and 1/2, the same ones for the same seed.
+    pub(crate) fn uniform(mut seed: u32) -> impl FnMut() -> f32 {
+        move || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) as f32 / 16_777_216.0 - 0.5
+        }
+    }
 
     /// The definition, sample by sample.
     fn slow(plane: &Plane, half: &[f32]) -> Plane {

@@ -140,16 +140,17 @@ impl PreparedRendition {
     pub fn copy(&self, key: &ImageKey, session: SessionId, labels: &[Label]) -> Result<Vec<u8>, MarkError> {
         let layout = Layout::new(self.size, self.chroma);
         let code = codeword(key, self.index as usize, session, layout.segments);
+        let choices = wide!(code.choices());
+        let choices = choices.as_flattened();
         let drawn = self.drawn(&layout, labels, |j| {
-            let chosen = in_bytes(&self.segments[j][usize::from(!code.bit(j))]);
+            let chosen = in_bytes(&self.segments[j][usize::from(choices[j])]);
             &self.bytes[chosen][jpeg::restart(j).len()..]
         })?;
 
-        let longest: usize = self.segments.iter().map(|[a, b]| a.len().max(b.len())).sum();
-        let mut out = Vec::with_capacity(self.header.len() + longest + longest / 8);
+        let variants = if self.segments.iter().any(|[a, b]| a != b) { 2 } else { 1 };
+        let about = self.bytes.len() / variants;
+        let mut out = Vec::with_capacity(self.header.len() + about + about / 8);
         out.extend_from_slice(&self.bytes[self.header.clone()]);
-        let choices = wide!(code.choices());
-        let choices = choices.as_flattened();
         let mut next = 0;
         for (touched, anew) in &drawn {
             wide!(self.splice(next..*touched, choices, &mut out));

@@ -113,7 +113,7 @@ impl<'a> Reference<'a> {
         index: usize,
     ) -> Result<Vec<Reading>, MarkError> {
         let size = record.sizes[index];
-        if matches!(place, Place::Unmoved) && !is_part(leak, size) && !is_whole(leak, size) {
+        if matches!(place, Place::Unmoved) && whole(leak, size).is_none() && !is_part(leak, size) {
             return Ok(Vec::new());
         }
         let image = scale::rgb(self.image, size);
@@ -165,17 +165,15 @@ pub(crate) const READINGS: usize = 3;
 /// They are taken as they are: least squares would move them by a pixel or two on a flat drawing or in a smooth piece,
 /// which is more than the carrier bears.
 fn unmoved(leak: &Plane, rendition: &Plane, size: Size) -> Vec<Homography> {
-    let sides = (f64::from(size.width), f64::from(size.height));
-    let whole = Homography::wholes((leak.width, leak.height), sides).into_iter().next();
     let part = is_part(leak, size).then(|| cut_out(leak, rendition));
-    whole.filter(|_| is_whole(leak, size)).into_iter().chain(part).collect()
+    whole(leak, size).into_iter().chain(part).collect()
 }
 
-/// Whether the leak has a rendition's proportions, within a percent.
-fn is_whole(leak: &Plane, size: Size) -> bool {
+/// The leak as all of a rendition, if it has its proportions within a percent.
+fn whole(leak: &Plane, size: Size) -> Option<Homography> {
     let (across, down) =
-        (leak.width as f64 / f64::from(size.width), leak.height as f64 / f64::from(size.height));
-    (across / down).ln().abs() < 0.01
+        (f64::from(size.width) / leak.width as f64, f64::from(size.height) / leak.height as f64);
+    ((across / down).ln().abs() < 0.01).then(|| Homography::resize(across, down))
 }
 
 /// Whether the leak fits into a rendition and is not as large.

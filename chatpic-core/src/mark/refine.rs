@@ -547,6 +547,7 @@ pub(crate) fn solve<const N: usize>(
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::plane::tests::uniform;
     use super::*;
 
     /// The pilot that tests look for.
@@ -561,14 +562,12 @@ pub(crate) mod tests {
     fn leak(waves: &Waves, map: &Homography) -> Plane {
         let (width, height) = (500, 360);
         let mut plane = Plane::new(width, height);
-        let mut state = 7u32;
+        let mut uniform = uniform(7);
         for y in 0..height {
             for x in 0..width {
                 let (u, v) = map.apply(x as f64, y as f64);
                 let sum: f64 = waves.iter().map(|w| (TAU * (w.x * u + w.y * v) + w.phase).cos()).sum();
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                plane.data[y * width + x] =
-                    0.15 * sum as f32 + 8. * ((state >> 8) as f32 / (1 << 24) as f32 - 0.5);
+                plane.data[y * width + x] = 0.15 * sum as f32 + 8. * uniform();
             }
         }
         plane

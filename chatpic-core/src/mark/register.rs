@@ -16,7 +16,7 @@ use rustfft::{Fft, FftPlanner};
 use super::plane::Plane;
 use super::predict::{Fit, Model};
 use super::refine::{Matrix, UNKNOWNS, Vector, basis, displacement, solve};
-use super::spectrum::{even_size, tukey, whiten};
+use super::spectrum::{even_size, whiten, windowed};
 use super::spread::spread;
 use super::warp::{Homography, Warped, warp};
 
@@ -82,13 +82,7 @@ pub(crate) fn register(
 /// Smooth pieces, which have nothing to hold least squares in place, are still told apart by their grain.
 pub(crate) fn cut_out(leak: &Plane, picture: &Plane) -> Homography {
     let field = Field::new(even_size(picture.width), even_size(picture.height));
-    // Where a ramp breaks off at a border there is detail that is not the picture's.
-    let mut detail = whiten(leak);
-    let across = tukey(leak.width);
-    for (row, down) in detail.data.chunks_exact_mut(leak.width.max(1)).zip(tukey(leak.height)) {
-        row.iter_mut().zip(&across).for_each(|(v, across)| *v *= across * down);
-    }
-    let mut product = field.transform(&detail, None);
+    let mut product = field.transform(&windowed(whiten(leak)), None);
     let picture_field = field.transform(&whiten(picture), None);
     product.iter_mut().zip(picture_field).for_each(|(p, r)| *p = p.conj() * r);
     let back = field.inverse(product);
@@ -589,6 +583,7 @@ mod tests {
     use image::RgbImage;
 
     use super::super::embed::tests::picture;
+    use super::super::plane::tests::uniform;
     use super::*;
 
     fn luma(width: u32, height: u32) -> Plane {
@@ -628,11 +623,7 @@ mod tests {
 
     #[test]
     fn a_piece_cut_out_of_a_smooth_picture_is_put_back_by_its_grain() {
-        let mut state = 1u32;
-        let mut grain = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / 16_777_216. - 0.5
-        };
+        let mut grain = uniform(1);
         let mut picture = Plane::new(500, 380);
         picture.data.iter_mut().enumerate().for_each(|(i, v)| *v = 100. + (i % 500) as f32 / 9. + grain());
         let mut leak = Window { x: 211..331, y: 97..197 }.cut(&picture);

@@ -198,8 +198,17 @@ pub(crate) fn even_size(least: usize) -> usize {
     n
 }
 
-/// Tukey's window over `n` samples; two fifths of it are slopes.
-pub(crate) fn tukey(n: usize) -> Vec<f32> {
+/// A plane faded out towards its borders by Tukey's window, two fifths of which are slopes: where a ramp breaks off there
+/// is detail that is not the picture's.
+pub(crate) fn windowed(mut plane: Plane) -> Plane {
+    let across = tukey(plane.width);
+    for (row, down) in plane.data.chunks_exact_mut(plane.width.max(1)).zip(tukey(plane.height)) {
+        row.iter_mut().zip(&across).for_each(|(v, across)| *v *= across * down);
+    }
+    plane
+}
+
+fn tukey(n: usize) -> Vec<f32> {
     (0..n)
         .map(|i| {
             let x = (i as f32 + 0.5) / n as f32;
@@ -213,16 +222,14 @@ pub(crate) fn tukey(n: usize) -> Vec<f32> {
 fn transform(plane: &Plane, width: usize, height: usize) -> Vec<Complex32> {
     let stride = width / 2 + 1;
     let mut out = vec![Complex32::ZERO; stride * height];
-    let (across, down) = (tukey(plane.width), tukey(plane.height));
+    let plane = windowed(plane.clone());
     let rows = RealFftPlanner::<f32>::new().plan_fft_forward(width);
     let mut line = rows.make_input_vec();
     let mut scratch = rows.make_scratch_vec();
-    let sources = plane.data.chunks_exact(plane.width.max(1)).zip(&down);
-    for ((source, weight), target) in sources.zip(out.chunks_exact_mut(stride)) {
+    let sources = plane.data.chunks_exact(plane.width.max(1));
+    for (source, target) in sources.zip(out.chunks_exact_mut(stride)) {
         line.fill(0.);
-        for ((cell, value), window) in line.iter_mut().zip(source).zip(&across) {
-            *cell = value * window * weight;
-        }
+        line[..source.len()].copy_from_slice(source);
         // Cannot fail: the three lengths are the plan's own.
         let _ = rows.process_with_scratch(&mut line, target, &mut scratch);
     }

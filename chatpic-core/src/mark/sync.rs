@@ -439,20 +439,19 @@ impl Places {
 mod tests {
     use super::*;
     use crate::mark::plane::Plane;
+    use crate::mark::plane::tests::uniform;
     use crate::mark::refine::tests::waves;
 
     /// The pilot as a leak of `width` x `height` shows it, over noise that changes from pixel to pixel.
     fn leak(waves: &Waves, width: usize, height: usize, map: &Homography) -> Plane {
         let mut plane = Plane::new(width, height);
-        let mut state = 1u32;
+        let mut uniform = uniform(1);
         for y in 0..height {
             for x in 0..width {
                 let (u, v) = map.apply(x as f64, y as f64);
                 let sum: f64 =
                     waves.iter().map(|w| (std::f64::consts::TAU * (w.x * u + w.y * v) + w.phase).cos()).sum();
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                let noise = (state >> 8) as f32 / (1 << 24) as f32 - 0.5;
-                plane.data[y * width + x] = 128. + 0.1 * sum as f32 + 12. * noise;
+                plane.data[y * width + x] = 128. + 0.1 * sum as f32 + 12. * uniform();
             }
         }
         plane
