@@ -15,6 +15,7 @@
 //! | `spectrum`, `sync`, `refine`, `locate`, `warp` | finding how a leak lies on an image, by the pilot alone |
 //! | `register`, `predict`, `reference` | the same with the original at hand: by the picture, which is then subtracted |
 //! | `chips`, `score`, `trace` | reading the segments' signs; proving and naming sessions |
+//! | `effort` | what a search may cost |
 //! | `label`, `visible` | the drawn session ID |
 //! | `plane`, `spread`, `wide` | planes of samples; many threads and wide registers to work on them |
 
@@ -22,6 +23,7 @@ mod carrier;
 mod chips;
 mod code;
 mod correlate;
+mod effort;
 mod embed;
 mod huffman;
 mod jpeg;
@@ -52,4 +54,4 @@ pub use key::{ImageKey, MarkKey};
 pub use label::{Label, LabelPixel};
 pub use prepared::{Prepared, PreparedRendition, prepare, prepare_as};
 pub use record::{Chroma, MarkError, MarkRecord, Size};
-pub use trace::{Evidence, Match, Suspect, Trace, trace};
+pub use trace::{Evidence, Match, Suspect, TRACE_WORK, Trace, trace};

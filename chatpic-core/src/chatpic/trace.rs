@@ -261,7 +261,7 @@ impl ChatPic {
                 },
             };
             let count = leaks.len() as f64;
-            let mut trace = Trace::default();
+            let mut trace = Trace { matches: Vec::new(), candidates: 0, complete: true };
             for (index, leak) in leaks.iter().enumerate() {
                 let original = originals.get(index).or(originals.first());
                 let suspects: Vec<Suspect<'_>> = subjects
@@ -278,7 +278,7 @@ impl ChatPic {
                     progress(done);
                     noted.tell(done)
                 };
-                trace = mark::trace(leak, &suspects, FALSE_ALARM / count, &tell)?;
+                trace = mark::trace(leak, &suspects, FALSE_ALARM / count, mark::TRACE_WORK, &tell)?;
                 if !trace.matches.is_empty() {
                     break;
                 }

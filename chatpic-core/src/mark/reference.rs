@@ -40,6 +40,17 @@ impl<'a> Reference<'a> {
         Self { image, luma: Plane::from_luma(image) }
     }
 
+    /// Steps of [`Self::place`].
+    pub(crate) fn price_of_placing(&self, leak: &Plane) -> f64 {
+        20. * (leak.data.len() + self.luma.data.len()) as f64 + 1e9
+    }
+
+    /// Steps of [`Self::read`].
+    pub(crate) fn price_of_reading(&self, record: &MarkRecord) -> f64 {
+        let pixels: u64 = record.sizes.iter().map(|size| size.pixels()).sum();
+        1000. * pixels as f64
+    }
+
     /// The leak's place, leak pixels to those of the full rendition, with the places the pilot suggests tried
     /// first.
     pub(crate) fn place(
@@ -83,7 +94,8 @@ impl<'a> Reference<'a> {
         (map, score + 10. * place.agreement)
     }
 
-    /// The segments of every rendition; at most [`READINGS`] of each in all.
+    /// The segments of every rendition, at most [`READINGS`] of each in all; and where the leak lies at the same place on
+    /// several, those of them together.
     ///
     /// # Errors
     /// [`MarkError`] when the original does not fit the record; [`MarkError::Cancelled`].
@@ -100,8 +112,11 @@ impl<'a> Reference<'a> {
         let read = |index: &usize| {
             if stop() { Err(MarkError::Cancelled) } else { self.read_size(leak, place, key, record, *index) }
         };
-        let readings: Result<Vec<_>, _> = spread(&sizes, threads, read).into_iter().collect();
-        Ok(readings?.into_iter().flatten().collect())
+        let readings: Result<Vec<Vec<Reading>>, _> = spread(&sizes, threads, read).into_iter().collect();
+        let readings = readings?;
+        // A rendition's first reading is of the whole leak.
+        let together = Reading::together(readings.iter().filter_map(|of_size| of_size.first()));
+        Ok(readings.into_iter().flatten().chain(together).collect())
     }
 
     fn read_size(
@@ -142,7 +157,7 @@ impl<'a> Reference<'a> {
         let alpha = alpha(&luma, flatness(&luma));
         let read = |(warped, fit): (Warped, Option<Fit>)| {
             let (y, d) = chips::statistic(&fit?.residual, &carrier, &alpha, Some(&warped.cover));
-            Some(Reading { size: index, chips: chips::weigh(&y, &d) })
+            Some(Reading::new(index, chips::weigh(&y, &d)))
         };
         Ok(fits.into_iter().filter_map(read).collect())
     }
@@ -158,7 +173,12 @@ pub(crate) enum Place<'a> {
 }
 
 /// The most readings of one rendition: one at a place that was found, and two unmoved.
-pub(crate) const READINGS: usize = 3;
+const READINGS: usize = 3;
+
+/// The most readings of an image with this many renditions: of each, and of all together unmoved and at the place found.
+pub(crate) fn most_readings(sizes: usize) -> usize {
+    READINGS * sizes + 2
+}
 
 /// The places that a leak has on a rendition if it is all of it, or cut out of it pixel for pixel; at most two.
 ///

@@ -296,6 +296,13 @@ pub(crate) enum Freedom {
     Perspective,
 }
 
+/// Steps of reading a plane's blocks and refining a map from `starts` starting points.
+pub(crate) fn price(whitened: &Plane, waves: &Waves, starts: usize) -> f64 {
+    let (pixels, waves) = ((whitened.width * whitened.height) as f64, waves.iter().len() as f64);
+    let blocks = pixels / (BLOCK * BLOCK) as f64;
+    waves * (0.3 * pixels + 60. * blocks * starts as f64)
+}
+
 /// Refines `map` by the displacement of greatest `J`, from `starts` starting points: none, then fixed pseudo-random
 /// ones of a few pixels' size.
 pub(crate) fn refine(

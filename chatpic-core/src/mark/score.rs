@@ -15,18 +15,29 @@
 //! three may be named. Triples are far more numerous than sessions; they get a tenth of the false-alarm probability of
 //! their own, so that they hardly raise the bar for single sessions.
 
+use std::collections::BTreeMap;
+
 use super::code::{Codeword, codeword, first_bytes};
 use super::key::ImageKey;
 use super::spread::spread;
 use crate::id::SessionId;
 
-/// The readings of one rendition's segments, made without any codeword.
+/// What is compared with codewords, read without knowing any: the segments of one rendition, or those of several together.
+///
+/// A session's codewords on two renditions are independent, so its sums over them may be added, and the bound holds for
+/// the total as it does for each.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
+    parts: Vec<Part>,
+}
+
+/// The segments of one rendition.
+#[derive(Clone, Debug)]
+struct Part {
     /// The rendition's place in the record.
-    pub(crate) size: usize,
+    size: usize,
     /// Signed and weighted; 0 where nothing was seen.
-    pub(crate) chips: Vec<f32>,
+    chips: Vec<f32>,
 }
 
 /// The share of the false-alarm probability that triples may use up.
@@ -35,13 +46,34 @@ pub(crate) const TRIPLES: f64 = 0.1;
 pub(crate) const IN_TRIPLES: usize = 200;
 
 impl Reading {
+    /// The segments of the rendition at place `size` in the record: signed, weighted, 0 where nothing was seen.
+    pub(crate) fn new(size: usize, chips: Vec<f32>) -> Self {
+        Self { parts: vec![Part { size, chips }] }
+    }
+
+    /// Several renditions' readings as one; `None` if there are not at least two. A viewer who averages the widths of one
+    /// view leaves a part of his codeword on each.
+    pub(crate) fn together<'a>(readings: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+        let parts: Vec<Part> = readings.into_iter().flat_map(|reading| reading.parts.clone()).collect();
+        (parts.len() > 1).then_some(Self { parts })
+    }
+
+    /// Number of segments.
+    pub(crate) fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.chips.len()).sum()
+    }
+
+    fn chips(&self) -> impl Iterator<Item = &f32> {
+        self.parts.iter().flat_map(|part| &part.chips)
+    }
+
     fn norm(&self) -> f64 {
-        self.chips.iter().map(|y| f64::from(*y).powi(2)).sum::<f64>().sqrt()
+        self.chips().map(|y| f64::from(*y).powi(2)).sum::<f64>().sqrt()
     }
 
     /// `sum ln cosh(u y)` and its slope, `sum y tanh(u y)`.
     fn cumulant(&self, u: f64) -> (f64, f64) {
-        self.chips.iter().fold((0., 0.), |(value, slope), y| {
+        self.chips().fold((0., 0.), |(value, slope), y| {
             let y = f64::from(*y);
             let x = (u * y).abs();
             let tail = (-2. * x).exp();
@@ -86,25 +118,8 @@ impl Reading {
         tight(high).1
     }
 
-    /// For each byte of a codeword and each value it may have, its part of the sum.
-    fn table(&self) -> Vec<[f32; 256]> {
-        let part = |chips: &[f32]| {
-            let mut out = [0.; 256];
-            out[0] = -chips.iter().sum::<f32>();
-            for value in 1..256usize {
-                let bit = value.trailing_zeros() as usize;
-                out[value] = out[value & (value - 1)] + 2. * chips.get(bit).copied().unwrap_or(0.);
-            }
-            out
-        };
-        let half = Codeword::half(self.chips.len());
-        let mut dealt = vec![0.; 16 * half];
-        self.chips.iter().enumerate().for_each(|(j, y)| dealt[Codeword::place(j, half)] = *y);
-        dealt.chunks(8).map(part).collect()
-    }
-
-    /// The triple of sessions whose product of signs has the greatest sum, with the sum, if it reaches `bar`; but for
-    /// what a [`Sieve`] misses.
+    /// The triple of sessions whose product of signs on one rendition has the greatest sum, with the sum, if it reaches
+    /// `bar`; but for what a [`Sieve`] misses.
     pub(crate) fn triple(
         &self,
         key: &ImageKey,
@@ -113,13 +128,15 @@ impl Reading {
         threads: usize,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Option<([SessionId; 3], f64)> {
+        let [part] = &self.parts[..] else { return None };
         if sessions.len() < 3 || !bar.is_finite() {
             return None;
         }
         let sieve = Sieve::new(self, bar);
-        let codes: Vec<Vec<u8>> =
-            sessions.iter().map(|s| codeword(key, self.size, *s, self.chips.len()).bits).collect();
-        let half = Codeword::half(self.chips.len());
+        let table = &sieve.tables[0];
+        let n = part.chips.len();
+        let codes: Vec<Vec<u8>> = sessions.iter().map(|s| codeword(key, part.size, *s, n).bits).collect();
+        let half = Codeword::half(n);
         // The product of signs is that of the exclusive or of their bits.
         let multiply = |out: &mut Vec<u8>, a: &[u8], b: &[u8]| {
             out.clear();
@@ -136,11 +153,11 @@ impl Reading {
                 multiply(&mut pair, &codes[i], &codes[j]);
                 for (k, code) in codes.iter().enumerate().skip(j + 1) {
                     multiply(&mut product, &pair[..half], &code[..half]);
-                    if quick_sum(&product, &sieve.table) < sieve.hopeful {
+                    if quick_sum(&product, table) < sieve.hopeful {
                         continue;
                     }
                     multiply(&mut product, &pair, code);
-                    let sum = quick_sum(&product, &sieve.table);
+                    let sum = quick_sum(&product, table);
                     if sum > best.0 {
                         best = (sum, j, k);
                     }
@@ -159,6 +176,30 @@ impl Reading {
     }
 }
 
+impl Part {
+    /// For each byte of a codeword and each value it may have, its part of the sum.
+    fn table(&self) -> Vec<[f32; 256]> {
+        let part = |chips: &[f32]| {
+            let mut out = [0.; 256];
+            out[0] = -chips.iter().sum::<f32>();
+            for value in 1..256usize {
+                let bit = value.trailing_zeros() as usize;
+                out[value] = out[value & (value - 1)] + 2. * chips.get(bit).copied().unwrap_or(0.);
+            }
+            out
+        };
+        let half = Codeword::half(self.chips.len());
+        let mut dealt = vec![0.; 16 * half];
+        self.chips.iter().enumerate().for_each(|(j, y)| dealt[Codeword::place(j, half)] = *y);
+        dealt.chunks(8).map(part).collect()
+    }
+
+    /// The exact sum of a codeword.
+    fn sum(&self, code: &Codeword) -> f64 {
+        self.chips.iter().enumerate().map(|(j, y)| f64::from(y * code.sign(j))).sum()
+    }
+}
+
 /// A reading made ready for comparison with many codewords.
 ///
 /// Most sessions are ruled out by the first half of their codewords: every second segment, wherever a leak shows some. A
@@ -167,35 +208,37 @@ impl Reading {
 /// let through that should not be.
 struct Sieve<'a> {
     reading: &'a Reading,
+    /// One for each part of the reading.
+    tables: Vec<Vec<[f32; 256]>>,
     /// The sum that passes, either side of zero.
     bar: f64,
     /// What the quick sum must reach for the exact one to be taken: rounding must not decide.
     near: f32,
-    /// What the sum over the first half must reach.
+    /// What the sum over the first halves must reach.
     hopeful: f32,
-    table: Vec<[f32; 256]>,
 }
 
 impl<'a> Sieve<'a> {
     fn new(reading: &'a Reading, bar: f64) -> Self {
         let norm = reading.norm();
-        let seen: f64 = reading.chips.iter().step_by(2).map(|y| f64::from(*y).powi(2)).sum();
+        let first_halves = reading.parts.iter().flat_map(|part| part.chips.iter().step_by(2));
+        let seen: f64 = first_halves.map(|y| f64::from(*y).powi(2)).sum();
         // Rounding may take the share past 1.
         let share = (seen / (norm * norm).max(1e-9)).min(1.);
         let hopeful = (bar * share - 4. * (seen * (1. - share)).sqrt()) as f32;
-        Self { reading, bar, near: (bar - 1e-3 * norm) as f32, hopeful, table: reading.table() }
+        let tables = reading.parts.iter().map(Part::table).collect();
+        Self { reading, tables, bar, near: (bar - 1e-3 * norm) as f32, hopeful }
     }
 
-    fn is_hopeful(&self, first_half: &[u8]) -> bool {
-        quick_sum(first_half, &self.table).abs() >= self.hopeful
-    }
-
-    fn sum_past_bar(&self, code: &Codeword) -> Option<f64> {
-        if quick_sum(&code.bits, &self.table).abs() < self.near {
+    fn sum_past_bar(&self, key: &ImageKey, session: SessionId) -> Option<f64> {
+        let parts = &self.reading.parts;
+        let codes: Vec<Codeword> =
+            parts.iter().map(|part| codeword(key, part.size, session, part.chips.len())).collect();
+        let quick: f32 = codes.iter().zip(&self.tables).map(|(code, table)| quick_sum(&code.bits, table)).sum();
+        if quick.abs() < self.near {
             return None;
         }
-        let signed = |(j, y): (usize, &f32)| f64::from(y * code.sign(j));
-        let exact: f64 = self.reading.chips.iter().enumerate().map(signed).sum();
+        let exact: f64 = parts.iter().zip(&codes).map(|(part, code)| part.sum(code)).sum();
         (exact.abs() >= self.bar).then_some(exact)
     }
 }
@@ -228,11 +271,13 @@ pub(crate) fn scan(
     let reachable = readings.iter().enumerate().filter(|(_, (_, bar))| bar.is_finite());
     let sieves: Vec<(usize, Sieve<'_>)> =
         reachable.map(|(i, (reading, bar))| (i, Sieve::new(reading, *bar))).collect();
-    // Each rendition has codewords of its own.
-    let mut renditions: Vec<(usize, usize)> =
-        sieves.iter().map(|(_, sieve)| (sieve.reading.size, sieve.reading.chips.len())).collect();
-    renditions.sort_unstable();
-    renditions.dedup();
+    // Each rendition has codewords of its own, with which the parts of all readings of it are compared.
+    let mut renditions: BTreeMap<(usize, usize), Vec<(usize, &[[f32; 256]])>> = BTreeMap::new();
+    for (i, (_, sieve)) in sieves.iter().enumerate() {
+        for (part, table) in sieve.reading.parts.iter().zip(&sieve.tables) {
+            renditions.entry((part.size, part.chips.len())).or_default().push((i, table));
+        }
+    }
     let pieces: Vec<&[SessionId]> = sessions.chunks(4096).collect();
     let found = spread(&pieces, threads, |piece| {
         let mut found = Vec::new();
@@ -240,15 +285,19 @@ pub(crate) fn scan(
             return found;
         }
         // A few at a time, so that their bytes and one reading's table stay near the processor.
-        for (some, (size, n)) in piece.chunks(256).flat_map(|some| renditions.iter().map(move |r| (some, *r)))
-        {
-            let first = |session: &SessionId| first_bytes(key, size, *session, Codeword::half(n));
-            let firsts: Vec<Vec<u8>> = some.iter().map(first).collect();
-            for (i, sieve) in sieves.iter().filter(|(_, sieve)| sieve.reading.size == size) {
-                let hopeful = some.iter().zip(&firsts).filter(|(_, first)| sieve.is_hopeful(first));
+        for some in piece.chunks(256) {
+            let mut sums = vec![[0f32; 256]; sieves.len()];
+            for ((size, n), parts) in &renditions {
+                let first = |session: &SessionId| first_bytes(key, *size, *session, Codeword::half(*n));
+                let firsts: Vec<Vec<u8>> = some.iter().map(first).collect();
+                for (i, table) in parts {
+                    sums[*i].iter_mut().zip(&firsts).for_each(|(sum, first)| *sum += quick_sum(first, table));
+                }
+            }
+            for ((i, sieve), sums) in sieves.iter().zip(&sums) {
+                let hopeful = some.iter().zip(sums).filter(|(_, sum)| sum.abs() >= sieve.hopeful);
                 found.extend(hopeful.filter_map(|(session, _)| {
-                    let sum = sieve.sum_past_bar(&codeword(key, size, *session, n))?;
-                    Some((*i, (*session, sum)))
+                    sieve.sum_past_bar(key, *session).map(|sum| (*i, (*session, sum)))
                 }));
             }
         }
@@ -285,16 +334,16 @@ mod tests {
             let noise = (0..12).map(|_| stream.uniform() as f32).sum::<f32>() - 6.0;
             (gain * signs(j) + noise).clamp(-3., 3.) * (0.5 + (j % 7) as f32 / 7.)
         });
-        Reading { size: 0, chips: chips.collect() }
+        Reading::new(0, chips.collect())
     }
 
     #[test]
     fn the_bound_is_above_the_exact_chance_and_below_hoeffdings() {
-        let reading = Reading { size: 0, chips: (0..14).map(|j| 0.3 + j as f32 / 9.).collect() };
+        let reading = Reading::new(0, (0..14).map(|j| 0.3 + j as f32 / 9.).collect());
         for sum in [1.0, 4.0, 8.0, 12.0, 14.0] {
             let reached = (0u32..1 << 14).filter(|bits| {
                 let signed = |(j, y): (usize, &f32)| if bits >> j & 1 == 1 { *y } else { -*y };
-                f64::from(reading.chips.iter().enumerate().map(signed).sum::<f32>()) >= sum
+                f64::from(reading.chips().enumerate().map(signed).sum::<f32>()) >= sum
             });
             let exact = reached.count() as f64 / f64::from(1 << 14);
             let bound = reading.log_chance(sum);
@@ -311,7 +360,7 @@ mod tests {
             let there = reading.log_chance(bar);
             assert!(there <= wanted + 1e-6 && there > wanted - 0.1, "{wanted} {there}");
         }
-        assert_eq!(Reading { size: 0, chips: vec![1.; 10] }.bar(-20.), f64::INFINITY);
+        assert_eq!(Reading::new(0, vec![1.; 10]).bar(-20.), f64::INFINITY);
     }
 
     #[test]
@@ -322,7 +371,7 @@ mod tests {
         let bar = reading.bar((1e-6f64 / 18_000.).ln());
         let found = &scan(&[(&reading, bar)], &key(), &sessions, 2, &|| false)[0];
         assert_eq!(found.len(), 1);
-        let slow: f64 = (0..1500).map(|j| f64::from(reading.chips[j] * guilty.sign(j))).sum();
+        let slow: f64 = (0..1500).map(|j| f64::from(reading.parts[0].chips[j] * guilty.sign(j))).sum();
         assert!(found[0].0 == SessionId(70) && (found[0].1 - slow).abs() < 1e-6 && slow < 0.);
     }
 
@@ -338,10 +387,10 @@ mod tests {
             let sign = |j: usize| if shows(j) { guilty.sign(j) } else { 0. };
             let mosaic = reading_of(segments, sign, gain);
             let mut cropped = mosaic.clone();
-            cropped.chips.iter_mut().enumerate().filter(|(j, _)| !shows(*j)).for_each(|(_, y)| *y = 0.);
+            cropped.parts[0].chips.iter_mut().enumerate().filter(|(j, _)| !shows(*j)).for_each(|(_, y)| *y = 0.);
             for leak in [cropped, mosaic] {
                 let bar = leak.bar((1e-6f64 / 200.).ln());
-                let sum: f64 = (0..segments).map(|j| f64::from(leak.chips[j] * guilty.sign(j))).sum();
+                let sum: f64 = (0..segments).map(|j| f64::from(leak.parts[0].chips[j] * guilty.sign(j))).sum();
                 assert!(sum > bar, "{gain} {sum} {bar}");
                 let found = &scan(&[(&leak, bar)], &key(), &sessions, 2, &|| false)[0];
                 assert_eq!(found.iter().map(|(session, _)| session.0).collect::<Vec<_>>(), [70], "{gain}");
@@ -349,7 +398,7 @@ mod tests {
         }
         // Only what is looked at first: its share of the power is 1, give or take a rounding.
         let mut half = reading_of(segments, |j| guilty.sign(j), 1.0);
-        half.chips.iter_mut().skip(1).step_by(2).for_each(|y| *y = 0.);
+        half.parts[0].chips.iter_mut().skip(1).step_by(2).for_each(|y| *y = 0.);
         let bar = half.bar((1e-6f64 / 200.).ln());
         assert_eq!(scan(&[(&half, bar)], &key(), &sessions, 2, &|| false)[0].len(), 1);
     }

@@ -5,6 +5,7 @@
 //! the leak's power at all `g` (the *incoherent* score) over a grid of `A`; then `t`, by adding up the waves' phases
 //! (the *coherent* score) for all `t` at once. Only the pilot is used: nothing here knows any session's code.
 
+use super::effort::Effort;
 use super::refine::Waves;
 use super::spectrum::{HIGHEST, Spectrum};
 use super::spread::spread;
@@ -61,6 +62,7 @@ pub(crate) struct Search<'a> {
     canvas: (f64, f64),
     places: Places,
     threads: usize,
+    effort: &'a Effort,
 }
 
 /// Canvas sides over leak sides beyond which a leak is not looked for (the canvas shown 5 times enlarged).
@@ -76,9 +78,10 @@ impl<'a> Search<'a> {
         extent: (usize, usize),
         canvas: (f64, f64),
         threads: usize,
+        effort: &'a Effort,
     ) -> Self {
         let places = Places::new(waves, canvas);
-        Self { spectrum, waves, extent, canvas, places, threads }
+        Self { spectrum, waves, extent, canvas, places, threads, effort }
     }
 
     /// Best candidates of one stage, best first, at most `top`. `zoom`: leak pixels per pixel of the searched plane.
@@ -166,6 +169,8 @@ impl<'a> Search<'a> {
         keep: usize,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Vec<Rough> {
+        let paid = self.effort.pay_for(forms.len(), scales.len() as f64 * self.price_of_power());
+        let forms = &forms[..paid];
         let pieces: Vec<&[[f64; 4]]> = forms.chunks(forms.len().div_ceil(64).max(1)).collect();
         let kept = spread(&pieces, self.threads, |piece| {
             let mut best: Vec<Rough> = Vec::new();
@@ -202,6 +207,11 @@ impl<'a> Search<'a> {
         self.power_at(&towards, 1.)
     }
 
+    /// Steps of [`Self::power_at`].
+    fn price_of_power(&self) -> f64 {
+        1.5 * self.waves.iter().len() as f64
+    }
+
     /// Power above the mean at all waves, in standard deviations of that sum; -1 if fewer than a third are in reach.
     fn power_at(&self, towards: &[(f32, f32)], scale: f32) -> f32 {
         let mut sum = 0.;
@@ -236,6 +246,9 @@ impl<'a> Search<'a> {
             }
             let turned: Vec<(Rough, f64)> =
                 some.iter().flat_map(|r| signs.iter().map(move |sign| (*r, *sign))).collect();
+            if !self.effort.pay(turned.len() as f64 * self.places.price()) {
+                break;
+            }
             for candidate in spread(&turned, self.threads, |(rough, sign)| self.place(rough, *sign)) {
                 best = best.max(candidate.score());
                 found.push(candidate);
@@ -271,13 +284,16 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        let mut sharp = spread(&kept, self.threads, |candidate| {
+        let price = CLIMBS as f64 * 81. * self.price_of_power() + self.places.price();
+        let paid = self.effort.pay_for(kept.len(), price);
+        let mut sharp = spread(&kept[..paid], self.threads, |candidate| {
             if stop() {
                 return *candidate;
             }
             let moved = self.place(&self.climb(candidate), 1.);
             if moved.coherent > candidate.coherent { moved } else { *candidate }
         });
+        sharp.extend_from_slice(&kept[paid..]);
         sharp.sort_by(|a, b| b.score().total_cmp(&a.score()));
         sharp
     }
@@ -286,7 +302,7 @@ impl<'a> Search<'a> {
     fn climb(&self, from: &Candidate) -> Rough {
         let mut best = Rough { linear: from.linear, score: self.incoherent(&from.linear) };
         let mut step = 0.35 / (self.long_side() * self.waves.highest());
-        for _ in 0..4 {
+        for _ in 0..CLIMBS {
             let here = best.linear;
             for neighbour in 0..81usize {
                 let mut linear = here;
@@ -314,6 +330,8 @@ impl<'a> Search<'a> {
     }
 }
 
+/// Rounds of hill climbing.
+const CLIMBS: usize = 4;
 /// Score at which a stage is content with what it has.
 const CONVINCING: f32 = 14.;
 /// Score at which it is content after a first round.
@@ -380,6 +398,11 @@ impl Places {
             }));
         }
         Self { step, first, across, down, rows, columns }
+    }
+
+    /// Steps of [`Self::best`].
+    fn price(&self) -> f64 {
+        0.15 * (self.rows * self.columns) as f64 * (self.down.len() / self.rows.max(1)) as f64
     }
 
     /// The best coherent score of a linear map over all places, and the place.
@@ -461,7 +484,8 @@ mod tests {
         let waves = waves();
         let plane = leak(&waves, width, height, &map);
         let spectrum = Spectrum::new(&super::super::spectrum::whiten(&plane));
-        let search = Search::new(&spectrum, &waves, (width, height), (600., 400.), 2);
+        let effort = Effort::new(u64::MAX);
+        let search = Search::new(&spectrum, &waves, (width, height), (600., 400.), 2, &effort);
         let best = search.stage(stage, 1., 5, &|| false)[0];
         let found = search.map(&best);
         for (x, y) in [(0., 0.), (width as f64, 0.), (width as f64 / 2., height as f64)] {

@@ -12,6 +12,7 @@ use image::RgbImage;
 
 use super::carrier::{Carrier, Pilot};
 use super::chips;
+use super::effort::Effort;
 use super::key::ImageKey;
 use super::locate::{Leak, Locator};
 use super::plane::Plane;
@@ -24,6 +25,7 @@ use super::spread::{available, spread};
 use super::sync::Stage;
 use super::warp::{Homography, warp};
 use crate::id::SessionId;
+use crate::scale;
 
 /// One image that the leak may be a copy of, and the sessions that it was served to.
 #[derive(Debug)]
@@ -89,16 +91,19 @@ pub struct Match {
 }
 
 /// What a trace found.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Trace {
     /// Sessions past the threshold, best first, each once an image.
     pub matches: Vec<Match>,
     /// Sessions looked at, counted once an image.
     pub candidates: usize,
+    /// Whether everything was tried that could be, or enough to name a session. If not, the search was cut short when
+    /// its work was used up.
+    pub complete: bool,
 }
 
-/// Pixels beyond which a leak is scaled down before anything else.
-const LARGEST_LEAK: f64 = 24e6;
+/// Pixels beyond which a leak is scaled down before anything else: half as many again as the largest rendition has.
+const LARGEST_LEAK: f64 = 12e6;
 /// A pilot score at which a place is read before any other is looked for. Wrong places come as high on large, smooth
 /// images: a few pixels of the same waves still agree.
 const LIKELY: f64 = 12.;
@@ -106,14 +111,50 @@ const LIKELY: f64 = 12.;
 const PLACES: usize = 2;
 /// Readings of one image that are compared with codewords: this many of those made of the leak alone, and all of those
 /// made with the original.
-const BLIND_READINGS: usize = 8;
+const BLIND_READINGS: usize = 11;
+/// Steps of reading a pixel of a leak or of a rendition, and of comparing a segment with a session's sign.
+const READ: f64 = 150.;
+const COMPARE: f64 = 0.1;
 /// Pixels of a canvas up to which all eight ways of being the whole image are read, not only the upright and mirrored.
 const SMALL_CANVAS: f64 = 5e5;
-/// The stages of the search, each tried while nobody is named.
-const STAGES: [Stage; 4] = [Stage::Upright, Stage::Stretched, Stage::Tilted, Stage::Turned];
+/// Images that are searched step by step beside each other.
+const TOGETHER: usize = 32;
+/// The work that a trace is given for one image by default, in steps: about 40 seconds of one core (`cargo bench -p
+/// chatpic-core` prints how many nanoseconds a step takes).
+pub const TRACE_WORK: u64 = 40_000_000_000;
+
+/// What is tried of one image, in the order of what it costs beside what it finds.
+#[derive(Clone, Copy)]
+enum Step {
+    /// The leak is the whole image.
+    Whole,
+    /// The pilot says how the leak lies.
+    Search(Stage),
+    /// The original says how it lies.
+    Original,
+    /// Places where the pilot is weak, and the whole image whatever it says: it can be filtered out.
+    Rest,
+    /// Three sessions' copies were put together.
+    Triples,
+}
+
+const STEPS: [Step; 8] = [
+    Step::Whole,
+    Step::Search(Stage::Upright),
+    Step::Search(Stage::Stretched),
+    Step::Original,
+    Step::Search(Stage::Tilted),
+    Step::Search(Stage::Turned),
+    Step::Rest,
+    Step::Triples,
+];
 
 /// Names the sessions that a leak was served to, with a false-alarm probability of at most `false_alarm` over all
-/// comparisons. `progress` is told the share that is done, 0 to 1, and can stop the trace.
+/// comparisons.
+///
+/// The search takes at most `work` steps, [`TRACE_WORK`] being the usual number for one image. Likely places come first, on
+/// every image, and the search ends with the step in which a session is named. `progress` is told the share that is done, 0
+/// to 1, and can stop the trace.
 ///
 /// # Errors
 /// [`MarkError::Cancelled`] when `progress` breaks; [`MarkError::Record`] for a record of another version.
@@ -121,43 +162,61 @@ pub fn trace(
     leak: &RgbImage,
     suspects: &[Suspect<'_>],
     false_alarm: f64,
+    work: u64,
     progress: &(dyn Fn(f32) -> ControlFlow<()> + Sync),
 ) -> Result<Trace, MarkError> {
     let candidates = suspects.iter().map(|suspect| suspect.sessions.len()).sum();
-    let mut luma = Plane::from_luma(leak);
-    let shrink = ((luma.width * luma.height) as f64 / LARGEST_LEAK).sqrt();
-    if shrink > 1.0 {
-        let side = |side: usize| ((side as f64 / shrink) as usize).max(1);
-        luma = luma.resized(side(luma.width), side(luma.height));
-    }
+    let luma = luma(leak);
     if luma.width.min(luma.height) < 16 {
-        return Ok(Trace { matches: Vec::new(), candidates });
+        return Ok(Trace { matches: Vec::new(), candidates, complete: true });
     }
     let leak = Leak::new(luma);
-    // What could be compared is settled before anything is, so that no outcome can change the count.
-    let readings = |suspect: &Suspect<'_>| {
-        BLIND_READINGS
-            + if reference(suspect).is_some() { reference::READINGS * suspect.record.sizes.len() } else { 0 }
-    };
-    let count = |each: &dyn Fn(&Suspect<'_>) -> f64| {
-        suspects.iter().map(|suspect| readings(suspect) as f64 * each(suspect)).sum::<f64>().max(1.)
-    };
-    let singles = Budget {
-        comparisons: 2. * count(&|suspect| suspect.sessions.len() as f64) / (1. - TRIPLES),
-        false_alarm,
-    };
-    let threes =
-        Budget { comparisons: count(&|suspect| triples(suspect.sessions.len())) / TRIPLES, false_alarm };
+    let bounds = Bounds::new(suspects, false_alarm);
+    let (mut left, mut complete) = (work, true);
+    let watch = Watch { progress, done: AtomicU32::new(0) };
     let mut matches: Vec<Match> = Vec::new();
-    for (image, suspect) in suspects.iter().enumerate() {
-        let watch = Watch { progress, image, images: suspects.len(), done: AtomicU32::new(0) };
-        let tracer = Tracer { leak: &leak, suspect, image, watch: &watch };
-        watch.tell(0.0)?;
-        matches.extend(tracer.run(&singles, &threes)?);
-        watch.tell(1.0)?;
+    for (group, some) in suspects.chunks(TOGETHER).enumerate() {
+        let first = group * TOGETHER;
+        // Every image has the same part of what is left.
+        let share = left / (suspects.len() - first) as u64 * some.len() as u64;
+        let effort = Effort::new(share);
+        let tracers = some.iter().enumerate().map(|(i, suspect)| {
+            let image = first + i;
+            Tracer::new(&leak, suspect, image, &watch, &bounds, &effort)
+        });
+        let mut tracers = tracers.collect::<Result<Vec<_>, _>>()?;
+        let mut found = Vec::new();
+        for (at, step) in STEPS.into_iter().enumerate() {
+            for (i, tracer) in tracers.iter_mut().enumerate() {
+                let done = (at as f32 + i as f32 / some.len() as f32) / STEPS.len() as f32;
+                watch.tell((first as f32 + done * some.len() as f32) / suspects.len() as f32)?;
+                let before = (effort.left(), cpu_probe());
+                found.extend(tracer.take(step)?);
+                eprintln!("  step {at} cpu {:.3} priced {:.3}", cpu_probe() - before.1, (before.0 - effort.left()) as f64 / 1e9);
+            }
+            if !found.is_empty() {
+                break;
+            }
+        }
+        complete &= !found.is_empty() || !effort.is_short();
+        left -= share - effort.left();
+        matches.extend(found);
     }
+    watch.tell(1.0)?;
     matches.sort_by(|a, b| a.false_alarm.total_cmp(&b.false_alarm));
-    Ok(Trace { matches, candidates })
+    Ok(Trace { matches, candidates, complete })
+}
+
+/// The leak's luma, at most [`LARGEST_LEAK`] pixels of it.
+fn luma(leak: &RgbImage) -> Plane {
+    let size = Size { width: leak.width(), height: leak.height() };
+    let shrink = (size.pixels() as f64 / LARGEST_LEAK).sqrt();
+    if shrink <= 1.0 {
+        return Plane::from_luma(leak);
+    }
+    let side = |side: u32| ((f64::from(side) / shrink) as u32).max(1);
+    let small = Size { width: side(size.width), height: side(size.height) };
+    Plane::from_luma(&scale::rgb(leak, small))
 }
 
 /// The suspect's original, if it is this image's.
@@ -168,13 +227,38 @@ fn reference<'a>(suspect: &Suspect<'a>) -> Option<&'a RgbImage> {
     suspect.original.filter(fits)
 }
 
+/// How likely each comparison may accuse an innocent session. What could be compared is settled before anything is, so
+/// that no outcome can change the count.
+struct Bounds {
+    /// Of a session.
+    singles: Share,
+    /// Of three sessions.
+    threes: Share,
+}
+
+impl Bounds {
+    fn new(suspects: &[Suspect<'_>], false_alarm: f64) -> Self {
+        let readings = |suspect: &Suspect<'_>| {
+            let sizes = suspect.record.sizes.len();
+            BLIND_READINGS + if reference(suspect).is_some() { reference::most_readings(sizes) } else { 0 }
+        };
+        let count = |each: &dyn Fn(&Suspect<'_>) -> f64| {
+            suspects.iter().map(|suspect| readings(suspect) as f64 * each(suspect)).sum::<f64>().max(1.)
+        };
+        let singles = 2. * count(&|suspect| suspect.sessions.len() as f64) / (1. - TRIPLES);
+        let threes = count(&|suspect| triples(suspect.sessions.len())) / TRIPLES;
+        let share = |comparisons| Share { comparisons, false_alarm };
+        Self { singles: share(singles), threes: share(threes) }
+    }
+}
+
 /// How many comparisons share a false-alarm probability.
-struct Budget {
+struct Share {
     comparisons: f64,
     false_alarm: f64,
 }
 
-impl Budget {
+impl Share {
     /// The logarithm of the probability that one comparison may have.
     fn log_chance(&self) -> f64 {
         (self.false_alarm / self.comparisons).ln()
@@ -186,166 +270,169 @@ impl Budget {
     }
 }
 
-/// One leak against one image.
+/// One leak against one image, step by step.
 struct Tracer<'a> {
     leak: &'a Leak,
     suspect: &'a Suspect<'a>,
     image: usize,
+    canvas: (f64, f64),
     watch: &'a Watch<'a>,
-}
-
-/// What was read of the leak alone.
-#[derive(Default)]
-struct Blind {
-    /// Leak pixels to canvas pixels.
-    maps: Vec<Homography>,
-    readings: Vec<Reading>,
+    bounds: &'a Bounds,
+    effort: &'a Effort,
+    locator: Locator<'a>,
+    /// Places at which the leak alone was read, leak pixels to canvas pixels.
+    read_at: Vec<Homography>,
+    /// What was read of the leak alone.
+    blind: Vec<Reading>,
+    /// What was read of the leak less the original.
+    with_original: Vec<Reading>,
 }
 
 /// Whoever asked for the trace: told how far it is, asked whether to go on.
 struct Watch<'a> {
     progress: &'a (dyn Fn(f32) -> ControlFlow<()> + Sync),
-    image: usize,
-    images: usize,
-    /// The share of this image that is done, in thousandths.
+    /// The share that is done, in millionths.
     done: AtomicU32,
 }
 
 impl Watch<'_> {
     fn tell(&self, share: f32) -> Result<(), MarkError> {
-        self.done.store((share * 1000.) as u32, Ordering::Relaxed);
+        self.done.store((share * 1e6) as u32, Ordering::Relaxed);
         if self.stopped() { Err(MarkError::Cancelled) } else { Ok(()) }
     }
 
     fn stopped(&self) -> bool {
-        let share = self.done.load(Ordering::Relaxed) as f32 / 1000.;
-        (self.progress)((self.image as f32 + share) / self.images as f32).is_break()
+        (self.progress)(self.done.load(Ordering::Relaxed) as f32 / 1e6).is_break()
     }
 }
 
-impl Tracer<'_> {
-    fn run(&self, singles: &Budget, threes: &Budget) -> Result<Vec<Match>, MarkError> {
-        let record = self.suspect.record;
+impl<'a> Tracer<'a> {
+    fn new(
+        leak: &'a Leak,
+        suspect: &'a Suspect<'a>,
+        image: usize,
+        watch: &'a Watch<'a>,
+        bounds: &'a Bounds,
+        effort: &'a Effort,
+    ) -> Result<Self, MarkError> {
+        let record = suspect.record;
         let full = *record.sizes.first().ok_or(MarkError::Record)?;
         if record.version != MarkRecord::VERSION {
             return Err(MarkError::Record);
         }
-        let pilot = Pilot::new(self.suspect.key, &record.sizes);
+        let pilot = Pilot::new(suspect.key, &record.sizes);
         let waves = Waves::new(pilot.waves.iter().map(|w| Wave { x: w.fx, y: w.fy, phase: w.phase }));
         let canvas = (f64::from(full.width), f64::from(full.height));
-        let mut locator = Locator::new(self.leak, &waves, canvas, available());
-        locator.try_whole();
-        let mut blind = Blind::default();
-        let mut stages = STAGES.iter().enumerate();
-        loop {
-            // A likely place is read at once. If it names nobody it may have been a wrong one, whatever it scores: where
-            // the right one has 66, one that is off by some pixels may have 29.
-            let likely = locator.places(1).into_iter().filter(|place| place.score > LIKELY);
-            let found = self.read(likely.map(|place| place.map), canvas, &mut blind, singles);
-            if !found.is_empty() {
-                return Ok(found);
-            }
-            let Some((step, stage)) = stages.next() else { break };
-            self.watch.tell(0.1 + 0.1 * step as f32)?;
-            locator.search(*stage, &|| self.watch.stopped());
-        }
-        self.watch.tell(0.5)?;
-        let places = locator.places(PLACES).into_iter().map(|place| place.map);
-        let found = self.read(places, canvas, &mut blind, singles);
-        if !found.is_empty() {
-            return Ok(found);
-        }
-        // A pilot can be filtered out: the whole image is read whatever the pilot says.
-        let found = self.read(self.wholes(canvas).into_iter(), canvas, &mut blind, singles);
-        if !found.is_empty() {
-            return Ok(found);
-        }
-        let mut readings = Vec::new();
-        if let Some(original) = reference(self.suspect) {
-            self.watch.tell(0.6)?;
-            let reference = Reference::new(original);
-            readings = self.read_with(&reference, Place::Unmoved)?;
-            let mut found = self.compare(&readings, Evidence::Original, singles);
-            if found.is_empty() {
-                self.watch.tell(0.65)?;
-                // Finding the picture itself in the leak takes longer than finding the pilot.
-                let placed = self.read_placed(&reference, &waves, &locator)?;
-                found = self.compare(&placed, Evidence::Original, singles);
-                readings.extend(placed);
-            }
-            if !found.is_empty() {
-                return Ok(found);
-            }
-        }
-        self.watch.tell(0.9)?;
-        readings.extend(blind.readings);
-        Ok(self.compare_threes(&readings, threes))
+        let locator = Locator::new(leak, waves, canvas, available(), effort);
+        let (read_at, blind, with_original) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { leak, suspect, image, canvas, watch, bounds, effort, locator, read_at, blind, with_original })
     }
 
-    /// Readings of the leak less the original where the picture itself places the leak.
-    fn read_placed(
-        &self,
-        reference: &Reference<'_>,
-        waves: &Waves,
-        locator: &Locator<'_>,
-    ) -> Result<Vec<Reading>, MarkError> {
-        let hints: Vec<Homography> = locator.places(1).into_iter().map(|place| place.map).collect();
-        let stop = || self.watch.stopped();
-        let Some(map) = reference.place(&self.leak.luma, waves, &hints, available(), &stop) else {
+    /// Takes one step, and names the sessions that it finds.
+    fn take(&mut self, step: Step) -> Result<Vec<Match>, MarkError> {
+        let watch = self.watch;
+        match step {
+            Step::Whole => {
+                self.locator.try_whole();
+                Ok(self.read_likely())
+            }
+            Step::Search(stage) => {
+                self.locator.search(stage, &|| watch.stopped());
+                Ok(self.read_likely())
+            }
+            Step::Original => match reference(self.suspect) {
+                Some(original) => self.read_with(&Reference::new(original)),
+                None => Ok(Vec::new()),
+            },
+            Step::Rest => {
+                let places = self.locator.places(PLACES).into_iter().map(|place| place.map).collect();
+                let found = self.read(places);
+                Ok(if found.is_empty() { self.read(self.wholes()) } else { found })
+            }
+            Step::Triples => Ok(self.compare_threes()),
+        }
+    }
+
+    /// Reads the best place if it is a likely one. If it names nobody it may have been a wrong one, whatever it scores:
+    /// where the right one has 66, one that is off by some pixels may have 29.
+    fn read_likely(&mut self) -> Vec<Match> {
+        let likely = self.locator.places(1).into_iter().filter(|place| place.score > LIKELY);
+        self.read(likely.map(|place| place.map).collect())
+    }
+
+    /// Reads the leak less the original, first where it lies if nobody moved it, then where the picture itself places it:
+    /// finding that takes longer than finding the pilot.
+    fn read_with(&mut self, original: &Reference<'_>) -> Result<Vec<Match>, MarkError> {
+        let Suspect { key, record, .. } = self.suspect;
+        let (leak, watch, effort) = (&self.leak.luma, self.watch, self.effort);
+        let stop = || watch.stopped();
+        let mut found = Vec::new();
+        if effort.pay(original.price_of_reading(record)) {
+            let readings = original.read(leak, Place::Unmoved, key, record, available(), &stop)?;
+            found = self.compare(&readings, Evidence::Original);
+            self.with_original.extend(readings);
+        }
+        if !found.is_empty() || !effort.pay(original.price_of_placing(leak) + original.price_of_reading(record)) {
+            return Ok(found);
+        }
+        let hints: Vec<Homography> = self.locator.places(1).into_iter().map(|place| place.map).collect();
+        let Some(map) = original.place(leak, self.locator.waves(), &hints, available(), &stop) else {
             return Ok(Vec::new());
         };
-        self.watch.tell(0.8)?;
-        self.read_with(reference, Place::At(&map))
-    }
-
-    /// Readings of every rendition, see [`Reference::read`].
-    fn read_with(&self, reference: &Reference<'_>, place: Place<'_>) -> Result<Vec<Reading>, MarkError> {
-        let Suspect { key, record, .. } = self.suspect;
-        reference.read(&self.leak.luma, place, key, record, available(), &|| self.watch.stopped())
+        let readings = original.read(leak, Place::At(&map), key, record, available(), &stop)?;
+        let found = self.compare(&readings, Evidence::Original);
+        self.with_original.extend(readings);
+        Ok(found)
     }
 
     /// Reads every rendition at those of `maps` that were not read before, and gives the sessions past the threshold in
     /// the most telling reading that has any. Readings are ranked by [`evenness`], which knows no codeword, and only as
     /// many are compared as [`BLIND_READINGS`] leaves.
-    fn read(
-        &self,
-        maps: impl Iterator<Item = Homography>,
-        canvas: (f64, f64),
-        blind: &mut Blind,
-        budget: &Budget,
-    ) -> Vec<Match> {
-        let (suspect, leak) = (self.suspect, &self.leak.luma);
-        let fresh: Vec<Homography> = maps.filter(|map| !blind.maps.contains(map)).collect();
-        let left = BLIND_READINGS - blind.readings.len();
+    fn read(&mut self, maps: Vec<Homography>) -> Vec<Match> {
+        let Suspect { key, record, .. } = self.suspect;
+        let (leak, watch) = (&self.leak.luma, self.watch);
+        let left = BLIND_READINGS - self.blind.len();
+        let mut fresh: Vec<Homography> = maps.into_iter().filter(|map| !self.read_at.contains(map)).collect();
         if fresh.is_empty() || left == 0 {
             return Vec::new();
         }
-        let mut read = Vec::new();
-        for (index, size) in suspect.record.sizes.iter().enumerate() {
-            let carrier = Carrier::new(suspect.key, index, *size, suspect.record.chroma);
+        let pixels: u64 = record.sizes.iter().map(|size| size.pixels()).sum();
+        fresh.truncate(self.effort.pay_for(fresh.len(), READ * (leak.data.len() as f64 + pixels as f64)));
+        let mut by_map: Vec<Vec<(f32, Reading)>> = vec![Vec::new(); fresh.len()];
+        for (index, size) in record.sizes.iter().enumerate() {
+            let carrier = Carrier::new(key, index, *size, record.chroma);
+            let (canvas_width, canvas_height) = self.canvas;
             let to_size =
-                Homography::resize(f64::from(size.width) / canvas.0, f64::from(size.height) / canvas.1);
-            read.extend(spread(&fresh, available(), |map| {
-                if self.watch.stopped() {
+                Homography::resize(f64::from(size.width) / canvas_width, f64::from(size.height) / canvas_height);
+            let read = spread(&fresh, readers(*size), |map| {
+                if watch.stopped() {
                     return None;
                 }
                 let warped = warp(leak, &to_size.after(map), carrier.w.width, carrier.w.height)?;
                 let alpha = alpha(&warped.plane, 0.0);
                 let (y, d) = chips::statistic(&warped.plane, &carrier, &alpha, Some(&warped.cover));
-                Some((evenness(&y, &d), Reading { size: index, chips: chips::weigh(&y, &d) }))
-            }));
+                Some((evenness(&y, &d), Reading::new(index, chips::weigh(&y, &d))))
+            });
+            by_map.iter_mut().zip(read).for_each(|(of_map, read)| of_map.extend(read));
         }
-        blind.maps.extend(fresh);
-        let mut read: Vec<(f32, Reading)> = read.into_iter().flatten().collect();
+        self.read_at.extend(fresh);
+        let mut read: Vec<(f32, Reading)> = Vec::new();
+        for of_map in by_map {
+            let evenness = of_map.iter().map(|(evenness, _)| evenness).sum::<f32>() / of_map.len() as f32;
+            let together = Reading::together(of_map.iter().map(|(_, reading)| reading));
+            read.extend(of_map);
+            read.extend(together.map(|together| (evenness, together)));
+        }
         read.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let first = blind.readings.len();
-        blind.readings.extend(read.into_iter().take(left).map(|(_, reading)| reading));
-        self.compare(&blind.readings[first..], Evidence::Blind, budget)
+        let readings: Vec<Reading> = read.into_iter().take(left).map(|(_, reading)| reading).collect();
+        let found = self.compare(&readings, Evidence::Blind);
+        self.blind.extend(readings);
+        found
     }
 
     /// The ways in which the whole leak may be the whole image, about in its proportions.
-    fn wholes(&self, canvas: (f64, f64)) -> Vec<Homography> {
-        let leak = &self.leak.luma;
+    fn wholes(&self) -> Vec<Homography> {
+        let (leak, canvas) = (&self.leak.luma, self.canvas);
         let ways = if canvas.0 * canvas.1 <= SMALL_CANVAS { 8 } else { 2 };
         let wholes = Homography::wholes((leak.width, leak.height), canvas).into_iter().take(ways);
         let stretch = |map: &Homography| {
@@ -356,27 +443,35 @@ impl Tracer<'_> {
     }
 
     /// The sessions past the threshold in the first reading that has any.
-    fn compare(&self, readings: &[Reading], evidence: Evidence, budget: &Budget) -> Vec<Match> {
+    fn compare(&self, readings: &[Reading], evidence: Evidence) -> Vec<Match> {
         let Suspect { key, sessions, .. } = self.suspect;
+        let segments: usize = readings.iter().map(Reading::len).sum();
+        if !self.effort.pay(COMPARE * (sessions.len() * segments) as f64) {
+            return Vec::new();
+        }
+        let share = &self.bounds.singles;
         let barred: Vec<(&Reading, f64)> =
-            readings.iter().map(|reading| (reading, reading.bar(budget.log_chance()))).collect();
+            readings.iter().map(|reading| (reading, reading.bar(share.log_chance()))).collect();
         let found = score::scan(&barred, key, sessions, available(), &|| self.watch.stopped());
         let first = readings.iter().zip(found).find(|(_, found)| !found.is_empty());
         first.map_or_else(Vec::new, |(reading, found)| {
-            let named = |(session, sum)| self.named(session, reading, sum, evidence, budget);
-            found.into_iter().map(named).collect()
+            found.into_iter().map(|(session, sum)| self.named(session, reading, sum, evidence, share)).collect()
         })
     }
 
     /// The triple past the threshold in the first reading that has one.
-    fn compare_threes(&self, readings: &[Reading], budget: &Budget) -> Vec<Match> {
+    fn compare_threes(&self) -> Vec<Match> {
         let Suspect { key, sessions, .. } = self.suspect;
         let newest = &sessions[sessions.len().saturating_sub(IN_TRIPLES)..];
-        for reading in readings {
-            let bar = reading.bar(budget.log_chance());
+        let share = &self.bounds.threes;
+        for reading in self.with_original.iter().chain(&self.blind) {
+            if !self.effort.pay(COMPARE * triples(newest.len()) * reading.len() as f64) {
+                break;
+            }
+            let bar = reading.bar(share.log_chance());
             let found = reading.triple(key, newest, bar, available(), &|| self.watch.stopped());
             if let Some((triple, sum)) = found {
-                return triple.map(|s| self.named(s, reading, sum, Evidence::Triple, budget)).to_vec();
+                return triple.map(|s| self.named(s, reading, sum, Evidence::Triple, share)).to_vec();
             }
         }
         Vec::new()
@@ -388,16 +483,24 @@ impl Tracer<'_> {
         reading: &Reading,
         sum: f64,
         evidence: Evidence,
-        budget: &Budget,
+        share: &Share,
     ) -> Match {
         Match {
             session,
             image: self.image,
             score: reading.deviations(sum),
-            false_alarm: budget.over_all(reading.log_chance(sum)),
+            false_alarm: share.over_all(reading.log_chance(sum)),
             evidence,
         }
     }
+}
+
+/// How many places of a rendition are read at a time: as many as there are cores, if they fit into memory.
+fn readers(size: Size) -> usize {
+    // Some 20 planes of four-byte samples.
+    const MEMORY: u64 = 256 * 1024 * 1024;
+    let fit = MEMORY / (80 * size.pixels().max(1));
+    available().min(usize::try_from(fit).unwrap_or(usize::MAX)).max(1)
 }
 
 /// How evenly strong the segments' readings are: the squared mean of their sizes over their mean square, 0.64 for normal
@@ -440,7 +543,7 @@ mod tests {
     ) -> Vec<(SessionId, Evidence)> {
         let sessions: Vec<SessionId> = (1..1000).map(SessionId).chain([GUILTY]).collect();
         let suspect = Suspect { key, record, original, sessions: &sessions };
-        let trace = trace(leak, &[suspect], 1e-6, &|_| ControlFlow::Continue(())).unwrap();
+        let trace = trace(leak, &[suspect], 1e-6, TRACE_WORK, &|_| ControlFlow::Continue(())).unwrap();
         assert_eq!(trace.candidates, 1000);
         assert!(trace.matches.iter().all(|found| found.false_alarm <= 1e-6));
         trace.matches.into_iter().map(|found| (found.session, found.evidence)).collect()
@@ -599,7 +702,7 @@ mod tests {
     fn a_trace_can_be_stopped() {
         let record = record_of(&[crate::mark::Size { width: 300, height: 200 }]).unwrap();
         let suspect = Suspect { key: &key(1), record: &record, original: None, sessions: &[GUILTY] };
-        let stopped = trace(&picture(300, 200), &[suspect], 1e-6, &|_| ControlFlow::Break(()));
+        let stopped = trace(&picture(300, 200), &[suspect], 1e-6, TRACE_WORK, &|_| ControlFlow::Break(()));
         assert_eq!(stopped, Err(MarkError::Cancelled));
     }
 
@@ -609,4 +712,12 @@ mod tests {
         assert_eq!(named(&RgbImage::new(1, 1), &key(1), &record), []);
         assert_eq!(named(&RgbImage::new(15, 4000), &key(1), &record), []);
     }
+}
+
+fn cpu_probe() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    let _ = text;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let f: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    (f[11].parse::<f64>().unwrap_or(0.) + f[12].parse::<f64>().unwrap_or(0.)) / 100.
 }
