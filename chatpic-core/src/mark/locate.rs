@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 pub(crate) struct Leak {
     pub(crate) luma: Plane,
     whole: View,
-    /// The most telling part of a long and narrow leak, for the stage whose work grows with the third power of the length.
+    /// The most telling part of a long and narrow leak, for the stages whose work grows with powers of the length.
     part: Option<View>,
 }
 
@@ -32,20 +32,24 @@ struct View {
 
 /// Pixels of a view at most.
 const SEARCHED_AREA: f64 = 1.1e6;
-/// Long side of the view in which a tilted leak is looked for, in pixels at most: that of a leak four times as long as
-/// wide. It has 55 000 forms; one of 65 000 pixels would have 400 million.
-const TILTED_SIDE: usize = 2100;
+/// Long side, in pixels at most, of the view in which a tilted or turned leak is looked for: that of a leak twice as long
+/// as wide. It can be tilted in some 10 000 ways that differ; one of 65 000 pixels in 400 million.
+const TURNED_SIDE: usize = 1500;
 
 impl Leak {
     /// Takes the luma of a leak.
     pub(crate) fn new(luma: Plane) -> Self {
         let whole = View::of(&luma, SEARCHED_AREA);
-        let part = (whole.long_side() > TILTED_SIDE).then(|| View::of_part(&luma, &whole));
+        let part = (whole.long_side() > TURNED_SIDE).then(|| View::of_part(&luma, &whole));
         Self { luma, whole, part }
     }
 
     fn view(&self, stage: Stage) -> &View {
-        if stage == Stage::Tilted { self.part.as_ref().unwrap_or(&self.whole) } else { &self.whole }
+        let part = match stage {
+            Stage::Upright | Stage::Stretched => None,
+            Stage::Tilted | Stage::Turned => self.part.as_ref(),
+        };
+        part.unwrap_or(&self.whole)
     }
 }
 
@@ -75,8 +79,8 @@ impl View {
         const STARTS: usize = 64;
         let upright = luma.height >= luma.width;
         let (long, short) = (luma.width.max(luma.height), luma.width.min(luma.height));
-        let zoom = (short as f64 * TILTED_SIDE as f64 / SEARCHED_AREA).max(1.);
-        let length = ((TILTED_SIDE as f64 * zoom) as usize).min(long);
+        let zoom = (short as f64 * TURNED_SIDE as f64 / SEARCHED_AREA).max(1.);
+        let length = ((TURNED_SIDE as f64 * zoom) as usize).min(long);
         let powers = whole.powers_along(upright);
         let per_leak = powers.len() as f64 / long as f64;
         let power = |start: usize| {

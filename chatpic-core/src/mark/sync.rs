@@ -207,9 +207,9 @@ impl<'a> Search<'a> {
         self.power_at(&towards, 1.)
     }
 
-    /// Steps of [`Self::power_at`].
+    /// Steps of [`Self::power_at`]: the spectrum does not fit into a core's own memory.
     fn price_of_power(&self) -> f64 {
-        1.5 * self.waves.iter().len() as f64
+        6. * self.waves.iter().len() as f64
     }
 
     /// Power above the mean at all waves, in standard deviations of that sum; -1 if fewer than a third are in reach.

@@ -113,8 +113,8 @@ const PLACES: usize = 2;
 /// made with the original.
 const BLIND_READINGS: usize = 11;
 /// Steps of reading a pixel of a leak or of a rendition, and of comparing a segment with a session's sign.
-const READ: f64 = 150.;
-const COMPARE: f64 = 0.1;
+const READ: f64 = 65.;
+const COMPARE: f64 = 0.025;
 /// Pixels of a canvas up to which all eight ways of being the whole image are read, not only the upright and mirrored.
 const SMALL_CANVAS: f64 = 5e5;
 /// Images that are searched step by step beside each other.
