@@ -17,7 +17,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use attacks::{ATTACKS, Attack, COLLUSIONS, PIECES};
-use chatpic_core::mark::{self, ImageKey, MarkKey, MarkRecord, Suspect};
+use chatpic_core::mark::{self, ImageKey, MarkKey, MarkRecord, Suspect, TRACE_WORK};
 use chatpic_core::testing::samples;
 use chatpic_core::{SessionId, VisibleMark};
 use image::RgbImage;
@@ -75,7 +75,7 @@ impl Case {
     ) -> Result<mark::Trace, Box<dyn Error>> {
         let original = informed.then_some(&self.image);
         let suspect = Suspect { key: &self.key, record: &self.record, original, sessions };
-        Ok(mark::trace(leak, &[suspect], FALSE_ALARM, &|_| ControlFlow::Continue(()))?)
+        Ok(mark::trace(leak, &[suspect], FALSE_ALARM, TRACE_WORK, &|_| ControlFlow::Continue(()))?)
     }
 
     /// Whether the leak names exactly the sessions in `guilty`, or at least one of them and nobody else.

@@ -120,7 +120,8 @@ fn traces(width: u32, height: u32, candidates: u32) {
     for (what, leak) in [("it locks", &marked), ("nothing is there", &image)] {
         let suspects = [Suspect { key: &key, record: &record, original: None, sessions: &sessions }];
         let start = read(ClockId::Monotonic);
-        let work = time(1, || mark::trace(leak, &suspects, 1e-6, &|_| ControlFlow::Continue(())).unwrap());
+        let work =
+            time(1, || mark::trace(leak, &suspects, 1e-6, u64::MAX, &|_| ControlFlow::Continue(())).unwrap());
         println!(
             "blind trace, {width} x {height}, {candidates} candidates, {what}: {:.2} s of all processors, {:.2} s of the clock",
             work / 1e3,

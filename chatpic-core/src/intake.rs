@@ -162,7 +162,7 @@ impl Pixels {
     }
 
     /// Scaled with Lanczos's filter; transparent pixels do not bleed into opaque ones.
-    fn resized(&self, to: Size) -> Pixels {
+    pub(crate) fn resized(&self, to: Size) -> Pixels {
         match self {
             _ if self.size() == to => self.clone(),
             Pixels::Opaque(image) => Pixels::Opaque(scale::rgb(image, to)),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::mark::TRACE_WORK;
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Every bound that ChatPic keeps; each field can be set, the defaults are the contract's.
@@ -60,6 +62,9 @@ pub struct Limits {
     pub wrong_password_window: Duration,
     /// Traces of one share within a day.
     pub traces_per_day: u32,
+    /// Work of one trace of a share, in the steps of [`mark::trace`](crate::mark::trace); an operator's trace has as much
+    /// for each image. When it is used up the search is cut short.
+    pub trace_work: u64,
     /// Reports of one share that are kept; as many again are, if they come with the right link key.
     pub reports_per_share: u32,
     /// Characters of a report, at most.
@@ -106,6 +111,7 @@ impl Default for Limits {
             wrong_passwords_per_share: 100,
             wrong_password_window: Duration::from_secs(10 * 60),
             traces_per_day: 30,
+            trace_work: TRACE_WORK,
             reports_per_share: 20,
             report_chars: 2000,
             max_stored: None,

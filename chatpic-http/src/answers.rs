@@ -330,6 +330,8 @@ pub(crate) struct TraceAnswer {
     matches: Vec<TraceMatch>,
     /// How many sessions were compared.
     candidates: usize,
+    /// Whether the search was not cut short because its work was used up.
+    complete: bool,
 }
 
 /// A session that the picture was served to.
@@ -367,6 +369,7 @@ impl From<&TraceReport> for TraceAnswer {
                 })
                 .collect(),
             candidates: report.candidates,
+            complete: report.complete,
         }
     }
 }

@@ -281,6 +281,8 @@ pub(crate) struct TraceReport {
     matches: Vec<TraceMatch>,
     /// How many sessions were compared.
     candidates: usize,
+    /// Whether the search was not cut short because its work was used up.
+    complete: bool,
 }
 
 impl From<chatpic_core::TraceReport> for TraceReport {
@@ -294,7 +296,8 @@ impl From<chatpic_core::TraceReport> for TraceReport {
             country: found.country.map(String::from),
             evidence: found.evidence.as_str(),
         };
-        Self { matches: report.matches.into_iter().map(found).collect(), candidates: report.candidates }
+        let chatpic_core::TraceReport { matches, candidates, complete } = report;
+        Self { matches: matches.into_iter().map(found).collect(), candidates, complete }
     }
 }
 

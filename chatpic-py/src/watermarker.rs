@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use chatpic_core::SessionId;
-use chatpic_core::mark::{self, ImageKey, MarkKey, Size, Suspect};
+use chatpic_core::mark::{self, ImageKey, MarkKey, Size, Suspect, TRACE_WORK};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage, RgbaImage};
 use numpy::{IntoPyArray, PyArrayMethods, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -264,8 +264,8 @@ fn trace(
         },
     };
     let suspect = Suspect { key, record: &record, original: original.as_ref(), sessions };
-    let trace =
-        mark::trace(&leaked, &[suspect], FALSE_ALARM, &|_| ControlFlow::Continue(())).map_err(failed)?;
+    let trace = mark::trace(&leaked, &[suspect], FALSE_ALARM, TRACE_WORK, &|_| ControlFlow::Continue(()))
+        .map_err(failed)?;
     let found = |found: mark::Match| Match {
         session: found.session.to_string(),
         score: found.score,

@@ -52,6 +52,9 @@ pub struct TraceReport {
     pub matches: Vec<TraceMatch>,
     /// How many sessions were looked at.
     pub candidates: usize,
+    /// Whether the search was not cut short. If it was, likely places were searched and others were not, and no match
+    /// says the less.
+    pub complete: bool,
 }
 
 /// What an operator's trace looks at; everything by default.
@@ -164,7 +167,8 @@ impl ChatPic {
         progress: impl Fn(f32) + Send + Sync + 'static,
     ) -> Result<TraceReport, Error> {
         let sought = self.suspects(scope).await?;
-        self.trace_among(sought, leak, original, &Waiting::default(), progress).await
+        let work = self.0.limits.trace_work.saturating_mul(sought.subjects.len() as u64);
+        self.trace_among(sought, leak, original, work, &Waiting::default(), progress).await
     }
 
     /// The images and sessions of a scope, from the ledger.
@@ -234,6 +238,7 @@ impl ChatPic {
         sought: Sought,
         leak: Vec<u8>,
         original: Option<Vec<u8>>,
+        work: u64,
         waiting: &Waiting,
         progress: impl Fn(f32) + Send + Sync + 'static,
     ) -> Result<TraceReport, Error> {
@@ -245,7 +250,10 @@ impl ChatPic {
             // An animated leak gives several pictures, which share the false-alarm probability.
             let leaks = match sample(&leak, &limits).map_err(rejected)? {
                 Some(pictures) => pictures,
-                None => vec![decode(&leak, &limits).map_err(rejected)?.into_rgb()],
+                None => {
+                    let pixels = decode(&leak, &limits).map_err(rejected)?;
+                    vec![pixels.resized(mark::leak_size(pixels.size())).into_rgb()]
+                }
             };
             let framed = |pixels| match &visible {
                 Some(visible) => visible.frame(pixels).0.into_rgb(),
@@ -262,6 +270,7 @@ impl ChatPic {
             };
             let count = leaks.len() as f64;
             let mut trace = Trace { matches: Vec::new(), candidates: 0, complete: true };
+            let mut complete = true;
             for (index, leak) in leaks.iter().enumerate() {
                 let original = originals.get(index).or(originals.first());
                 let suspects: Vec<Suspect<'_>> = subjects
@@ -278,7 +287,14 @@ impl ChatPic {
                     progress(done);
                     noted.tell(done)
                 };
-                trace = mark::trace(leak, &suspects, FALSE_ALARM / count, mark::TRACE_WORK, &tell)?;
+                trace = mark::trace(
+                    leak,
+                    &suspects,
+                    FALSE_ALARM / count,
+                    work / leaks.len().max(1) as u64,
+                    &tell,
+                )?;
+                complete = (complete && trace.complete) || !trace.matches.is_empty();
                 if !trace.matches.is_empty() {
                     break;
                 }
@@ -292,9 +308,9 @@ impl ChatPic {
                     Some((subject.share, subject.image, Match { false_alarm, ..found }))
                 })
                 .collect();
-            Ok((found, trace.candidates))
+            Ok((found, trace.candidates, complete))
         };
-        let (found, candidates) = self.0.traces.run(job).await?;
+        let (found, candidates, complete) = self.0.traces.run(job).await?;
         let matches = found
             .into_iter()
             .map(|(share_id, image, found)| {
@@ -311,7 +327,7 @@ impl ChatPic {
                 }
             })
             .collect();
-        Ok(TraceReport { matches, candidates })
+        Ok(TraceReport { matches, candidates, complete })
     }
 }
 
@@ -382,7 +398,8 @@ impl TraceTurn {
     pub async fn trace(self, leak: Vec<u8>, original: Option<Vec<u8>>) -> Result<TraceReport, Error> {
         let scope = TraceScope { share: Some(self.id), ..Default::default() };
         let sought = self.chatpic.suspects(&scope).await?;
-        self.chatpic.trace_among(sought, leak, original, &self.waiting, |_| ()).await
+        let work = self.chatpic.0.limits.trace_work;
+        self.chatpic.trace_among(sought, leak, original, work, &self.waiting, |_| ()).await
     }
 }
 

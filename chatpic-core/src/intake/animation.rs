@@ -10,7 +10,7 @@ use std::io::Cursor;
 use super::container::{Frames, gif_frames, webp_frames, webp_tables};
 use super::{Pixels, Rejection, Working, check_size, checked, contained, convert, exchanges_sides, reason};
 use crate::limits::Limits;
-use crate::mark::Size;
+use crate::mark::{Size, leak_size};
 use crate::scale;
 
 /// Pixels of all uploaded frames for each one of [`Limits::animation_pixels`]; more cost time without being seen.
@@ -84,14 +84,15 @@ pub fn sample(bytes: &[u8], limits: &Limits) -> Result<Option<Vec<RgbImage>>, Re
     let frames = Frames { count, ..frames };
     let own_size = Limits { animation_side: u32::MAX, animation_pixels: u64::MAX, ..limits.clone() };
     let animation = contained(|| open(bytes, &frames, &own_size))?;
-    let Size { width, height } = animation.size;
+    let size = leak_size(animation.size);
+    let Size { width, height } = size;
     let place = |sample: usize| (2 * sample + 1) * count / (2 * SAMPLES);
     let mut wanted: Vec<usize> = (0..SAMPLES).map(place).collect();
     wanted.dedup();
     let mut sums = vec![0u16; 3 * width as usize * height as usize];
     let mut samples = vec![RgbImage::new(0, 0)];
     for (index, frame) in animation.enumerate() {
-        let colours = Pixels::Alpha(frame?.pixels).into_rgb();
+        let colours = Pixels::Alpha(frame?.pixels).resized(size).into_rgb();
         sums.iter_mut().zip(colours.iter()).for_each(|(sum, v)| *sum += u16::from(*v));
         if wanted.contains(&index) {
             samples.push(colours);

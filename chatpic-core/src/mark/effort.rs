@@ -36,6 +36,19 @@ impl Effort {
         paid
     }
 
+    /// A part of what is left, to be spent on one kind of work; what that leaves is given back to this.
+    pub(crate) fn part(&self, share: f64) -> Self {
+        let part = (self.left() as f64 * share) as u64;
+        self.left.store(self.left() - part, Ordering::Relaxed);
+        Self::new(part)
+    }
+
+    /// Takes back what a part has left, and whether its work was cut short.
+    pub(crate) fn take_back(&self, part: &Self) {
+        self.left.store(self.left() + part.left(), Ordering::Relaxed);
+        self.short.fetch_or(part.is_short(), Ordering::Relaxed);
+    }
+
     /// What is left.
     pub(crate) fn left(&self) -> u64 {
         self.left.load(Ordering::Relaxed)

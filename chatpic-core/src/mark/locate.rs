@@ -186,8 +186,7 @@ impl<'a> Locator<'a> {
             if stop() || found || !effort.pay(some.len() as f64 * self.price_of_check(view, starts)) {
                 break;
             }
-            fresh
-                .extend(spread(some, self.threads, |c| self.check(view, &search.map(c), freedom, starts)));
+            fresh.extend(spread(some, self.threads, |c| self.check(view, &search.map(c), freedom, starts)));
         }
         // From the view that was searched to the whole one.
         if let Some(up) = leak.whole.down.inverse() {

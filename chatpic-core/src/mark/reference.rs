@@ -8,6 +8,7 @@ use image::RgbImage;
 
 use super::carrier::Carrier;
 use super::chips;
+use super::effort::Effort;
 use super::embed::pair;
 use super::jpeg;
 use super::key::ImageKey;
@@ -19,7 +20,7 @@ use super::register::{Level, Pyramid, Registered, cut_out, register};
 use super::score::Reading;
 use super::shape::{alpha, flatness};
 use super::spectrum::whiten;
-use super::spread::spread;
+use super::spread::{available_for, spread};
 use super::warp::{Homography, Warped, warp};
 use crate::scale;
 
@@ -40,11 +41,6 @@ impl<'a> Reference<'a> {
         Self { image, luma: Plane::from_luma(image) }
     }
 
-    /// Steps of [`Self::place`].
-    pub(crate) fn price_of_placing(&self, leak: &Plane) -> f64 {
-        20. * (leak.data.len() + self.luma.data.len()) as f64 + 1e9
-    }
-
     /// Steps of [`Self::read`].
     pub(crate) fn price_of_reading(&self, record: &MarkRecord) -> f64 {
         let pixels: u64 = record.sizes.iter().map(|size| size.pixels()).sum();
@@ -52,16 +48,17 @@ impl<'a> Reference<'a> {
     }
 
     /// The leak's place, leak pixels to those of the full rendition, with the places the pilot suggests tried
-    /// first.
+    /// first, and what `effort` pays for after them.
     pub(crate) fn place(
         &self,
         leak: &Plane,
         waves: &Waves,
         hints: &[Homography],
         threads: usize,
+        effort: &Effort,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Option<Homography> {
-        let places = register(leak, &self.luma, hints, threads, stop);
+        let places = register(leak, &self.luma, hints, threads, effort, stop);
         let leak = Pyramid::new(leak);
         let refined = places.iter().map(|place| self.sharpen(&leak, place, waves));
         refined.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(map, _)| map)
@@ -105,13 +102,13 @@ impl<'a> Reference<'a> {
         place: Place<'_>,
         key: &ImageKey,
         record: &MarkRecord,
-        threads: usize,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Reading>, MarkError> {
         let sizes: Vec<usize> = (0..record.sizes.len()).collect();
         let read = |index: &usize| {
             if stop() { Err(MarkError::Cancelled) } else { self.read_size(leak, place, key, record, *index) }
         };
+        let threads = record.sizes.first().map_or(1, |size| available_for(*size));
         let readings: Result<Vec<Vec<Reading>>, _> = spread(&sizes, threads, read).into_iter().collect();
         let readings = readings?;
         // A rendition's first reading is of the whole leak.

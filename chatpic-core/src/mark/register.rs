@@ -13,6 +13,7 @@ use std::sync::Arc;
 use rustfft::num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 
+use super::effort::Effort;
 use super::plane::Plane;
 use super::predict::{Fit, Model};
 use super::refine::{Matrix, UNKNOWNS, Vector, basis, displacement, solve};
@@ -38,23 +39,28 @@ const LARGEST_COPY: f64 = 640.;
 const SMALL_COPY: f64 = 260.;
 /// Least length, in leak pixels, of the shown original's long side, and in the original's of what the leak shows.
 const SHORTEST: f64 = 96.;
+/// Steps of comparing a pixel of two small copies at all shifts, turns by right angles and mirrorings, and of fitting
+/// one pixel of a leak to the original's.
+const CORRELATE: f64 = 100.;
+const FIT: f64 = 100.;
 /// Agreement at which the search ends.
 const SURE: f64 = 0.6;
 
 /// Where the leak lies on the original, the best place first, at most two: the `hints` and the whole picture are tried
-/// first, then everything else. `stop` ends the search early.
+/// first, then everything else that can be paid for. `stop` ends the search early.
 pub(crate) fn register(
     leak: &Plane,
     original: &Plane,
     hints: &[Homography],
     threads: usize,
+    effort: &Effort,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Vec<Registered> {
     let pyramids = Pyramids { leak: Pyramid::new(leak), original: Pyramid::new(original) };
     let canvas = (original.width as f64, original.height as f64);
     let mut first = hints.to_vec();
     first.extend(Homography::wholes((leak.width, leak.height), canvas));
-    let mut found = pyramids.settle(&first, threads, stop);
+    let mut found = pyramids.settle(&first, threads, effort, stop);
     let sure = |found: &[Registered]| found.first().is_some_and(|best| best.agreement > SURE);
     let any: Vec<f64> = (0..24).map(|i| (f64::from(i) + 0.5) / 24. * std::f64::consts::FRAC_PI_2).collect();
     const SLIGHT: [f64; 4] = [-0.09, -0.045, 0.045, 0.09];
@@ -68,8 +74,8 @@ pub(crate) fn register(
         if sure(&found) || stop() {
             break;
         }
-        let rough = pyramids.search(angles, &copies, threads, stop);
-        found.extend(pyramids.settle(&rough, threads, stop));
+        let rough = pyramids.search(angles, &copies, threads, effort, stop);
+        found.extend(pyramids.settle(&rough, threads, effort, stop));
         found.sort_by(|a, b| b.agreement.total_cmp(&a.agreement));
     }
     found.truncate(2);
@@ -150,12 +156,14 @@ fn turns(plane: &Plane) -> [(Plane, [f64; 4]); 8] {
 }
 
 impl Pyramids {
-    /// The places of greatest correlation over all scales whose copies have one of these sizes, turns by `angles` and right angles, mirrorings and shifts.
+    /// The places of greatest correlation over all scales whose copies have one of these sizes, turns by `angles` and
+    /// right angles, mirrorings and shifts. What costs least is tried first.
     fn search(
         &self,
         angles: &[f64],
         copies: &Range<f64>,
         threads: usize,
+        effort: &Effort,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Vec<Homography> {
         const KEPT: usize = 12;
@@ -164,19 +172,23 @@ impl Pyramids {
         let (leak_long, canvas) = (long(leak), long(original));
         // Pixels of the original per leak pixel.
         let (mut scale, last) = ((SHORTEST / leak_long).max(0.1), canvas / SHORTEST);
-        let mut tries = Vec::new();
+        let mut tries: Vec<(f64, Arc<Copies>, f64)> = Vec::new();
         while scale <= last {
-            if copies.contains(&copy_size(leak_long, canvas, scale)) {
-                tries.extend(angles.iter().map(|angle| (scale, *angle)));
+            let at_scale =
+                self.copies(scale).filter(|_| copies.contains(&copy_size(leak_long, canvas, scale)));
+            if let Some(at_scale) = at_scale.map(Arc::new) {
+                tries.extend(angles.iter().map(|angle| (at_scale.price(*angle), at_scale.clone(), *angle)));
             }
             scale *= 1. + 2. * SLACK / (SHOWN / 2.);
         }
+        tries.sort_by(|a, b| a.0.total_cmp(&b.0));
+        tries.truncate(tries.iter().take_while(|(price, ..)| effort.pay(*price)).count());
         let mut peaks: Vec<(f32, Homography)> =
             spread(
                 &tries,
                 threads,
-                |(scale, angle)| {
-                    if stop() { Vec::new() } else { self.correlate(*scale, *angle) }
+                |(_, copies, angle)| {
+                    if stop() { Vec::new() } else { self.correlate(copies, *angle) }
                 },
             )
             .into_iter()
@@ -195,25 +207,33 @@ impl Pyramids {
         kept
     }
 
-    /// The best shift, and its peak over the root mean square of the correlation, for all right-angled turns and
-    /// mirrorings of the leak at one scale and angle.
-    fn correlate(&self, scale: f64, angle: f64) -> Vec<(f32, Homography)> {
+    /// The small copies that are compared at one scale; `None` where the leak's shows too little or is too large.
+    fn copies(&self, scale: f64) -> Option<Copies> {
         let (leak, original) = (self.leak.whole(), self.original.whole());
         let canvas = original.width.max(original.height) as f64;
         let down =
             (copy_size(leak.width.max(leak.height) as f64, canvas, scale).min(LARGEST_COPY) / canvas).min(1.);
-        let side = |n: usize, by: f64| ((n as f64 * by).round() as usize).max(8);
-        let small = self.original.resized(side(original.width, down), side(original.height, down));
+        let by = scale * down;
+        let size = |plane: &Plane, by: f64| {
+            let side = |n: usize| ((n as f64 * by).round() as usize).max(8);
+            (side(plane.width), side(plane.height))
+        };
+        let copies = Copies { original: size(original, down), leak: size(leak, by), by };
+        let (width, height) = copies.leak;
+        (width.max(height) <= 2048 && width.min(height) >= 16).then_some(copies)
+    }
+
+    /// The best shift, and its peak over the root mean square of the correlation, for all right-angled turns and
+    /// mirrorings of the leak at one scale and angle.
+    fn correlate(&self, copies: &Copies, angle: f64) -> Vec<(f32, Homography)> {
+        let (leak, original) = (self.leak.whole(), self.original.whole());
+        let Copies { original: small, leak: (width, height), by } = *copies;
+        let small = self.original.resized(small.0, small.1);
         let (fx, fy) =
             (small.width as f64 / original.width as f64, small.height as f64 / original.height as f64);
         let up = Homography::resize(1. / fx, 1. / fy);
         let reference = structure(&small, None);
 
-        let by = scale * down;
-        let (width, height) = (side(leak.width, by), side(leak.height, by));
-        if width.max(height) > 2048 || width.min(height) < 16 {
-            return Vec::new();
-        }
         let shrunk =
             if by < 1. { self.leak.resized(width, height) } else { enlarged(leak, by, width, height) };
         let (sx, sy) = (width as f64 / leak.width as f64, height as f64 / leak.height as f64);
@@ -222,12 +242,10 @@ impl Pyramids {
             (structure(&shrunk, None), Homography::resize(1., 1.))
         } else {
             let (sin, cos) = angle.sin_cos();
-            let (w, h) = (width as f64, height as f64);
-            let (tw, th) = (w * cos.abs() + h * sin.abs(), w * sin.abs() + h * cos.abs());
-            let centre = [(w - 1.) / 2., (h - 1.) / 2.];
-            let middle = [(tw.ceil() - 1.) / 2., (th.ceil() - 1.) / 2.];
-            let turn = Homography::affine([cos, -sin, sin, cos], centre, middle);
-            let Some(turned) = warp(&shrunk, &turn, tw.ceil() as usize, th.ceil() as usize) else {
+            let (tw, th) = turned_size((width, height), angle);
+            let middle = |width: usize, height: usize| [(width as f64 - 1.) / 2., (height as f64 - 1.) / 2.];
+            let turn = Homography::affine([cos, -sin, sin, cos], middle(width, height), middle(tw, th));
+            let Some(turned) = warp(&shrunk, &turn, tw, th) else {
                 return Vec::new();
             };
             (structure(&turned.plane, Some(&turned.cover)), turn)
@@ -238,7 +256,6 @@ impl Pyramids {
         let mut peaks = Vec::new();
         for group in turned.chunks(4) {
             let (tw, th) = (group[0].0.width, group[0].0.height);
-            let room = |a: usize, b: usize| even_size(a.max(b) + a.max(b) / 4);
             let (columns, rows) = (room(small.width, tw), room(small.height, th));
             let field = Field::new(columns, rows);
             let spectrum = field.transform(&reference, None);
@@ -284,12 +301,14 @@ impl Pyramids {
         &self,
         rough: &[Homography],
         threads: usize,
+        effort: &Effort,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Vec<Registered> {
         let mut found: Vec<Registered> =
             rough.iter().map(|map| Registered { map: *map, agreement: 0. }).collect();
         for (long, rounds, kept) in [(112., 10, 4), (224., 6, 2), (448., 5, 2), (900., 4, 2)] {
-            if stop() {
+            let each = FIT * (1 + rounds) as f64 * long * long;
+            if stop() || !effort.pay(each * found.len() as f64) {
                 break;
             }
             found = spread(&found, threads, |place| {
@@ -306,6 +325,38 @@ impl Pyramids {
         }
         found
     }
+}
+
+/// Small copies of an original and of a leak, at about the same scale.
+struct Copies {
+    /// Width and height of the original's.
+    original: (usize, usize),
+    /// Width and height of the leak's.
+    leak: (usize, usize),
+    /// Pixels of the leak's copy per leak pixel.
+    by: f64,
+}
+
+impl Copies {
+    /// Steps of [`Pyramids::correlate`], which are those of ten Fourier transforms.
+    fn price(&self, angle: f64) -> f64 {
+        let (width, height) = turned_size(self.leak, angle);
+        let area = |width, height| (room(self.original.0, width) * room(self.original.1, height)) as f64;
+        CORRELATE * (area(width, height) + area(height, width))
+    }
+}
+
+/// Side of the field in which two sides are compared at all shifts.
+fn room(a: usize, b: usize) -> usize {
+    even_size(a.max(b) + a.max(b) / 4)
+}
+
+/// Width and height of what holds a picture of this size, turned.
+fn turned_size((width, height): (usize, usize), angle: f64) -> (usize, usize) {
+    let (w, h) = (width as f64, height as f64);
+    let (sin, cos) = angle.sin_cos();
+    let side = |side: f64| side.ceil() as usize;
+    (side(w * cos.abs() + h * sin.abs()), side(w * sin.abs() + h * cos.abs()))
 }
 
 /// Long side of the original's copy in which what the leak shows at a scale has a fixed size.
@@ -595,7 +646,7 @@ mod tests {
         let back = truth.inverse().unwrap();
         // The leak is the original seen through the map back.
         let leak = warp(original, &back, width, height).unwrap().plane.map(|v| 0.8 * v + 20.);
-        let found = register(&leak, original, &[], 2, &|| false);
+        let found = register(&leak, original, &[], 2, &Effort::new(u64::MAX), &|| false);
         assert!(!found.is_empty(), "{name}");
         let best = found[0];
         for (x, y) in [(0.2, 0.2), (0.8, 0.2), (0.2, 0.8), (0.8, 0.8)] {

@@ -234,7 +234,8 @@ impl<'a> Sieve<'a> {
         let parts = &self.reading.parts;
         let codes: Vec<Codeword> =
             parts.iter().map(|part| codeword(key, part.size, session, part.chips.len())).collect();
-        let quick: f32 = codes.iter().zip(&self.tables).map(|(code, table)| quick_sum(&code.bits, table)).sum();
+        let quick: f32 =
+            codes.iter().zip(&self.tables).map(|(code, table)| quick_sum(&code.bits, table)).sum();
         if quick.abs() < self.near {
             return None;
         }
@@ -387,10 +388,16 @@ mod tests {
             let sign = |j: usize| if shows(j) { guilty.sign(j) } else { 0. };
             let mosaic = reading_of(segments, sign, gain);
             let mut cropped = mosaic.clone();
-            cropped.parts[0].chips.iter_mut().enumerate().filter(|(j, _)| !shows(*j)).for_each(|(_, y)| *y = 0.);
+            cropped.parts[0]
+                .chips
+                .iter_mut()
+                .enumerate()
+                .filter(|(j, _)| !shows(*j))
+                .for_each(|(_, y)| *y = 0.);
             for leak in [cropped, mosaic] {
                 let bar = leak.bar((1e-6f64 / 200.).ln());
-                let sum: f64 = (0..segments).map(|j| f64::from(leak.parts[0].chips[j] * guilty.sign(j))).sum();
+                let sum: f64 =
+                    (0..segments).map(|j| f64::from(leak.parts[0].chips[j] * guilty.sign(j))).sum();
                 assert!(sum > bar, "{gain} {sum} {bar}");
                 let found = &scan(&[(&leak, bar)], &key(), &sessions, 2, &|| false)[0];
                 assert_eq!(found.iter().map(|(session, _)| session.0).collect::<Vec<_>>(), [70], "{gain}");

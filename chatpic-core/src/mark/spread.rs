@@ -3,9 +3,19 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::record::Size;
+
 /// How many threads this machine offers, at least one.
 pub(crate) fn available() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// How many renditions of this size to work on at a time: one on each thread, if they fit into memory.
+pub(crate) fn available_for(size: Size) -> usize {
+    const MEMORY: u64 = 256 * 1024 * 1024;
+    // Some 20 planes of four-byte samples each.
+    let fit = MEMORY / (80 * size.pixels()).max(1);
+    available().min(usize::try_from(fit).unwrap_or(usize::MAX)).max(1)
 }
 
 /// Applies `work` to every item on up to `threads` threads; results come in the items' order.

@@ -4,6 +4,7 @@
 //! made without any codeword, and [`super::score`] proves the rest. The bound is multiplied by the number of
 //! comparisons: sessions, times readings of each image, times both signs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,7 +22,7 @@ use super::reference::{self, Place, Reference};
 use super::refine::{Wave, Waves};
 use super::score::{self, IN_TRIPLES, Reading, TRIPLES, triples};
 use super::shape::alpha;
-use super::spread::{available, spread};
+use super::spread::{available, available_for, spread};
 use super::sync::Stage;
 use super::warp::{Homography, warp};
 use crate::id::SessionId;
@@ -115,6 +116,8 @@ const BLIND_READINGS: usize = 11;
 /// Steps of reading a pixel of a leak or of a rendition, and of comparing a segment with a session's sign.
 const READ: f64 = 65.;
 const COMPARE: f64 = 0.025;
+/// The part of what is left of the work that may be spent on finding the original in the leak.
+const PLACING: f64 = 0.4;
 /// Pixels of a canvas up to which all eight ways of being the whole image are read, not only the upright and mirrored.
 const SMALL_CANVAS: f64 = 5e5;
 /// Images that are searched step by step beside each other.
@@ -172,14 +175,13 @@ pub fn trace(
     }
     let leak = Leak::new(luma);
     let bounds = Bounds::new(suspects, false_alarm);
-    let (mut left, mut complete) = (work, true);
+    let (work, mut complete) = (Effort::new(work), true);
     let watch = Watch { progress, done: AtomicU32::new(0) };
     let mut matches: Vec<Match> = Vec::new();
     for (group, some) in suspects.chunks(TOGETHER).enumerate() {
         let first = group * TOGETHER;
         // Every image has the same part of what is left.
-        let share = left / (suspects.len() - first) as u64 * some.len() as u64;
-        let effort = Effort::new(share);
+        let effort = work.part(some.len() as f64 / (suspects.len() - first) as f64);
         let tracers = some.iter().enumerate().map(|(i, suspect)| {
             let image = first + i;
             Tracer::new(&leak, suspect, image, &watch, &bounds, &effort)
@@ -192,14 +194,18 @@ pub fn trace(
                 watch.tell((first as f32 + done * some.len() as f32) / suspects.len() as f32)?;
                 let before = (effort.left(), cpu_probe());
                 found.extend(tracer.take(step)?);
-                eprintln!("  step {at} cpu {:.3} priced {:.3}", cpu_probe() - before.1, (before.0 - effort.left()) as f64 / 1e9);
+                eprintln!(
+                    "  step {at} cpu {:.3} priced {:.3}",
+                    cpu_probe() - before.1,
+                    (before.0 - effort.left()) as f64 / 1e9
+                );
             }
             if !found.is_empty() {
                 break;
             }
         }
         complete &= !found.is_empty() || !effort.is_short();
-        left -= share - effort.left();
+        work.take_back(&effort);
         matches.extend(found);
     }
     watch.tell(1.0)?;
@@ -207,16 +213,17 @@ pub fn trace(
     Ok(Trace { matches, candidates, complete })
 }
 
-/// The leak's luma, at most [`LARGEST_LEAK`] pixels of it.
+/// The size at which a leak of this size is looked at, at most [`LARGEST_LEAK`] pixels.
+pub(crate) fn leak_size(size: Size) -> Size {
+    let shrink = (size.pixels() as f64 / LARGEST_LEAK).sqrt().max(1.0);
+    let side = |side: u32| ((f64::from(side) / shrink) as u32).max(1);
+    Size { width: side(size.width), height: side(size.height) }
+}
+
 fn luma(leak: &RgbImage) -> Plane {
     let size = Size { width: leak.width(), height: leak.height() };
-    let shrink = (size.pixels() as f64 / LARGEST_LEAK).sqrt();
-    if shrink <= 1.0 {
-        return Plane::from_luma(leak);
-    }
-    let side = |side: u32| ((f64::from(side) / shrink) as u32).max(1);
-    let small = Size { width: side(size.width), height: side(size.height) };
-    Plane::from_luma(&scale::rgb(leak, small))
+    let looked_at = leak_size(size);
+    if looked_at == size { Plane::from_luma(leak) } else { Plane::from_luma(&scale::rgb(leak, looked_at)) }
 }
 
 /// The suspect's original, if it is this image's.
@@ -325,7 +332,19 @@ impl<'a> Tracer<'a> {
         let canvas = (f64::from(full.width), f64::from(full.height));
         let locator = Locator::new(leak, waves, canvas, available(), effort);
         let (read_at, blind, with_original) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { leak, suspect, image, canvas, watch, bounds, effort, locator, read_at, blind, with_original })
+        Ok(Self {
+            leak,
+            suspect,
+            image,
+            canvas,
+            watch,
+            bounds,
+            effort,
+            locator,
+            read_at,
+            blind,
+            with_original,
+        })
     }
 
     /// Takes one step, and names the sessions that it finds.
@@ -368,25 +387,28 @@ impl<'a> Tracer<'a> {
         let stop = || watch.stopped();
         let mut found = Vec::new();
         if effort.pay(original.price_of_reading(record)) {
-            let readings = original.read(leak, Place::Unmoved, key, record, available(), &stop)?;
+            let readings = original.read(leak, Place::Unmoved, key, record, &stop)?;
             found = self.compare(&readings, Evidence::Original);
             self.with_original.extend(readings);
         }
-        if !found.is_empty() || !effort.pay(original.price_of_placing(leak) + original.price_of_reading(record)) {
+        if !found.is_empty() {
             return Ok(found);
         }
+        let placing = effort.part(PLACING);
         let hints: Vec<Homography> = self.locator.places(1).into_iter().map(|place| place.map).collect();
-        let Some(map) = original.place(leak, self.locator.waves(), &hints, available(), &stop) else {
+        let place = original.place(leak, self.locator.waves(), &hints, available(), &placing, &stop);
+        effort.take_back(&placing);
+        let Some(map) = place.filter(|_| effort.pay(original.price_of_reading(record))) else {
             return Ok(Vec::new());
         };
-        let readings = original.read(leak, Place::At(&map), key, record, available(), &stop)?;
+        let readings = original.read(leak, Place::At(&map), key, record, &stop)?;
         let found = self.compare(&readings, Evidence::Original);
         self.with_original.extend(readings);
         Ok(found)
     }
 
     /// Reads every rendition at those of `maps` that were not read before, and gives the sessions past the threshold in
-    /// the most telling reading that has any. Readings are ranked by [`evenness`], which knows no codeword, and only as
+    /// any of these readings. Readings are ranked by [`evenness`], which knows no codeword, and only as
     /// many are compared as [`BLIND_READINGS`] leaves.
     fn read(&mut self, maps: Vec<Homography>) -> Vec<Match> {
         let Suspect { key, record, .. } = self.suspect;
@@ -402,9 +424,11 @@ impl<'a> Tracer<'a> {
         for (index, size) in record.sizes.iter().enumerate() {
             let carrier = Carrier::new(key, index, *size, record.chroma);
             let (canvas_width, canvas_height) = self.canvas;
-            let to_size =
-                Homography::resize(f64::from(size.width) / canvas_width, f64::from(size.height) / canvas_height);
-            let read = spread(&fresh, readers(*size), |map| {
+            let to_size = Homography::resize(
+                f64::from(size.width) / canvas_width,
+                f64::from(size.height) / canvas_height,
+            );
+            let read = spread(&fresh, available_for(*size), |map| {
                 if watch.stopped() {
                     return None;
                 }
@@ -442,7 +466,7 @@ impl<'a> Tracer<'a> {
         wholes.filter(|map| stretch(map) < 0.25).collect()
     }
 
-    /// The sessions past the threshold in the first reading that has any.
+    /// The sessions past the threshold in any reading, each by the one that says most of it.
     fn compare(&self, readings: &[Reading], evidence: Evidence) -> Vec<Match> {
         let Suspect { key, sessions, .. } = self.suspect;
         let segments: usize = readings.iter().map(Reading::len).sum();
@@ -453,10 +477,17 @@ impl<'a> Tracer<'a> {
         let barred: Vec<(&Reading, f64)> =
             readings.iter().map(|reading| (reading, reading.bar(share.log_chance()))).collect();
         let found = score::scan(&barred, key, sessions, available(), &|| self.watch.stopped());
-        let first = readings.iter().zip(found).find(|(_, found)| !found.is_empty());
-        first.map_or_else(Vec::new, |(reading, found)| {
-            found.into_iter().map(|(session, sum)| self.named(session, reading, sum, evidence, share)).collect()
-        })
+        let mut best: BTreeMap<SessionId, Match> = BTreeMap::new();
+        for (reading, found) in readings.iter().zip(found) {
+            for (session, sum) in found {
+                let found = self.named(session, reading, sum, evidence, share);
+                let best = best.entry(session).or_insert(found);
+                if found.score.abs() > best.score.abs() {
+                    *best = found;
+                }
+            }
+        }
+        best.into_values().collect()
     }
 
     /// The triple past the threshold in the first reading that has one.
@@ -495,14 +526,6 @@ impl<'a> Tracer<'a> {
     }
 }
 
-/// How many places of a rendition are read at a time: as many as there are cores, if they fit into memory.
-fn readers(size: Size) -> usize {
-    // Some 20 planes of four-byte samples.
-    const MEMORY: u64 = 256 * 1024 * 1024;
-    let fit = MEMORY / (80 * size.pixels().max(1));
-    available().min(usize::try_from(fit).unwrap_or(usize::MAX)).max(1)
-}
-
 /// How evenly strong the segments' readings are: the squared mean of their sizes over their mean square, 0.64 for normal
 /// numbers and 1 for signs alone. At the right place the mark adds the same to all, and what the image itself says was
 /// cancelled when it was embedded, which takes the large ones away.
@@ -519,7 +542,9 @@ fn evenness(y: &[f32], d: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use image::Rgb;
-    use image::imageops::{FilterType, crop_imm, fast_blur, resize};
+    use std::ops::Range;
+
+    use image::imageops::{FilterType, crop_imm, fast_blur, resize, rotate90};
 
     use super::super::embed::embed_rgb;
     use super::super::embed::tests::picture;
@@ -704,6 +729,71 @@ mod tests {
         let suspect = Suspect { key: &key(1), record: &record, original: None, sessions: &[GUILTY] };
         let stopped = trace(&picture(300, 200), &[suspect], 1e-6, TRACE_WORK, &|_| ControlFlow::Break(()));
         assert_eq!(stopped, Err(MarkError::Cancelled));
+    }
+
+    #[test]
+    fn a_search_ends_where_its_work_is_used_up_and_says_so() {
+        let (image, other) = (picture(480, 400), picture(300, 200));
+        let record = record_of(&[Size { width: 480, height: 400 }]).unwrap();
+        let leak = embed_rgb(&image, &key(1), GUILTY).unwrap();
+        let sessions = [GUILTY];
+        let search = |leak: &RgbImage, seeds: Range<u8>, original, work| {
+            let keys: Vec<ImageKey> = seeds.map(key).collect();
+            let suspect = |key| Suspect { key, record: &record, original, sessions: &sessions };
+            let suspects: Vec<Suspect<'_>> = keys.iter().map(suspect).collect();
+            trace(leak, &suspects, 1e-6, work, &|_| ControlFlow::Continue(())).unwrap()
+        };
+        let enough = search(&leak, 1..2, None, TRACE_WORK);
+        assert!(enough.complete && enough.matches.len() == 1);
+        assert!(!search(&leak, 1..2, None, 1_000_000).complete);
+        // Likely places come first, on every image: what names the last is little of what a search of all takes.
+        let some = TRACE_WORK / 20;
+        assert!(!search(&leak, 2..6, None, some).complete);
+        let found = search(&leak, 0..2, None, some);
+        assert!(found.complete && found.matches.len() == 1 && found.matches[0].image == 1);
+        // Another picture is not looked for in every corner of the leak.
+        assert!(!search(&other, 2..3, Some(&image), some).complete);
+    }
+
+    /// As a phone's capture of a long page, and as one that was turned and cut.
+    #[test]
+    fn long_and_narrow_leaks_name_their_session() {
+        let page = samples::flat_graphic(300, 4200);
+        let record = record_of_pixels(&page, &key(1)).unwrap();
+        let copy = embed_with(&page, &key(1), GUILTY, &record, 0).unwrap();
+        let captured = resize(&copy, 560, 7840, FilterType::CatmullRom);
+        let turned = rotate90(&crop_imm(&captured, 0, 900, 560, 5000).to_image());
+        for leak in [captured, turned] {
+            assert_eq!(named(&leak, &key(1), &record), [GUILTY]);
+        }
+    }
+
+    #[test]
+    fn leaks_of_absurd_shapes_are_searched_within_bounds() {
+        let record = record_of(&[Size { width: 300, height: 200 }]).unwrap();
+        for (width, height) in
+            [(16, 64_000), (24, 1_000_000), (1_000_000, 24), (17, 3_900_000), (1, 64_000_000)]
+        {
+            let leak = RgbImage::from_fn(width, height, |x, y| Rgb([(x * 31 + y * 17 + y / 97) as u8; 3]));
+            assert_eq!(named(&leak, &key(1), &record), []);
+        }
+    }
+
+    #[test]
+    fn the_mean_of_all_widths_of_one_view_names_its_session() {
+        let prepared = prepare(&samples::photograph(1600, 1067, 4), &[1280, 640], &key(1)).unwrap();
+        let record = prepared.record.unwrap();
+        let full = record.sizes[0];
+        let widths: Vec<RgbImage> = prepared
+            .renditions
+            .iter()
+            .map(|rendition| jpeg::decode(&rendition.copy(&key(1), GUILTY, &[]).unwrap()).unwrap())
+            .map(|copy| resize(&copy, full.width, full.height, FilterType::Lanczos3))
+            .collect();
+        let mean =
+            combined(&widths, |_, v| (v.iter().map(|v| u32::from(*v)).sum::<u32>() / v.len() as u32) as u8);
+        let leak = jpeg::decode(&jpeg::encode_at(&mean, Chroma::Half, 0, 35).unwrap()).unwrap();
+        assert_eq!(named(&leak, &key(1), &record), [GUILTY]);
     }
 
     #[test]

@@ -111,6 +111,7 @@ struct DashboardPage {
     megabytes: usize,
     /// What a trace found, if one was made.
     trace: Option<Vec<Found>>,
+    trace_complete: bool,
 }
 
 /// One session that a leak was served to, in words.
@@ -221,6 +222,7 @@ async fn show_page(
         burned_at: d.receipt.as_ref().and_then(|receipt| receipt.burned_at).map(rfc3339),
         purged_at: d.receipt.as_ref().and_then(|receipt| receipt.purged_at).map(rfc3339),
         megabytes: limits.image_bytes / (1024 * 1024),
+        trace_complete: trace.as_ref().is_none_or(|report| report.complete),
         trace: trace.map(|report| {
             report.matches.iter().map(|found| Found::new(&frame, found, report.candidates)).collect()
         }),

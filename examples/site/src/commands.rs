@@ -315,8 +315,13 @@ fn instant(at: Option<Timestamp>) -> Option<String> {
 
 fn words(report: &TraceReport) -> String {
     if report.matches.is_empty() {
+        let cut_short = if report.complete {
+            ""
+        } else {
+            "; the search was cut short, as its work was used up (--trace-work)"
+        };
         return format!(
-            "no match among {} sessions; that proves nobody's innocence: the mark may be lost",
+            "no match among {} sessions; that proves nobody's innocence: the mark may be lost{cut_short}",
             report.candidates
         );
     }
@@ -354,7 +359,9 @@ fn json(report: &TraceReport) -> String {
         })
         .collect();
     let verdict = if matches.is_empty() { "no_match" } else { "match" };
-    serde_json::json!({ "verdict": verdict, "matches": matches, "candidates": report.candidates }).to_string()
+    let TraceReport { candidates, complete, .. } = report;
+    serde_json::json!({ "verdict": verdict, "matches": matches, "candidates": candidates, "complete": complete })
+        .to_string()
 }
 
 /// Writes one line to standard error, where what a command is doing does not mix with its answer.

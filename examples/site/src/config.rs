@@ -232,6 +232,7 @@ limit_settings! {
     wrong_passwords_per_share: u32, "wrong-passwords-per-share", "CHATPIC_WRONG_PASSWORDS_PER_SHARE", "N", count::<u32>, "Wrong passwords for a share";
     wrong_password_window: Duration, "wrong-password-window", "CHATPIC_WRONG_PASSWORD_WINDOW", "TIME", time, "Time over which wrong passwords are counted";
     traces_per_day: u32, "traces-per-day", "CHATPIC_TRACES_PER_DAY", "N", count::<u32>, "Traces of a share within a day";
+    trace_work: u64, "trace-work", "CHATPIC_TRACE_WORK", "STEPS", count::<u64>, "Work of a trace, of an operator's for each image; a step is about a nanosecond of one core";
     reports_per_share: u32, "reports-per-share", "CHATPIC_REPORTS_PER_SHARE", "N", count::<u32>, "Reports of a share that are kept";
     report_chars: usize, "report-chars", "CHATPIC_REPORT_CHARS", "N", count::<usize>, "Characters of a report";
     free_percent: u8, "free-percent", "CHATPIC_FREE_PERCENT", "N", percent, "Free space of the disk under which uploads are refused";
