@@ -90,6 +90,12 @@ pub enum Rejection {
         /// The limit in bytes.
         limit: u64,
     },
+    /// Decoding would take far longer than the image's size lets expect.
+    #[error("decoding the image would take too long ({found}); save it again with another program")]
+    TooMuchWork {
+        /// Why, and what the limit is.
+        found: &'static str,
+    },
     /// The pixel data end early.
     #[error("the image is not whole: its data end early")]
     Incomplete,
@@ -108,6 +114,7 @@ impl Rejection {
                 | Rejection::TooManyFrames { .. }
                 | Rejection::TooManyPixelsInFrames { .. }
                 | Rejection::TooMuchMemory { .. }
+                | Rejection::TooMuchWork { .. }
         )
     }
 }

@@ -53,7 +53,7 @@ pub use clock::{Clock, SystemClock, Timestamp};
 pub use entropy::{Entropy, OsEntropy};
 pub use error::{Conflict, Error, Invalid, StoreError, Unauthorized};
 pub use id::{Folder, ParseIdError, SessionId, ShareId};
-pub use intake::{Pixels, Rejection};
+pub use intake::{Pixels, Rejection, decode};
 pub use limits::Limits;
 pub use mark::visible::VisibleMark;
 pub use password::Password;

@@ -343,8 +343,8 @@ struct TraceMatch {
     score: f64,
     /// The probability that any innocent candidate would score so high.
     false_alarm: f64,
-    /// What the match rests on: `blind`, the leak alone; `original`, the leak less the original; `triple`, three copies put
-    /// together.
+    /// What the match rests on: `blind`, the leak alone; `original`, the leak less the original; `inverse`, the reverse of
+    /// the session's mark, whose copy was taken away from others; `triple`, three copies put together.
     evidence: &'static str,
     /// Null for the uploader's own preview.
     #[schema(format = DateTime)]

@@ -216,14 +216,16 @@ pub(crate) async fn image(
     State(app): State<App>,
     Path((id, index)): Path<(String, String)>,
     query: Result<Query<ImageQuery>, QueryRejection>,
+    client: Client,
     bearer: Bearer,
 ) -> Answer<Response> {
-    serve_image(&app, &id, &index, query, bearer.parse()?).await
+    serve_image(&app, &client, &id, &index, query, bearer.parse()?).await
 }
 
 /// A session's copy, with its marks.
 pub(crate) async fn serve_image(
     app: &App,
+    client: &Client,
     id: &str,
     index: &str,
     query: Result<Query<ImageQuery>, QueryRejection>,
@@ -237,7 +239,7 @@ pub(crate) async fn serve_image(
         _ => app.chatpic.image(&id, &token, index, width).await?,
     };
     let length = bytes.len();
-    let mut response = Response::new(sending::copy(app, id, token, bytes)?);
+    let mut response = Response::new(sending::copy(app, client, id, token, bytes)?);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,9 +19,9 @@ use tokio::time::MissedTickBehavior;
 
 use crate::App;
 use crate::answers::{Counts, CurrentSession};
-use crate::client::{Bearer, share_id};
+use crate::client::{Bearer, Client, share_id};
 use crate::pages::{dashboard_cookie, session_cookie};
-use crate::places::Place;
+use crate::places::{Holder, Place};
 use crate::problem::Problem;
 
 /// A burn must reach its viewers within two seconds.
@@ -100,8 +99,10 @@ struct Stream {
 }
 
 impl Stream {
-    fn open(app: &App, holder: impl Hash) -> Result<Self, Error> {
-        let _place = app.streams.take(holder, 1)?;
+    /// Opens one for a client, a share, and the session or dashboard whose stream it is.
+    fn open(app: &App, client: &Client, id: &ShareId, own: Holder<'_>) -> Result<Self, Error> {
+        let holders = [Holder::Address(&client.address), Holder::Share(id), own];
+        let _place = app.streams.take(1, &holders)?;
         app.metrics.listeners.inc();
         Ok(Self { app: app.clone(), _place })
     }
@@ -159,9 +160,14 @@ fn data(name: &'static str, value: &impl serde::Serialize) -> Event {
 }
 
 /// A share's counts whenever they change, and how far a trace has come.
-async fn of_dashboard(app: App, id: ShareId, access: DashboardAccess) -> Result<Response, Problem> {
+async fn of_dashboard(
+    app: App,
+    client: Client,
+    id: ShareId,
+    access: DashboardAccess,
+) -> Result<Response, Problem> {
     app.chatpic.check_dashboard(&id, &access).await?;
-    let open = Stream::open(&app, id)?;
+    let open = Stream::open(&app, &client, &id, Holder::Dashboard(&id))?;
     let listener = Listener::new(&app, id);
     let events = stream::unfold((listener, None::<Pulse>), |(mut listener, last)| async move {
         loop {
@@ -187,9 +193,9 @@ enum Watch {
 }
 
 /// How a session stands, and that it is over; nothing else, and no activity.
-async fn of_session(app: App, id: ShareId, token: SessionToken) -> Result<Response, Problem> {
+async fn of_session(app: App, client: Client, id: ShareId, token: SessionToken) -> Result<Response, Problem> {
     let current = app.chatpic.current(&id, &token).await?;
-    let open = Stream::open(&app, (id, token.reveal()))?;
+    let open = Stream::open(&app, &client, &id, Holder::Session(&token.reveal()))?;
     let listener = Listener::new(&app, id);
     let ends_at = app.chatpic.now() + Duration::from_secs(current.seconds_left);
     let begins = Watch::Begins(current.into(), ends_at);
@@ -241,29 +247,34 @@ pub(crate) struct StreamEvent {
 pub(crate) async fn events(
     State(app): State<App>,
     Path(id): Path<String>,
+    client: Client,
     bearer: Bearer,
 ) -> Result<Response, Problem> {
     let id = share_id(&id)?;
     // The two are told apart by their lengths.
     if let Ok(key) = bearer.parse::<DashboardKey>() {
         let access = app.chatpic.dashboard_access(&id, &key);
-        return of_dashboard(app, id, access).await;
+        return of_dashboard(app, client, id, access).await;
     }
-    of_session(app, id, bearer.parse()?).await
+    of_session(app, client, id, bearer.parse()?).await
 }
 
 async fn uploader_events(
     State(app): State<App>,
     Path(id): Path<String>,
+    client: Client,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    of_dashboard(app, share_id(&id)?, dashboard_cookie(&headers)?).await
+    let access = dashboard_cookie(&app, &headers)?;
+    of_dashboard(app, client, share_id(&id)?, access).await
 }
 
 async fn viewer_events(
     State(app): State<App>,
     Path(id): Path<String>,
+    client: Client,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    of_session(app, share_id(&id)?, session_cookie(&headers)?).await
+    let token = session_cookie(&app, &headers)?;
+    of_session(app, client, share_id(&id)?, token).await
 }

@@ -78,11 +78,13 @@ pub struct Options {
     pub traces_per_hour: u32,
     /// What uploaders must know, if not everybody may upload.
     pub upload_password: Option<UploadPassword>,
-    /// Event streams at the same time; of them, eight for one session or dashboard.
+    /// Event streams at the same time; of them, eight for one session or dashboard, a quarter for one address and a half
+    /// for one share.
     pub listeners: usize,
     /// Bytes of uploads and pictures to trace in memory at the same time, encoded; a quarter of them for one address.
     pub form_bytes: usize,
-    /// Bytes of images on their way to viewers at the same time; a quarter of them for one session.
+    /// Bytes of images on their way to viewers at the same time; a quarter of them for one session or address, a half for
+    /// one share.
     pub answer_bytes: usize,
     /// Whether `/metrics` is shown.
     pub metrics: bool,
@@ -147,7 +149,7 @@ impl App {
             opens: Arc::new(Throttle::new(options.opens_per_hour)),
             traces: Arc::new(Throttle::new(options.traces_per_hour)),
             streams: Places::new(options.listeners, STREAMS_EACH),
-            forms: Places::new(options.form_bytes, options.form_bytes / 4),
+            forms: Places::new(options.form_bytes, options.form_bytes),
             answers: Places::new(options.answer_bytes, options.answer_bytes / 4),
             hub: Arc::default(),
             metrics: Arc::new(Metrics::new()),
@@ -186,6 +188,7 @@ fn routes(app: App) -> Router {
         // Handlers that take uploads bound their bodies themselves; nothing else needs more than this.
         .layer(DefaultBodyLimit::max(64 * 1024))
         .layer(middleware::from_fn_with_state(app.clone(), throttle::guard))
+        .layer(middleware::from_fn_with_state(app.clone(), security::own_pages))
         .layer(middleware::from_fn_with_state(app.clone(), pace::bodies))
         .layer(middleware::from_fn(security::headers))
         .layer(middleware::from_fn_with_state(app.clone(), metrics::count))

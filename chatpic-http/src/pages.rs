@@ -163,8 +163,15 @@ fn shell(origin: &Origin, lock: Lock, wrong: bool) -> Response {
     response
 }
 
+/// A cookie's name as browsers keep it: over https with the prefix that keeps pages without TLS from setting it.
+fn cookie_name(app: &App, name: &str) -> String {
+    let prefix = if app.is_https() { "__Secure-" } else { "" };
+    format!("{prefix}{name}")
+}
+
 /// Sets a cookie that scripts can't read and that stays within the share's pages.
 fn with_cookie(mut response: Response, app: &App, name: &str, value: &str, path: &str) -> Response {
+    let name = cookie_name(app, name);
     let secure = if app.is_https() { "; Secure" } else { "" };
     let cookie = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Lax{secure}");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
@@ -183,8 +190,8 @@ fn pasted_key(text: &str) -> &str {
 }
 
 /// A secret from a cookie.
-fn secret_cookie<T: std::str::FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
-    crate::client::cookie(headers, name).and_then(|value| value.parse().ok())
+fn secret_cookie<T: std::str::FromStr>(app: &App, headers: &HeaderMap, name: &str) -> Option<T> {
+    crate::client::cookie(headers, &cookie_name(app, name)).and_then(|value| value.parse().ok())
 }
 
 /// The path of a share's pages of this kind, `s` or `d`.

@@ -1,13 +1,15 @@
 //! Headers that protect every answer, the check of forms, and the log.
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
 use ring::hmac;
 
+use crate::client::Origin;
 use crate::problem::Problem;
+use crate::{App, pages, upload};
 
 /// Only this site's own files, no inline script or style, no framing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
@@ -39,6 +41,29 @@ pub(crate) async fn log(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     tracing::info!(%method, route = route.as_deref().unwrap_or("-"), status = response.status().as_u16());
     response
+}
+
+/// Refuses what a page of another site makes its visitor's browser send here: an upload, say, to a site in the visitor's
+/// own network. Nothing but browsers sends `Sec-Fetch-Site`, and pages can't change it.
+pub(crate) async fn own_pages(State(app): State<App>, request: Request, next: Next) -> Response {
+    let site = request.headers().get("sec-fetch-site");
+    let is_foreign = site.is_some_and(|site| site != "same-origin" && site != "none");
+    if is_foreign && !request.method().is_safe() {
+        return refuse(&app, request, Problem::forbidden()).await;
+    }
+    next.run(request).await
+}
+
+/// Refuses a request in place of its handler, as that would: by a document or a page, once the body was read.
+pub(crate) async fn refuse(app: &App, request: Request, problem: Problem) -> Response {
+    let (mut parts, body) = request.into_parts();
+    upload::drain(app, body).await;
+    // Below this router's own path, wherever it is nested.
+    if parts.uri.path().starts_with("/api/v1/") {
+        return problem.into_response();
+    }
+    let Ok(origin) = Origin::from_request_parts(&mut parts, app).await;
+    pages::problem_page(&origin, problem, None)
 }
 
 /// The token that a form carries for browsers without `Sec-Fetch-Site`: a hash of the form's cookie.

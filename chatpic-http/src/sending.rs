@@ -12,9 +12,10 @@ use futures::stream;
 use tokio::time::{Instant, interval_at};
 
 use crate::App;
+use crate::client::Client;
 use crate::events::Listener;
 use crate::pace::STALL;
-use crate::places::Place;
+use crate::places::{Holder, Place};
 
 const CHUNK: usize = 64 * 1024;
 /// How often the share is looked at while its viewer takes nothing.
@@ -35,8 +36,16 @@ fn lock(rest: &Shared) -> MutexGuard<'_, Option<Rest>> {
 }
 
 /// The body of an answer that was just allowed.
-pub(crate) fn copy(app: &App, id: ShareId, token: SessionToken, bytes: Bytes) -> Result<Body, Error> {
-    let _place = app.answers.take((id, token.reveal()), bytes.len())?;
+pub(crate) fn copy(
+    app: &App,
+    client: &Client,
+    id: ShareId,
+    token: SessionToken,
+    bytes: Bytes,
+) -> Result<Body, Error> {
+    let own = token.reveal();
+    let holders = [Holder::Address(&client.address), Holder::Share(&id), Holder::Session(&own)];
+    let _place = app.answers.take(bytes.len(), &holders)?;
     let rest = Arc::new(Mutex::new(Some(Rest { bytes, taken_at: Instant::now(), _place })));
     tokio::spawn(watch(app.clone(), id, Arc::downgrade(&rest)));
     let chatpic = app.chatpic.clone();

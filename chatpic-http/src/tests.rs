@@ -58,6 +58,12 @@ fn get(path: &str, token: &str) -> Request {
     request.body(Body::empty()).unwrap()
 }
 
+/// The same request from this address.
+fn from(address: u8, mut request: Request) -> Request {
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, address], 4711))));
+    request
+}
+
 pub(crate) fn post(path: &str, chunks: impl Stream<Item = Bytes> + Send + 'static) -> Request {
     let body = Body::from_stream(chunks.map(Ok::<_, std::io::Error>));
     Request::post(path).header(header::CONTENT_TYPE, FORM).body(body).unwrap()
@@ -143,8 +149,7 @@ async fn forms_in_memory_are_bounded_by_node_and_by_address() {
     let app = site(Options { form_bytes: 4 * part, ..Options::default() }, Limits::default()).await;
     let from = |address: u8, mut request: Request| {
         request.headers_mut().insert(header::CONTENT_LENGTH, part.into());
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, address], 4711))));
-        request
+        from(address, request)
     };
     let whole = || post("/api/v1/shares", stream::iter([image.clone()]));
     let mut waiting = Vec::new();
@@ -218,6 +223,32 @@ async fn an_answer_that_nobody_takes_is_given_up() {
     gone.next().await;
     assert_eq!(send(&app, get(&path, &token)).await.status(), 200, "its viewer has gone");
     assert!(body(unread).await.is_err(), "what was given up breaks off");
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_are_not_taken_cost_their_own_address_and_share_alone() {
+    let app = site(Options::default(), Limits::default()).await;
+    let [slow, other] = [share(&app).await, share(&app).await];
+    let (path, token) = open(&app, &slow).await;
+    let length = body(send(&app, get(&path, &token)).await).await.unwrap().len();
+    let room = Options { answer_bytes: 4 * length, ..Options::default() };
+    let app = App { answers: App::new(app.chatpic.clone(), room).answers, ..app };
+    let ask = async |address, (path, token): &(String, String)| {
+        at_once(send(&app, from(address, get(path, token)))).await
+    };
+    // Lengths differ a little from session to session, so some room is left in each part.
+    let first = (path, token);
+    let _unread = ask(1, &first).await;
+    let elsewhere = open(&app, &other).await;
+    assert_eq!(ask(1, &elsewhere).await.status(), 503, "an address has a quarter, whatever the share");
+    assert_eq!(ask(2, &elsewhere).await.status(), 200, "others have theirs");
+    let _unread_too = ask(2, &open(&app, &slow).await).await;
+    assert_eq!(
+        ask(3, &open(&app, &slow).await).await.status(),
+        503,
+        "a share has a half, whatever the address"
+    );
+    assert_eq!(ask(3, &elsewhere).await.status(), 200);
 }
 
 #[tokio::test(start_paused = true)]

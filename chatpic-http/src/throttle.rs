@@ -7,12 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chatpic_core::{Error, Timestamp};
 
-use crate::client::{Client, Origin};
-use crate::problem::Problem;
-use crate::{App, pages, upload};
+use crate::App;
+use crate::client::Client;
+use crate::security::refuse;
 
 const WINDOW_SECONDS: i64 = 60 * 60;
 /// Counters of one row; a power of two.
@@ -73,7 +73,6 @@ impl Throttle {
 pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     // Below this router's own path, wherever it is nested.
     let path: Vec<&str> = request.uri().path().split('/').skip(1).collect();
-    let is_api = path.starts_with(&["api", "v1"]);
     let throttle = match path[..] {
         _ if request.method() != Method::POST => None,
         [""] | ["api", "v1", "shares"] => Some(&app.uploads),
@@ -88,14 +87,8 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
         return next.run(Request::from_parts(parts, body)).await;
     };
     app.metrics.throttled.inc();
-    upload::drain(&app, body).await;
     let retry_after = std::time::Duration::from_secs(seconds);
-    let problem = Problem::from(Error::Throttled { retry_after });
-    if is_api {
-        return problem.into_response();
-    }
-    let Ok(origin) = Origin::from_request_parts(&mut parts, &app).await;
-    pages::problem_page(&origin, problem, None)
+    refuse(&app, Request::from_parts(parts, body), Error::Throttled { retry_after }.into()).await
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use ring::hmac;
 use crate::App;
 use crate::client::Client;
 use crate::pace::is_slow;
-use crate::places::Place;
+use crate::places::{Holder, Place};
 use crate::problem::Problem;
 use crate::time::duration;
 
@@ -238,7 +238,7 @@ impl Form {
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(usize::MAX);
         let held = length.min(app.chatpic.limits().image_bytes.saturating_mul(images));
         let Ok(client) = Client::from_request_parts(&mut parts, app).await;
-        let place = app.forms.take(client.address, held);
+        let place = app.forms.take(held, &[Holder::Address(&client.address)]);
         let kind = parts.headers.get(header::CONTENT_TYPE).cloned();
         let mut request = Request::from_parts(parts, body.clone().into_body());
         DefaultBodyLimit::disable().apply(&mut request);

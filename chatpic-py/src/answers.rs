@@ -269,8 +269,8 @@ pub(crate) struct TraceMatch {
     opened_at: Option<SystemTime>,
     /// Where it was opened, by two letters, if known.
     country: Option<String>,
-    /// What names it: `blind` the leak alone, `original` the leak less the original, `triple` three sessions' copies put
-    /// together.
+    /// What names it: `blind` the leak alone, `original` the leak less the original, `inverse` the reverse of the
+    /// session's mark, whose copy was taken away from others, `triple` three sessions' copies put together.
     evidence: &'static str,
 }
 

@@ -4,9 +4,9 @@ use std::io::Cursor;
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use chatpic_core::SessionId;
 use chatpic_core::mark::{self, ImageKey, MarkKey, Size, Suspect, TRACE_WORK};
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage, RgbaImage};
+use chatpic_core::{Error, Limits, Pixels, SessionId};
+use image::{DynamicImage, ImageFormat, RgbImage, RgbaImage};
 use numpy::{IntoPyArray, PyArrayMethods, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -34,8 +34,7 @@ enum Given<'py> {
 /// pixels are copied once, for other threads may write to it.
 enum Source {
     File(Bytes),
-    Rgb(RgbImage),
-    Rgba(RgbaImage),
+    Array(Pixels),
 }
 
 impl FromPyObject<'_, '_> for Source {
@@ -57,34 +56,29 @@ impl FromPyObject<'_, '_> for Source {
             _ => pixels.as_array().iter().copied().collect(),
         };
         let picture = match shape[2] {
-            3 => RgbImage::from_raw(width, height, bytes).map(Source::Rgb),
-            4 => RgbaImage::from_raw(width, height, bytes).map(Source::Rgba),
+            3 => RgbImage::from_raw(width, height, bytes).map(Pixels::Opaque),
+            4 => RgbaImage::from_raw(width, height, bytes).map(Pixels::Alpha),
             _ => None,
         };
         let wrong = || failed("an image has the shape (height, width, 3) or (height, width, 4)");
-        Ok(picture.ok_or_else(wrong)?)
+        Ok(Source::Array(picture.ok_or_else(wrong)?))
     }
 }
 
 impl Source {
-    fn into_rgb(self) -> Result<RgbImage, Failure> {
+    /// Its pixels; a file that is refused is the image of this number among a call's, from 0.
+    fn pixels(self, index: usize) -> Result<Pixels, Failure> {
         match self {
-            Source::File(bytes) => Ok(decode(&bytes)?.0.into_rgb8()),
-            Source::Rgb(picture) => Ok(picture),
-            Source::Rgba(picture) => Ok(DynamicImage::ImageRgba8(picture).into_rgb8()),
+            Source::File(bytes) => decode(&bytes, index),
+            Source::Array(pixels) => Ok(pixels),
         }
     }
 }
 
-/// An image file's pixels, upright, and its format.
-fn decode(bytes: &[u8]) -> Result<(DynamicImage, Option<ImageFormat>), Failure> {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(failed)?;
-    let format = reader.format();
-    let mut decoder = reader.into_decoder().map_err(failed)?;
-    let orientation = decoder.orientation().map_err(failed)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
-    image.apply_orientation(orientation);
-    Ok((image, format))
+/// An image file's pixels, by the same intake and within the same limits as an upload's.
+fn decode(bytes: &[u8], index: usize) -> Result<Pixels, Failure> {
+    chatpic_core::decode(bytes, &Limits::default())
+        .map_err(|rejection| Error::Rejected { index, rejection }.into())
 }
 
 /// A marked image of the kind that was given.
@@ -110,27 +104,25 @@ impl<'py> IntoPyObject<'py> for Marked {
 fn embed(source: Source, key: &ImageKey, session: SessionId) -> Result<Marked, Failure> {
     let shape = |width: u32, height: u32, channels| [height as usize, width as usize, channels];
     match source {
-        Source::Rgb(picture) => {
+        Source::Array(Pixels::Opaque(picture)) => {
             let marked = mark::embed_rgb(&picture, key, session).map_err(failed)?;
             Ok(Marked::Pixels(shape(marked.width(), marked.height(), 3), marked.into_raw()))
         }
-        Source::Rgba(picture) => {
+        Source::Array(Pixels::Alpha(picture)) => {
             let marked = mark::embed_rgba(&picture, key, session).map_err(failed)?;
             Ok(Marked::Pixels(shape(marked.width(), marked.height(), 4), marked.into_raw()))
         }
-        Source::File(bytes) => match decode(&bytes)? {
-            (image, Some(ImageFormat::Jpeg)) => {
-                let image = image.into_rgb8();
+        Source::File(bytes) => match (decode(&bytes, 0)?, image::guess_format(&bytes)) {
+            (Pixels::Opaque(image), Ok(ImageFormat::Jpeg)) => {
                 let record = mark::record_of_pixels(&image, key).map_err(failed)?;
                 let prepared = mark::prepare_as(&image, &[], key, Some(record)).map_err(failed)?;
                 let [rendition] = &prepared.renditions[..] else { return Err(failed("no rendition")) };
                 rendition.copy(key, session, &[]).map(Marked::File).map_err(failed)
             }
-            (image, _) => {
-                let marked = if image.color().has_alpha() {
-                    mark::embed_rgba(&image.into_rgba8(), key, session).map(DynamicImage::from)
-                } else {
-                    mark::embed_rgb(&image.into_rgb8(), key, session).map(DynamicImage::from)
+            (pixels, _) => {
+                let marked = match pixels {
+                    Pixels::Opaque(image) => mark::embed_rgb(&image, key, session).map(DynamicImage::from),
+                    Pixels::Alpha(image) => mark::embed_rgba(&image, key, session).map(DynamicImage::from),
                 };
                 let mut file = Cursor::new(Vec::new());
                 marked.map_err(failed)?.write_to(&mut file, ImageFormat::Png).map_err(failed)?;
@@ -250,8 +242,8 @@ fn trace(
     size: (u32, u32),
     original: Option<Source>,
 ) -> Result<Vec<Match>, Failure> {
-    let leaked = leaked.into_rgb()?;
-    let original = original.map(Source::into_rgb).transpose()?;
+    let leaked = leaked.pixels(0)?.into_rgb();
+    let original = original.map(|original| original.pixels(1)).transpose()?.map(Pixels::into_rgb);
     // With the original the strength is known too, which is needed to know what all copies share.
     let record = match &original {
         Some(original) if original.dimensions() == size => {

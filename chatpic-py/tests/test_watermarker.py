@@ -70,6 +70,21 @@ def test_bad_input_is_said_plainly(marker: chatpic.Watermarker) -> None:
         chatpic.Watermarker(b"short", image="x")
 
 
+def test_a_file_comes_in_by_the_intake_of_uploads(marker: chatpic.Watermarker) -> None:
+    whole = png(picture(10))
+    cut = whole[: len(whole) // 2]
+    # Some readers fill up what is missing, and take a file of any size.
+    long = whole + bytes(10 << 20)
+    for wrong in (b"", cut, long):
+        with pytest.raises(chatpic.Rejected):
+            marker.embed(wrong, "E64F44F6")
+        with pytest.raises(chatpic.Rejected):
+            marker.trace(wrong, SESSIONS, size=(768, 512))
+        with pytest.raises(chatpic.Rejected) as refused:
+            marker.trace(whole, SESSIONS, size=(768, 512), original=wrong)
+        assert refused.value.index == 1
+
+
 def test_an_array_of_any_layout_is_taken_and_never_changed(marker: chatpic.Watermarker) -> None:
     clean = picture(8)
     before = clean.copy()

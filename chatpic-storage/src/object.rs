@@ -1,6 +1,7 @@
 //! Sealed images in a folder of this computer or in an object store.
 
-use std::fs::{DirEntry, ReadDir};
+use std::fs::{DirBuilder, DirEntry, ReadDir};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -69,10 +70,11 @@ impl ObjectBlobs {
         Self { objects, prefix: Path::default(), local: None }
     }
 
-    /// Objects as files below this folder, which is made if it is missing; each is on disk before it counts
-    /// as stored.
+    /// Objects as files below this folder, which is made for its owner alone if it is missing; each is on disk before it
+    /// counts as stored.
     pub fn local(folder: &std::path::Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(folder).map_err(|error| failed("make the folder", error))?;
+        let making = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        making.map_err(|error| failed("make the folder", error))?;
         let files =
             LocalFileSystem::new_with_prefix(folder).map_err(|error| failed("open the folder", error))?;
         let files = Arc::new(files.with_fsync(true).with_automatic_cleanup(true));

@@ -1,6 +1,8 @@
 //! Shares in one SQLite file, for any number of processes on one computer.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -54,7 +56,6 @@ impl SqliteShares {
             let _alone = alone(path).await.map_err(sqlx::Error::Io)?;
             let options = SqliteConnectOptions::new()
                 .filename(path)
-                .create_if_missing(true)
                 .foreign_keys(true)
                 .busy_timeout(BUSY_TIMEOUT)
                 .journal_mode(SqliteJournalMode::Wal)
@@ -87,14 +88,27 @@ impl SqliteShares {
     }
 }
 
-/// Waits until nobody else opens this database.
-async fn alone(path: &Path) -> std::io::Result<File> {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-opening");
+/// Waits until nobody else opens this database, and makes its file if it is missing.
+async fn alone(path: &Path) -> io::Result<File> {
+    let database = path.to_owned();
+    let mut lock = path.as_os_str().to_owned();
+    lock.push("-opening");
     let locking = tokio::task::spawn_blocking(move || {
-        let file = File::options().write(true).create(true).truncate(false).open(name)?;
-        file.lock()?;
-        Ok(file)
+        let lock = own_file().create(true).truncate(false).open(lock)?;
+        lock.lock()?;
+        // SQLite gives the log the mode of its database. One that is there is not opened: to close it again would give
+        // up the locks that other connections of this process hold.
+        match own_file().create_new(true).open(database) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(lock),
+        }
     });
-    locking.await.map_err(std::io::Error::other)?
+    locking.await.map_err(io::Error::other)?
+}
+
+/// A file that is its owner's alone if it has to be made.
+fn own_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    options
 }

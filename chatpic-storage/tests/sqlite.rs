@@ -1,11 +1,12 @@
 //! What SQLite promises beyond the stores' contract.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use chatpic_core::store::{Claim, Claimed};
 use chatpic_core::testing::conformance::{START, sample_session, sample_share};
 use chatpic_core::{Sealed, SessionId, ShareStore, Status};
-use chatpic_storage::SqliteShares;
+use chatpic_storage::{ObjectBlobs, SqliteShares};
 use sqlx::{Connection, SqliteConnection, query};
 use tempfile::TempDir;
 
@@ -17,6 +18,19 @@ fn bytes_of(folder: &Path) -> Vec<u8> {
 
 fn holds(bytes: &[u8], wrap: &Sealed) -> bool {
     bytes.windows(wrap.0.len()).any(|window| window == wrap.0)
+}
+
+#[tokio::test]
+async fn what_is_made_in_a_folder_that_all_may_read_is_its_owners_alone() {
+    let folder = TempDir::new().unwrap();
+    let shares = SqliteShares::open(&folder.path().join("chatpic.sqlite")).await.unwrap();
+    shares.insert(&sample_share(1)).await.unwrap();
+    ObjectBlobs::local(&folder.path().join("blobs")).unwrap();
+    let mode = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+    for file in ["chatpic.sqlite", "chatpic.sqlite-wal", "chatpic.sqlite-shm", "chatpic.sqlite-opening"] {
+        assert_eq!(mode(file), 0o600, "{file}");
+    }
+    assert_eq!(mode("blobs"), 0o700);
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Pages are told what happens as it happens.
 
+use std::net::SocketAddr;
+
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::http::header;
 use chatpic_http::Options;
 use futures::StreamExt;
@@ -17,12 +19,21 @@ struct Events {
 
 impl Events {
     async fn open(site: &Site, shared: &Shared, secret: &str) -> Self {
+        Self::open_from(site, 7, shared, secret).await.unwrap()
+    }
+
+    /// Opens one from this address; the status where it is refused.
+    async fn open_from(site: &Site, address: u8, shared: &Shared, secret: &str) -> Result<Self, u16> {
         let request = Request::get(format!("/api/v1/shares/{}/events", shared.id))
-            .header(header::AUTHORIZATION, format!("Bearer {secret}"));
+            .header(header::AUTHORIZATION, format!("Bearer {secret}"))
+            .extension(ConnectInfo(SocketAddr::from(([192, 0, 2, address], 4711))));
         let response = site.begin(request.body(Body::empty()).unwrap()).await;
-        assert_eq!(response.status(), 200);
+        if response.status() != 200 {
+            assert!(response.headers().contains_key(header::RETRY_AFTER));
+            return Err(response.status().as_u16());
+        }
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
-        Self { body: response.into_body().into_data_stream(), text: String::new() }
+        Ok(Self { body: response.into_body().into_data_stream(), text: String::new() })
     }
 
     /// The next event, `None` when the stream is over.
@@ -100,34 +111,41 @@ async fn the_last_viewer_goes_on_until_a_burn_tells_otherwise() {
 }
 
 #[tokio::test]
-async fn streams_are_capped_by_node_and_session_and_cost_one_look_at_the_store_together() {
-    let site = Site::with(Options { listeners: 20, ..Options::default() }, limits()).await;
-    let shared = site.share(&[]).await;
+async fn streams_are_capped_by_address_share_and_session_and_cost_one_look_at_the_store_together() {
+    let site = Site::with(Options { listeners: 32, ..Options::default() }, limits()).await;
+    let [shared, other, third] = [site.share(&[]).await, site.share(&[]).await, site.share(&[]).await];
     let path = format!("/api/v1/shares/{}/events", shared.id);
     site.get(&path, None).await.expect(401);
     site.get(&path, Some(&shared.link_key)).await.expect(401);
     let mut streams = Vec::new();
-    for _ in 0..8 {
-        streams.push(Events::open(&site, &shared, &shared.dashboard_key).await);
-    }
-    site.get(&path, Some(&shared.dashboard_key)).await.expect(503);
-    let session = site.open_session(&shared, json!({})).await.expect(201).json();
-    let token = session["token"].as_str().unwrap();
-    for _ in 0..8 {
-        streams.push(Events::open(&site, &shared, token).await);
-    }
-    site.get(&path, Some(token)).await.expect(503);
-    let other = site.share(&[]).await;
-    for _ in 0..4 {
-        streams.push(Events::open(&site, &other, &other.dashboard_key).await);
-    }
-    let refused = format!("/api/v1/shares/{}/events", other.id);
-    site.get(&refused, Some(&other.dashboard_key)).await.expect(503);
+    let mut fill = async |address, shared: &Shared, secret: &str| {
+        for _ in 0..8 {
+            streams.push(Events::open_from(&site, address, shared, secret).await.unwrap());
+        }
+    };
+    let refused = async |address, shared: &Shared, secret: &str| {
+        assert_eq!(Events::open_from(&site, address, shared, secret).await.err(), Some(503));
+    };
+    let session = async || {
+        let session = site.open_session(&shared, json!({})).await.expect(201).json();
+        session["token"].as_str().unwrap().to_owned()
+    };
+    fill(1, &shared, &shared.dashboard_key).await;
+    refused(2, &shared, &shared.dashboard_key).await;
+    refused(1, &other, &other.dashboard_key).await;
+    let token = session().await;
+    fill(2, &shared, &token).await;
+    refused(3, &shared, &token).await;
+    refused(3, &shared, &session().await).await;
+    fill(3, &other, &other.dashboard_key).await;
+    fill(4, &third, &third.dashboard_key).await;
+    let fourth = site.share(&[]).await;
+    refused(5, &fourth, &fourth.dashboard_key).await;
     for stream in &mut streams {
         stream.next().await.unwrap();
     }
     let metrics = site.get("/metrics", None).await.expect(200).text();
-    assert!(metrics.contains("chatpic_listeners 20"), "{metrics}");
+    assert!(metrics.contains("chatpic_listeners 32"), "{metrics}");
     let line = metrics.lines().find(|line| line.starts_with("chatpic_event_polls_total")).unwrap();
     let polls: u32 = line.rsplit(' ').next().unwrap().parse().unwrap();
     assert!(polls < 10, "{line}");

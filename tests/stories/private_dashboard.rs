@@ -1,8 +1,11 @@
 //! The uploader sees who came, without any viewer's address; nobody else sees anything.
 
+use axum::body::Body;
+use axum::http::{Request, header};
+use chatpic_http::Options;
 use serde_json::json;
 
-use crate::site::{MINUTE, Site};
+use crate::site::{MINUTE, Site, limits};
 
 #[tokio::test]
 async fn it_tells_of_views_and_sessions() {
@@ -38,4 +41,34 @@ async fn it_opens_only_with_its_own_key() {
     site.get(&path, Some(&shared.link_key)).await.expect(401);
     site.get(&path, Some(&other.dashboard_key)).await.expect(401);
     site.get(&path, Some(&shared.dashboard_key)).await.expect(200);
+}
+
+#[tokio::test]
+async fn over_https_only_cookies_that_https_has_set_are_believed() {
+    let options = Options { base_url: Some("https://pics.example".to_owned()), ..Options::default() };
+    let site = Site::with(options, limits()).await;
+    let shared = site.share(&[]).await;
+    for (kind, key, name) in
+        [('s', &shared.link_key, "chatpic_link"), ('d', &shared.dashboard_key, "chatpic_dashboard")]
+    {
+        let path = format!("/{kind}/{}", shared.id);
+        let form = Request::post(&path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let entered = site.send(form.body(Body::from(format!("key={key}"))).unwrap()).await.expect(303);
+        let set = entered.headers["set-cookie"].to_str().unwrap();
+        let (cookie, attributes) = set.split_once("; ").unwrap();
+        assert_eq!(attributes, format!("Path={path}; HttpOnly; SameSite=Lax; Secure"));
+        let unprefixed = cookie.strip_prefix("__Secure-").unwrap();
+        assert!(unprefixed.starts_with(name), "{cookie}");
+        let shown = async |cookie: &str| {
+            let request = Request::get(&path).header(header::COOKIE, cookie).body(Body::empty());
+            site.send(request.unwrap()).await.expect(200).text().contains(name_of_the_form(kind))
+        };
+        assert!(shown(cookie).await);
+        assert!(!shown(unprefixed).await, "any page of the domain may have set it without TLS");
+    }
+}
+
+/// What stands on a page that was opened, and not on the shell that asks for its key.
+fn name_of_the_form(kind: char) -> &'static str {
+    if kind == 's' { "name=\"nonce\"" } else { "name=\"token\"" }
 }

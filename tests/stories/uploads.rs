@@ -1,11 +1,14 @@
 //! Good uploads are taken, bad ones get the right answer and leave nothing behind.
 
+use axum::body::Body;
+use axum::http::{Method, Request};
 use chatpic_core::testing::samples;
+use chatpic_http::Options;
 use image::codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 use serde_json::json;
 
-use crate::site::{Shared, Site, photograph};
+use crate::site::{Shared, Site, limits, photograph};
 
 #[tokio::test]
 async fn ten_images_and_not_eleven() {
@@ -190,6 +193,50 @@ async fn every_answer_carries_the_protective_headers() {
         assert_eq!(answer.headers["x-content-type-options"], "nosniff");
         assert_eq!(answer.headers["cross-origin-resource-policy"], "same-origin");
         assert_eq!(answer.headers["x-robots-tag"], "noindex");
+    }
+}
+
+/// The routes that change something, as a foreign page can make a browser ask for them.
+fn changes(shared: &Shared) -> Vec<(Method, String)> {
+    let id = &shared.id;
+    let posts = ["/".to_owned(), "/api/v1/shares".to_owned()];
+    let pages = ["s/ID", "s/ID/open", "s/ID/report", "d/ID", "d/ID/extend", "d/ID/ledger", "d/ID/burn"];
+    let more = ["d/ID/preview", "d/ID/trace"];
+    let calls = ["sessions", "preview", "extend", "trace", "reports"];
+    let posts = posts
+        .into_iter()
+        .chain(pages.iter().chain(&more).map(|page| format!("/{}", page.replace("ID", id))))
+        .chain(calls.map(|call| format!("/api/v1/shares/{id}/{call}")));
+    let share = format!("/api/v1/shares/{id}");
+    let others = [(Method::PATCH, share.clone()), (Method::DELETE, share)];
+    posts.map(|path| (Method::POST, path)).chain(others).collect()
+}
+
+#[tokio::test]
+async fn a_foreign_page_can_make_no_browser_change_anything() {
+    let site = Site::with(Options { uploads_per_hour: 3, ..Options::default() }, limits()).await;
+    let shared = site.share(&[]).await;
+    let objects = site.objects().len();
+    let photograph = photograph();
+    let files: [(&str, &[u8]); 1] = [("images", &photograph)];
+    for foreign in ["cross-site", "same-site"] {
+        for (method, path) in changes(&shared) {
+            let request =
+                Request::builder().method(method.clone()).uri(&path).header("sec-fetch-site", foreign);
+            let answer = site.send(request.body(Body::from("key=x")).unwrap()).await;
+            assert_eq!(answer.status, 403, "{method} {path}: {}", answer.text());
+            assert!(answer.text().contains("not sent from this site"), "{path}: {}", answer.text());
+        }
+        site.post_form("/", &[("sec-fetch-site", foreign)], &[], &files).await.expect(403);
+        let followed = Request::get(format!("/s/{}", shared.id)).header("sec-fetch-site", foreign);
+        assert_eq!(site.send(followed.body(Body::empty()).unwrap()).await.status, 200, "a link is followed");
+    }
+    assert_eq!(site.objects().len(), objects);
+    let dashboard = site.dashboard(&shared).await;
+    assert_eq!((&dashboard["status"], &dashboard["views"]), (&json!("active"), &json!(0)));
+    // What was refused was not counted as the visitor's own.
+    for own in ["same-origin", "none"] {
+        site.post_form("/", &[("sec-fetch-site", own)], &[], &files).await.expect(201);
     }
 }
 

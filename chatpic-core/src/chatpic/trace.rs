@@ -41,7 +41,7 @@ pub struct TraceMatch {
     pub opened_at: Option<Timestamp>,
     /// Where it was opened, if known.
     pub country: Option<Country>,
-    /// What names it: the leak alone, the leak less the original, or three sessions' copies put together.
+    /// What names it.
     pub evidence: Evidence,
 }
 

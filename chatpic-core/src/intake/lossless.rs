@@ -268,6 +268,7 @@ impl Bits<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::animation::{animation, sample};
     use super::super::{Limits, Pixels, decode};
     use super::*;
     use crate::testing::samples;
@@ -317,6 +318,22 @@ mod tests {
         [&header.concat(), &data[..]].concat()
     }
 
+    fn chunk(name: &[u8], body: &[u8]) -> Vec<u8> {
+        [name, &(body.len() as u32).to_le_bytes(), body, &[0][..body.len() % 2]].concat()
+    }
+
+    /// A file of one pixel whose header has these flags.
+    fn extended(flags: u8, chunks: &[u8]) -> Vec<u8> {
+        let header = chunk(b"VP8X", &[flags, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        chunk(b"RIFF", &[b"WEBP", &header[..], chunks].concat())
+    }
+
+    /// An animation that shows a file of one pixel again and again.
+    fn animated(still: &[u8], frames: usize) -> Vec<u8> {
+        let frame = chunk(b"ANMF", &[&[0; 16], &still[12..]].concat());
+        extended(2, &[chunk(b"ANIM", &[0; 6]), frame.repeat(frames)].concat())
+    }
+
     #[test]
     fn a_small_file_whose_codes_unpack_into_gigabytes_is_refused_before_they_do() {
         let limits = Limits::default();
@@ -327,22 +344,26 @@ mod tests {
         let refused = Err(Rejection::TooMuchMemory { limit: limits.decode_bytes });
         assert_eq!(decode(&bomb, &limits), refused);
         // The same as a frame of an animation, and as an alpha channel, which has no header.
-        let chunk = |name: &[u8], body: &[u8]| {
-            [name, &(body.len() as u32).to_le_bytes(), body, &[0][..body.len() % 2]].concat()
-        };
-        let file = |chunks: &[Vec<u8>], flags: u8| {
-            let chunks = chunks.concat();
-            let header = chunk(b"VP8X", &[flags, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-            chunk(b"RIFF", &[&b"WEBP"[..], &header, &chunks].concat())
-        };
-        let frame = chunk(b"ANMF", &[&[0; 16], &bomb[12..]].concat());
-        let animated = file(&[chunk(b"ANIM", &[0; 6]), frame.clone(), frame], 2);
-        let opened = super::super::animation::animation(&animated, &limits).err();
+        let opened = animation(&animated(&bomb, 2), &limits).err();
         assert_eq!(opened, refused.clone().err());
         let alpha = chunk(b"ALPH", &[&[1], &bomb[25..]].concat());
         let opaque = webp::Encoder::from_rgb(&[90; 3], 1, 1).encode(80.0)[12..].to_vec();
-        let transparent = file(&[alpha, opaque], 16);
+        let transparent = extended(16, &[alpha, opaque].concat());
         assert_eq!(decode(&transparent, &limits), refused);
+    }
+
+    #[test]
+    fn an_animation_whose_frames_fit_in_memory_one_by_one_is_refused_for_the_time_they_all_take() {
+        let limits = Limits::default();
+        let still = many_groups(7000, true);
+        assert!(decode(&still, &limits).is_ok(), "half a gigabyte");
+        assert!(animation(&animated(&still, 3), &limits).is_ok());
+        let bomb = animated(&still, 100);
+        assert!(bomb.len() < limits.image_bytes);
+        let refused = animation(&bomb, &limits).err();
+        assert!(matches!(refused, Some(Rejection::TooMuchWork { .. })), "{refused:?}");
+        let frames = sample(&bomb, &limits).err();
+        assert_eq!(frames, refused, "as a leak, too");
     }
 
     #[test]

@@ -419,3 +419,45 @@ fn a_webp_picture_is_refused_where_decoders_could_take_another() {
     let profile = [&b"ICCP"[..], &[0xFF; 4]].concat();
     assert_eq!(decode(&[&bytes[..], &profile].concat(), &limits()), Ok(whole));
 }
+
+/// A progressive file of three components at 4:4:4 that says next to nothing: a scan of all first coefficients, then
+/// `scans` of the others, one component each.
+fn empty_scans(width: u16, height: u16, scans: usize) -> Vec<u8> {
+    let segment = |marker: u8, body: &[u8]| {
+        [&[0xFF, marker], &(body.len() as u16 + 2).to_be_bytes()[..], body].concat()
+    };
+    let size = [height.to_be_bytes(), width.to_be_bytes()].concat();
+    let frame = [&[8], &size[..], &[3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0]].concat();
+    // One code each, of one bit: no difference, and 16,384 blocks or more without a coefficient.
+    let code = |kind: u8, value: u8| [&[kind, 1][..], &[0; 15], &[value]].concat();
+    let blocks = usize::from(width).div_ceil(8) * usize::from(height).div_ceil(8);
+    let zeros = |bits: usize| vec![0; bits.div_ceil(8)];
+    let mut file = [
+        vec![0xFF, 0xD8],
+        segment(0xDB, &[&[0][..], &[1; 64]].concat()),
+        segment(0xC2, &frame),
+        segment(0xC4, &[code(0x00, 0), code(0x10, 0xE0)].concat()),
+        segment(0xDA, &[3, 1, 0, 2, 0, 3, 0, 0, 0, 0]),
+        zeros(3 * blocks),
+    ]
+    .concat();
+    for component in [1, 2, 3].iter().cycle().take(scans) {
+        file.extend(segment(0xDA, &[1, *component, 0, 1, 63, 0]));
+        file.extend(zeros(15 * blocks.div_ceil(1 << 14)));
+    }
+    file.extend([0xFF, 0xD9]);
+    file
+}
+
+#[test]
+fn the_scans_of_a_jpeg_are_priced_before_they_are_decoded() {
+    // The largest there can be, with as many scans as mozjpeg makes.
+    assert!(super::jpeg::walked(&empty_scans(7680, 7552, 13)).is_ok());
+    let bomb = empty_scans(7680, 7552, 99);
+    assert!(bomb.len() < 400_000, "{}", bomb.len());
+    let refused = decode(&bomb, &limits()).unwrap_err();
+    assert!(matches!(refused, Rejection::TooMuchWork { .. }) && refused.is_too_large(), "{refused}");
+    assert!(decode(&empty_scans(1024, 768, 99), &limits()).is_ok(), "a small picture may have many");
+    let endless = decode(&empty_scans(16, 16, 100), &limits());
+    assert!(matches!(endless, Err(Rejection::TooMuchWork { .. })), "but not without end");
+}

@@ -51,16 +51,19 @@ pub enum Evidence {
     Blind,
     /// The leak less the original.
     Original,
+    /// The reverse of the session's codeword, in either of these: its copy was taken away where several were combined.
+    Inverse,
     /// The product of three sessions' codewords: these three combined their copies.
     Triple,
 }
 
 impl Evidence {
-    /// `"blind"`, `"original"` or `"triple"`.
+    /// `"blind"`, `"original"`, `"inverse"` or `"triple"`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Blind => "blind",
             Self::Original => "original",
+            Self::Inverse => "inverse",
             Self::Triple => "triple",
         }
     }
@@ -71,6 +74,7 @@ impl fmt::Display for Evidence {
         f.write_str(match self {
             Self::Blind => "the session's mark in the leak",
             Self::Original => "the session's mark in what the leak shows beyond the original",
+            Self::Inverse => "the reverse of the session's mark: its copy was taken away from others",
             Self::Triple => "a mark that only three sessions' copies put together can show",
         })
     }
@@ -83,7 +87,7 @@ pub struct Match {
     pub session: SessionId,
     /// Which suspect, from 0.
     pub image: usize,
-    /// Its score in standard deviations of an innocent one; negative when colluders chose what it did not have.
+    /// The size of its score, in standard deviations of an innocent one.
     pub score: f32,
     /// The probability that any innocent candidate of this trace scores so high, at most.
     pub false_alarm: f64,
@@ -482,7 +486,7 @@ impl<'a> Tracer<'a> {
             for (session, sum) in found {
                 let found = self.named(session, reading, sum, evidence, share);
                 let best = best.entry(session).or_insert(found);
-                if found.score.abs() > best.score.abs() {
+                if found.score > best.score {
                     *best = found;
                 }
             }
@@ -519,9 +523,9 @@ impl<'a> Tracer<'a> {
         Match {
             session,
             image: self.image,
-            score: reading.deviations(sum),
+            score: reading.deviations(sum.abs()),
             false_alarm: share.over_all(reading.log_chance(sum)),
-            evidence,
+            evidence: if sum < 0. { Evidence::Inverse } else { evidence },
         }
     }
 }
@@ -570,7 +574,7 @@ mod tests {
         let suspect = Suspect { key, record, original, sessions: &sessions };
         let trace = trace(leak, &[suspect], 1e-6, TRACE_WORK, &|_| ControlFlow::Continue(())).unwrap();
         assert_eq!(trace.candidates, 1000);
-        assert!(trace.matches.iter().all(|found| found.false_alarm <= 1e-6));
+        assert!(trace.matches.iter().all(|found| found.false_alarm <= 1e-6 && found.score > 0.));
         trace.matches.into_iter().map(|found| (found.session, found.evidence)).collect()
     }
 
@@ -672,6 +676,23 @@ mod tests {
             assert!(!found.is_empty(), "{name}");
             assert!(found.iter().all(|(session, _)| who[..hands].contains(session)), "{name}: {found:?}");
         }
+    }
+
+    #[test]
+    fn a_session_whose_copy_was_taken_away_is_named_as_that() {
+        let image = picture(640, 448);
+        let record = record_of(&[Size { width: 640, height: 448 }]).unwrap();
+        let who = [GUILTY, SessionId(991), SessionId(992)];
+        let copies: Vec<RgbImage> = who.map(|s| embed_rgb(&image, &key(1), s).unwrap()).into();
+        let two_less_one = |_: usize, v: &mut [u8]| {
+            (i16::from(v[0]) + i16::from(v[1]) - i16::from(v[2])).clamp(0, 255) as u8
+        };
+        let found = found(&combined(&copies, two_less_one), &key(1), &record, Some(&image));
+        assert!(found.iter().all(|(session, _)| who.contains(session)), "{found:?}");
+        for (session, evidence) in &found {
+            assert_eq!(*evidence == Evidence::Inverse, *session == who[2], "{found:?}");
+        }
+        assert!(found.iter().any(|(session, _)| *session == who[2]), "{found:?}");
     }
 
     #[test]

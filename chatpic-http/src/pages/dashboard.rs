@@ -34,8 +34,8 @@ use crate::upload;
 
 const DASHBOARD: &str = "chatpic_dashboard";
 
-pub(crate) fn dashboard_cookie(headers: &HeaderMap) -> Result<DashboardAccess, Problem> {
-    secret_cookie(headers, DASHBOARD).ok_or_else(Problem::unauthorized)
+pub(crate) fn dashboard_cookie(app: &App, headers: &HeaderMap) -> Result<DashboardAccess, Problem> {
+    secret_cookie(app, headers, DASHBOARD).ok_or_else(Problem::unauthorized)
 }
 
 pub(super) fn router() -> Router<App> {
@@ -149,6 +149,7 @@ impl Found {
             evidence: frame.say(match found.evidence {
                 Evidence::Blind => "trace.evidence_blind",
                 Evidence::Original => "trace.evidence_original",
+                Evidence::Inverse => "trace.evidence_inverse",
                 Evidence::Triple => "trace.evidence_triple",
             }),
             score: format!("{:.1}", found.score),
@@ -258,7 +259,7 @@ async fn page(
     let Ok(id) = share_id(&id) else { return shell(&origin, Lock::Dashboard, false) };
     // A cursor that can't be read shows the newest, as none does.
     let after = page.after.and_then(|after| after.parse().ok());
-    match secret_cookie::<DashboardAccess>(&headers, DASHBOARD) {
+    match secret_cookie::<DashboardAccess>(&app, &headers, DASHBOARD) {
         Some(access) => show_page(&app, &origin, &id, &access, after, None).await,
         None => shell(&origin, Lock::Dashboard, false),
     }
@@ -291,7 +292,7 @@ async fn state(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = share_id(&id)?;
-    let access = dashboard_cookie(&headers)?;
+    let access = dashboard_cookie(&app, &headers)?;
     let dashboard = app.chatpic.dashboard(&id, &access, None).await?;
     Ok(Json(DashboardAnswer::new(&app, &origin, &id, &dashboard)).into_response())
 }
@@ -301,7 +302,8 @@ async fn sessions_csv(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    serve_csv(app.chatpic, share_id(&id)?, dashboard_cookie(&headers)?).await
+    let access = dashboard_cookie(&app, &headers)?;
+    serve_csv(app.chatpic, share_id(&id)?, access).await
 }
 
 /// The fields of the dashboard's forms.
@@ -333,7 +335,7 @@ impl FromRequest<App> for Sent {
         };
         let path = share_path(&origin, 'd', &id);
         let read = async {
-            let (id, access) = (share_id(&id)?, dashboard_cookie(&parts.headers)?);
+            let (id, access) = (share_id(&id)?, dashboard_cookie(app, &parts.headers)?);
             let headers = parts.headers.clone();
             let Form(fields) = Form::<Fields>::from_request(Request::from_parts(parts, body), app).await?;
             check_form(&headers, &access.reveal(), fields.token.as_deref())?;
@@ -407,7 +409,7 @@ async fn trace(State(app): State<App>, Path(id): Path<String>, origin: Origin, r
     let back = share_path(&origin, 'd', &id);
     let outcome = async {
         let id = share_id(&id)?;
-        let access = dashboard_cookie(&headers)?;
+        let access = dashboard_cookie(&app, &headers)?;
         let check = |token: Option<&str>| check_form(&headers, &access.reveal(), token);
         let report = upload::trace(&app, &id, &access, request, check).await?;
         Ok((id, access, report))

@@ -12,7 +12,6 @@ use super::chart::{Qr, qr};
 use super::{Frame, home, problem_page, show};
 use crate::App;
 use crate::client::Origin;
-use crate::security::check_form;
 use crate::text::Phrase;
 use crate::time::rfc3339;
 use crate::upload;
@@ -94,12 +93,6 @@ struct ResultPage {
 }
 
 async fn create(State(app): State<App>, origin: Origin, request: Request) -> Response {
-    // No cookie takes part: another site's form could only make a share that nobody can open.
-    if request.headers().contains_key("sec-fetch-site")
-        && let Err(problem) = check_form(request.headers(), "", None)
-    {
-        return problem_page(&origin, problem, None);
-    }
     let now = app.chatpic.now();
     match upload::create(&app, request).await {
         Err(problem) => problem_page(&origin, problem, Some(home(&origin))),

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::App;
 use crate::api::{ImageQuery, serve_image};
-use crate::client::{Client, Origin, cookie, share_id};
+use crate::client::{Client, Origin, share_id};
 use crate::problem::Problem;
 use crate::security::{check_form, form_token};
 use crate::text::Phrase;
@@ -62,7 +62,7 @@ async fn cover(
     headers: HeaderMap,
 ) -> Response {
     let Ok(id) = share_id(&id) else { return shell(&origin, Lock::Share, false) };
-    let Some(access) = secret_cookie::<LinkAccess>(&headers, LINK) else {
+    let Some(access) = secret_cookie::<LinkAccess>(&app, &headers, LINK) else {
         return shell(&origin, Lock::Share, false);
     };
     cover_page(&app, &origin, &headers, &id, &access, None).await
@@ -77,7 +77,7 @@ async fn cover_page(
     problem: Option<Problem>,
 ) -> Response {
     // A last view may be used up while its session goes on: then there is no cover any more, but a way back.
-    let continues = match secret_cookie::<SessionToken>(headers, SESSION) {
+    let continues = match secret_cookie::<SessionToken>(app, headers, SESSION) {
         Some(token) => app.chatpic.current(id, &token).await.is_ok(),
         None => false,
     };
@@ -161,7 +161,7 @@ async fn open(
         Ok(Form(form)) => form,
         Err(rejection) => return problem_page(&origin, rejection.into(), Some(path)),
     };
-    let Some(access) = secret_cookie::<LinkAccess>(&headers, LINK) else { return see_other(&path) };
+    let Some(access) = secret_cookie::<LinkAccess>(&app, &headers, LINK) else { return see_other(&path) };
     if let Err(problem) = check_form(&headers, &access.reveal(), form.token.as_deref()) {
         return problem_page(&origin, problem, Some(path));
     }
@@ -217,7 +217,7 @@ pub(super) async fn view_page(
     path: String,
     is_preview: bool,
 ) -> Response {
-    let Some(token) = secret_cookie::<SessionToken>(headers, SESSION) else { return see_other(&path) };
+    let Some(token) = secret_cookie::<SessionToken>(app, headers, SESSION) else { return see_other(&path) };
     match app.chatpic.current(id, &token).await {
         Ok(current) => show(&ViewPage {
             frame: Frame::new(origin, "view.title"),
@@ -235,9 +235,8 @@ pub(super) async fn view_page(
     }
 }
 
-pub(crate) fn session_cookie(headers: &HeaderMap) -> Result<SessionToken, Problem> {
-    let token = cookie(headers, SESSION).and_then(|value| value.parse().ok());
-    token.ok_or_else(|| Error::from(Unauthorized::Session).into())
+pub(crate) fn session_cookie(app: &App, headers: &HeaderMap) -> Result<SessionToken, Problem> {
+    secret_cookie(app, headers, SESSION).ok_or_else(|| Error::from(Unauthorized::Session).into())
 }
 
 /// How long the page's session still lives; a session that is over has no seconds left.
@@ -246,7 +245,7 @@ pub(super) async fn current(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let seconds_left = match app.chatpic.current(&share_id(&id)?, &session_cookie(&headers)?).await {
+    let seconds_left = match app.chatpic.current(&share_id(&id)?, &session_cookie(&app, &headers)?).await {
         Ok(current) => current.seconds_left,
         Err(Error::Unauthorized(_) | Error::NotFound) => 0,
         Err(error) => return Err(error.into()),
@@ -258,11 +257,12 @@ pub(super) async fn image(
     State(app): State<App>,
     Path((id, index)): Path<(String, String)>,
     query: Result<Query<ImageQuery>, QueryRejection>,
+    client: Client,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     // A copy is shown within its page; opened on its own, in a tab or by a download, it is refused.
     if headers.get("sec-fetch-dest").is_some_and(|dest| dest != "image") {
         return Err(Problem::not_found());
     }
-    serve_image(&app, &id, &index, query, session_cookie(&headers)?).await
+    serve_image(&app, &client, &id, &index, query, session_cookie(&app, &headers)?).await
 }

@@ -1,7 +1,8 @@
 //! What each command does.
 
 use std::error::Error;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +22,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, interval_at};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
@@ -33,6 +35,10 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 const HEAD_WITHIN: Duration = Duration::from_secs(75);
 /// A client that takes nothing of its answer for so long has gone.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
+/// How long nothing is accepted once the system has no room for a connection; those that end meanwhile make some.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often at most the operator is told of that.
+const TELL_SHORTAGE_EVERY: Duration = Duration::from_secs(60);
 /// How long running requests may take after the signal to stop; event streams would go on for ever.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// Reports that are listed.
@@ -114,14 +120,15 @@ pub(crate) async fn serve(settings: &Settings) -> Result<Status, CommandError> {
 }
 
 /// Answers whoever comes, until the signal to stop.
-async fn take_connections(mut listener: TcpListener, router: Router) {
+async fn take_connections(listener: TcpListener, router: Router) {
+    let mut door = Door { listener, shortage_told: None };
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
     let running = GracefulShutdown::new();
     let mut stop = pin!(stop_signal());
     loop {
         let (stream, peer) = tokio::select! {
-            accepted = axum::serve::Listener::accept(&mut listener) => accepted,
+            accepted = door.next() => accepted,
             () = &mut stop => break,
         };
         let mut stream = TimeoutStream::new(stream);
@@ -138,8 +145,44 @@ async fn take_connections(mut listener: TcpListener, router: Router) {
             }
         });
     }
-    drop(listener);
+    drop(door);
     drop(tokio::time::timeout(STOP_WITHIN, running.shutdown()).await);
+}
+
+/// Where connections come in.
+struct Door {
+    listener: TcpListener,
+    /// When the operator was last told that the system had no room for one.
+    shortage_told: Option<Instant>,
+}
+
+impl Door {
+    /// The next connection. While the system has no room, for want of file descriptors above all, whoever comes waits,
+    /// and those who are here are served.
+    async fn next(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.listener.accept().await {
+                Ok(accepted) => return accepted,
+                // Who came has gone again.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    if is_due(&mut self.shortage_told, Instant::now()) {
+                        tracing::warn!(%error, "no connection can be accepted; those that are open go on");
+                    }
+                    interval_at(Instant::now() + PAUSE, PAUSE).tick().await;
+                }
+            }
+        }
+    }
+}
+
+/// Whether the operator is to be told again, which then counts as done.
+fn is_due(told: &mut Option<Instant>, now: Instant) -> bool {
+    let is_due = told.is_none_or(|told| now.duration_since(told) >= TELL_SHORTAGE_EVERY);
+    if is_due {
+        *told = Some(now);
+    }
+    is_due
 }
 
 async fn sweep_forever(chatpic: ChatPic) {
@@ -379,6 +422,14 @@ pub(crate) fn say(line: &str) -> Result<(), CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shortage_is_told_at_once_and_once_a_minute() {
+        let start = Instant::now();
+        let mut told = None;
+        let seconds = (0..=180).filter(|second| is_due(&mut told, start + Duration::from_secs(*second)));
+        assert_eq!(seconds.collect::<Vec<_>>(), [0, 60, 120, 180]);
+    }
 
     #[test]
     fn the_time_left_is_measured_and_told_every_other_second() {

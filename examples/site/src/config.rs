@@ -141,7 +141,8 @@ pub(crate) struct Settings {
         global = true
     )]
     pub(crate) form_bytes: usize,
-    /// Bytes of images on their way to viewers at the same time; a quarter of them for one session
+    /// Bytes of images on their way to viewers at the same time; a quarter of them for one session or address, a half
+    /// for one share
     #[arg(
         long,
         env = "CHATPIC_ANSWER_BYTES",
@@ -150,7 +151,7 @@ pub(crate) struct Settings {
         global = true
     )]
     pub(crate) answer_bytes: usize,
-    /// Event streams at the same time
+    /// Event streams at the same time; a quarter of them for one address, a half for one share
     #[arg(long, env = "CHATPIC_LISTENERS", default_value_t = 1000, value_name = "N", global = true)]
     pub(crate) listeners: usize,
     #[command(flatten)]

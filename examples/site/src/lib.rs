@@ -13,6 +13,9 @@ mod secret;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 
+use rustix::fs::Mode;
+use rustix::process::umask;
+
 pub use crate::config::default_limits;
 pub use crate::error::CommandError;
 pub use crate::place::Place;
@@ -21,8 +24,9 @@ use crate::commands::{FAILED, Status};
 use crate::config::{Arguments, Command};
 
 /// Runs one command line, the program's name first, and answers its exit status: 0 done, 1 no match or failed,
-/// 2 usage. Logs go to standard error.
+/// 2 usage. Logs go to standard error. Files that this process makes from then on are its owner's alone.
 pub fn run(line: impl IntoIterator<Item = OsString>) -> u8 {
+    umask(Mode::RWXG | Mode::RWXO);
     let arguments = match Arguments::read(line) {
         Ok(arguments) => arguments,
         Err(error) => {

@@ -12,11 +12,16 @@ mod faults;
 mod postgres_and_s3;
 mod support;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::{Site, chatpic, run};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn open(site: &Site, share: &Value) -> reqwest::Response {
     open_with(site, share, json!({})).await
@@ -157,8 +162,6 @@ async fn another_secret_is_refused_at_the_start() {
 
 #[tokio::test]
 async fn the_secret_file_is_its_owners_alone_and_logs_hold_no_secret() {
-    use std::os::unix::fs::PermissionsExt;
-
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
     // Whatever is to be told, nothing secret is.
@@ -247,4 +250,66 @@ async fn a_configuration_file_rules_the_site() {
     assert_eq!(upload("let me out", 1).await, 401);
     assert_eq!(upload("let me in", 2).await, 422);
     assert_eq!(upload("let me in", 1).await, 201);
+}
+
+#[tokio::test]
+async fn all_that_is_made_is_its_owners_alone_whatever_the_folders_mode() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    for open in [data.clone(), data.join("blobs")] {
+        std::fs::create_dir(&open).unwrap();
+        std::fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 022; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_chatpic")]);
+    let site = Site::start_by(command, &data, &[]);
+    let share = site.share(1).await;
+    open(&site, &share).await;
+    let mut found = Vec::new();
+    let mut folders = vec![data];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let (path, metadata) = (entry.path(), entry.metadata().unwrap());
+            if metadata.is_dir() {
+                folders.push(path.clone());
+            }
+            found.push((path, metadata.permissions().mode() & 0o777));
+        }
+    }
+    let blobs = folder.path().join("data/blobs");
+    for (path, mode) in &found {
+        assert!(mode & 0o077 == 0 || *path == blobs, "{} has the mode {mode:o}", path.display());
+    }
+    for made in ["secret", "chatpic.sqlite", "chatpic.sqlite-wal"] {
+        assert!(found.iter().any(|(path, _)| path.ends_with(made)), "{made} is among {found:?}");
+    }
+    assert!(found.iter().any(|(path, _)| path.starts_with(&blobs) && path.is_file()), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_want_of_file_descriptors_is_told_and_passes() {
+    let folder = TempDir::new().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_chatpic")]);
+    let site = Site::start_by(command, &folder.path().join("data"), &[]);
+    let address = site.url.strip_prefix("http://").unwrap();
+    let mut served = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        idle.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    let told = || site.log().lines().filter(|line| line.contains("no connection can be accepted")).count();
+    let mut looks = tokio::time::interval(Duration::from_millis(50));
+    while told() == 0 {
+        looks.tick().await;
+    }
+    // Who is in is served.
+    let mut answer = [0; 12];
+    served.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    served.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    drop(idle);
+    let healthy = reqwest::get(format!("{}/healthz", site.url)).await.unwrap();
+    assert_eq!(healthy.status(), 200);
+    assert_eq!(told(), 1, "{}", site.log());
 }
