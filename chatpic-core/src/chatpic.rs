@@ -9,11 +9,13 @@ pub(crate) mod upload;
 pub(crate) mod viewing;
 
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::sync::{Arc, Mutex};
 
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::error::{Error, Unauthorized};
+use crate::fair::{Client, Holder};
 use crate::id::ShareId;
 use crate::limits::Limits;
 use crate::mark::visible::VisibleMark;
@@ -23,14 +25,16 @@ use crate::secret::{
 use crate::share::{Share, Status};
 use crate::store::memory::{MemoryBlobs, MemoryShares};
 use crate::store::{BlobStore, ShareStore};
-use crate::workers::Workers;
+use crate::workers::{Bounds, Workers};
 
-/// Traces that may wait for the one that runs.
-const WAITING_TRACES: usize = 8;
+/// Sealed objects in memory at the same time that wait to be spliced or unsealed.
+const LOADED: usize = 64;
+/// How many times as many images that paid views ask for may wait as jobs of other kinds: they wait their turn.
+const WAITING_IMAGES: usize = 16;
 
 /// Private, temporary image sharing. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
-pub struct ChatPic(Arc<Inner>);
+pub struct ChatPic(Arc<Inner>, Client);
 
 #[derive(Debug)]
 struct Inner {
@@ -44,6 +48,8 @@ struct Inner {
     // Pools apart, so that nobody waits for slower work than his own.
     /// Take in what is uploaded.
     intake: Workers,
+    /// Places for sealed objects in memory: while one waits to be spliced or unsealed, and no longer.
+    loading: Workers,
     /// Splice JPEG copies and unseal kept ones.
     serving: Workers,
     /// Make copies pixel by pixel.
@@ -51,6 +57,8 @@ struct Inner {
     /// Trace leaks.
     traces: Workers,
     passwords: Workers,
+    /// Keys of the hashes by which clients' addresses are known to the pools.
+    client_keys: RandomState,
     turns: copies::Turns,
     /// Shares being traced, each with how far its trace has come.
     tracing: Mutex<HashMap<ShareId, Arc<trace::Progress>>>,
@@ -104,27 +112,31 @@ impl Builder {
         if !digests_match(&self.shares.fingerprint(&fingerprint).await?, &fingerprint) {
             return Err(Error::ForeignSecret);
         }
-        let Limits { workers, queue, .. } = self.limits;
-        // A copy takes seconds, and nobody is to wait for minutes.
-        let copiers = Workers::new(workers, queue.min(4 * workers));
-        // A trace spreads over all cores by itself, and one that waits holds two files.
-        let traces = Workers::new(1, queue.min(WAITING_TRACES));
-        Ok(ChatPic(Arc::new(Inner {
-            shares: self.shares,
-            blobs: self.blobs,
-            clock: self.clock,
-            entropy: self.entropy,
-            limits: self.limits,
-            visible_mark: self.visible_mark,
-            derivation,
-            intake: Workers::new(workers, queue),
-            serving: Workers::new(workers, queue),
-            copiers,
-            traces,
-            passwords: Workers::new(workers, queue),
-            turns: copies::Turns::default(),
-            tracing: Mutex::default(),
-        })))
+        let Limits { workers, queue, traces, .. } = self.limits;
+        // Where a job takes long, an address leaves one place to the others.
+        let slow = Bounds { workers, each: workers.saturating_sub(1), queue };
+        let images = queue.saturating_mul(WAITING_IMAGES);
+        Ok(ChatPic(
+            Arc::new(Inner {
+                shares: self.shares,
+                blobs: self.blobs,
+                clock: self.clock,
+                entropy: self.entropy,
+                limits: self.limits,
+                visible_mark: self.visible_mark,
+                derivation,
+                intake: Workers::new(slow),
+                loading: Workers::new(Bounds { workers: LOADED, each: LOADED / 2, queue: images }),
+                serving: Workers::new(Bounds { workers, each: workers, queue: LOADED }),
+                copiers: Workers::new(Bounds { queue: images, ..slow }),
+                traces: Workers::new(Bounds { workers: traces, each: traces.saturating_sub(1), queue }),
+                passwords: Workers::new(slow),
+                client_keys: RandomState::new(),
+                turns: copies::Turns::default(),
+                tracing: Mutex::default(),
+            }),
+            Client::Host,
+        ))
     }
 }
 
@@ -140,6 +152,17 @@ impl ChatPic {
             limits: Limits::default(),
             visible_mark: Some(VisibleMark::default()),
         }
+    }
+
+    /// The same, on behalf of a client with this address: work that takes long is done for all addresses in turn, and for
+    /// one at a time only a part of what is done at all. What the host asks for itself, it may have all of.
+    pub fn for_client(&self, address: &str) -> ChatPic {
+        Self(self.0.clone(), Client::of(address, &self.0.client_keys))
+    }
+
+    /// For whom work on this share is done.
+    fn holder(&self, share: &ShareId) -> Holder {
+        Holder { client: self.1, share: *share }
     }
 
     /// The bounds that are kept.

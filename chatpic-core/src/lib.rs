@@ -28,6 +28,7 @@ mod chatpic;
 mod clock;
 mod entropy;
 mod error;
+mod fair;
 mod id;
 mod intake;
 mod limits;

@@ -75,10 +75,13 @@ pub struct Limits {
     pub free_percent: u8,
     /// An upload not committed after so long is given up, and the sweep deletes what it left.
     pub upload_timeout: Duration,
-    /// Images taken in at the same time, and as many copies spliced, copies made pixel by pixel, and passwords hashed;
-    /// traces run one at a time, each on all cores.
+    /// Images taken in at the same time, and as many copies spliced, copies made pixel by pixel, and passwords hashed. Where
+    /// such work takes long, an address leaves one place to the others.
     pub workers: usize,
-    /// Jobs of each of these kinds that may wait for a worker; one more is refused as busy. Fewer wait for slow ones.
+    /// Traces at the same time, each on all cores and with up to 700 MB; an address leaves one place to the others.
+    pub traces: usize,
+    /// Jobs of each of these kinds that may wait for a worker, and 16 times as many images that viewers ask for. When more
+    /// would, the one that came last of the address with the most is refused as busy.
     pub queue: usize,
 }
 
@@ -118,6 +121,7 @@ impl Default for Limits {
             free_percent: 5,
             upload_timeout: Duration::from_secs(60 * 60),
             workers: 2,
+            traces: 2,
             queue: 64,
         }
     }

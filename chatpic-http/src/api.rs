@@ -100,9 +100,10 @@ pub(crate) struct ShareForm {
 pub(crate) async fn create(
     State(app): State<App>,
     origin: Origin,
+    client: Client,
     request: Request,
 ) -> Answer<(StatusCode, Json<CreatedShare>)> {
-    let created = upload::create(&app, request).await?;
+    let created = upload::create(&app, &client, request).await?;
     let status = if created.repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(CreatedShare::new(&app, &origin, &created))))
 }
@@ -232,11 +233,12 @@ pub(crate) async fn serve_image(
     token: SessionToken,
 ) -> Answer<Response> {
     let id = share_id(id)?;
+    let chatpic = app.chatpic.for_client(&client.address);
     let index = index.parse().map_err(|_| Problem::not_found())?;
     let Query(ImageQuery { width, still }) = query?;
     let ImageCopy { bytes, media_type } = match still {
-        Some(true) => app.chatpic.still(&id, &token, index).await?,
-        _ => app.chatpic.image(&id, &token, index, width).await?,
+        Some(true) => chatpic.still(&id, &token, index).await?,
+        _ => chatpic.image(&id, &token, index, width).await?,
     };
     let length = bytes.len();
     let mut response = Response::new(sending::copy(app, client, id, token, bytes)?);
@@ -530,12 +532,13 @@ pub(crate) struct TraceForm {
 pub(crate) async fn trace(
     State(app): State<App>,
     Path(id): Path<String>,
+    client: Client,
     bearer: Bearer,
     request: Request,
 ) -> Answer<Response> {
     let id = share_id(&id)?;
     let access = app.chatpic.dashboard_access(&id, &bearer.parse()?);
-    let report = upload::trace(&app, &id, &access, request, |_| Ok(())).await?;
+    let report = upload::trace(&app, &client, &id, &access, request, |_| Ok(())).await?;
     Ok(Json(TraceAnswer::from(&report)).into_response())
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::multipart::{Field, MultipartError};
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Multipart, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::Bytes;
 use chatpic_core::{
@@ -60,9 +60,10 @@ impl fmt::Debug for UploadPassword {
 }
 
 /// Reads a share from a form and makes it. A refusal reaches the client: the rest of the body is read first.
-pub(crate) async fn create(app: &App, request: Request) -> Result<Created, Problem> {
+pub(crate) async fn create(app: &App, client: &Client, request: Request) -> Result<Created, Problem> {
+    let chatpic = app.chatpic.for_client(&client.address);
     let begun = idempotency_key(request.headers())
-        .and_then(|key| app.chatpic.upload(key.as_deref()).map_err(Problem::from));
+        .and_then(|key| chatpic.upload(key.as_deref()).map_err(Problem::from));
     let mut upload = match begun {
         Ok(upload) => upload,
         Err(problem) => {
@@ -71,7 +72,7 @@ pub(crate) async fn create(app: &App, request: Request) -> Result<Created, Probl
         }
     };
     // One image of it is in memory at a time.
-    let mut form = Form::begin(app, request, 1).await?;
+    let mut form = Form::begin(app, client, request, 1).await?;
     match receive(app, &mut upload, &mut form).await {
         Ok(policy) => Ok(upload.commit(policy).await?),
         Err(problem) => {
@@ -85,19 +86,20 @@ pub(crate) async fn create(app: &App, request: Request) -> Result<Created, Probl
 /// of its traces of the day are taken before the form is read, which is in memory until the trace is done.
 pub(crate) async fn trace(
     app: &App,
+    client: &Client,
     id: &ShareId,
     access: &DashboardAccess,
     request: Request,
     check_token: impl FnOnce(Option<&str>) -> Result<(), Problem>,
 ) -> Result<TraceReport, Problem> {
-    let turn = match app.chatpic.begin_trace(id, access).await {
+    let turn = match app.chatpic.for_client(&client.address).begin_trace(id, access).await {
         Ok(turn) => turn,
         Err(error) => {
             drain(app, request.into_body()).await;
             return Err(error.into());
         }
     };
-    let mut form = Form::begin(app, request, 2).await?;
+    let mut form = Form::begin(app, client, request, 2).await?;
     let (mut leak, mut original, mut token) = (None, None, None);
     let outcome = async {
         while let Some(mut part) = form.next().await? {
@@ -231,13 +233,12 @@ struct Form {
 
 impl Form {
     /// Begins to read a form of which so many images are in memory at a time.
-    async fn begin(app: &App, request: Request, images: usize) -> Result<Self, Problem> {
-        let (mut parts, body) = request.into_parts();
+    async fn begin(app: &App, client: &Client, request: Request, images: usize) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
         let body = Bounded::new(app, body);
         let length = parts.headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(usize::MAX);
         let held = length.min(app.chatpic.limits().image_bytes.saturating_mul(images));
-        let Ok(client) = Client::from_request_parts(&mut parts, app).await;
         let place = app.forms.take(held, &[Holder::Address(&client.address)]);
         let kind = parts.headers.get(header::CONTENT_TYPE).cloned();
         let mut request = Request::from_parts(parts, body.clone().into_body());
@@ -382,6 +383,7 @@ fn broken(_: MultipartError) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use axum::extract::FromRequestParts;
     use chatpic_core::Limits;
 
     use super::*;
@@ -394,7 +396,10 @@ mod tests {
         for start in ["", "no boundary", "--b\r\nContent-Disposition: form-data; name=\"images"] {
             let chunk = Bytes::from(vec![b'x'; 16 * 1024]);
             let chunks = std::iter::once(Bytes::from(start)).chain(std::iter::repeat_n(chunk.clone(), 1000));
-            let mut form = Form::begin(&app, post("/", stream::iter(chunks)), 1).await.unwrap();
+            let (mut parts, body) = post("/", stream::iter(chunks)).into_parts();
+            let Ok(client) = Client::from_request_parts(&mut parts, &app).await;
+            let request = Request::from_parts(parts, body);
+            let mut form = Form::begin(&app, &client, request, 1).await.unwrap();
             let before = form.body.lock().left;
             let problem = form.next().await.err().unwrap();
             assert_eq!(problem.kind, "malformed");

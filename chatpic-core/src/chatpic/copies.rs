@@ -93,6 +93,8 @@ impl ChatPic {
     }
 
     async fn find_copy(&self, wanted: &Wanted) -> Result<Option<Bytes>, Error> {
+        let holder = self.holder(&wanted.share);
+        let _in_memory = self.0.loading.take(holder).await?;
         let Some(kept) = self.0.blobs.get(&wanted.copies, &wanted.name()).await? else { return Ok(None) };
         let wanted = wanted.clone();
         let open = move || {
@@ -100,11 +102,11 @@ impl ChatPic {
             let name = wanted.sealed_name(salt);
             seal::open(&wanted.data_key, &wanted.share, &name, sealed.to_vec())
         };
-        Ok(Some(self.0.serving.run(open).await?.into()))
+        Ok(Some(self.0.serving.run(holder, open).await?.into()))
     }
 
     async fn make_copy(&self, wanted: &Wanted) -> Result<Bytes, Error> {
-        let worker = self.0.copiers.take().await?;
+        let worker = self.0.copiers.take(self.holder(&wanted.share)).await?;
         let sealed = self.sealed_object(&wanted.folder, &wanted.object).await?;
         let visible = self.0.visible_mark.clone();
         let salt: [u8; SALT] = self.entropy().bytes();

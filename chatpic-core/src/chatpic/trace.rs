@@ -9,6 +9,7 @@ use super::ChatPic;
 use super::upload::image_name;
 use crate::clock::Timestamp;
 use crate::error::{Conflict, Error};
+use crate::fair::Holder;
 use crate::id::{SessionId, ShareId};
 use crate::intake::animation::{most_like, sample};
 use crate::intake::{Pixels, decode, intake};
@@ -168,7 +169,9 @@ impl ChatPic {
     ) -> Result<TraceReport, Error> {
         let sought = self.suspects(scope).await?;
         let work = self.0.limits.trace_work.saturating_mul(sought.subjects.len() as u64);
-        self.trace_among(sought, leak, original, work, &Waiting::default(), progress).await
+        // It may look at all shares.
+        let holder = self.holder(&scope.share.unwrap_or(ShareId::from_bytes([0; 12])));
+        self.trace_among(sought, leak, original, work, holder, &Waiting::default(), progress).await
     }
 
     /// The images and sessions of a scope, from the ledger.
@@ -239,6 +242,7 @@ impl ChatPic {
         leak: Vec<u8>,
         original: Option<Vec<u8>>,
         work: u64,
+        holder: Holder,
         waiting: &Waiting,
         progress: impl Fn(f32) + Send + Sync + 'static,
     ) -> Result<TraceReport, Error> {
@@ -310,7 +314,7 @@ impl ChatPic {
                 .collect();
             Ok((found, trace.candidates, complete))
         };
-        let (found, candidates, complete) = self.0.traces.run(job).await?;
+        let (found, candidates, complete) = self.0.traces.run(holder, job).await?;
         let matches = found
             .into_iter()
             .map(|(share_id, image, found)| {
@@ -399,7 +403,8 @@ impl TraceTurn {
         let scope = TraceScope { share: Some(self.id), ..Default::default() };
         let sought = self.chatpic.suspects(&scope).await?;
         let work = self.chatpic.0.limits.trace_work;
-        self.chatpic.trace_among(sought, leak, original, work, &self.waiting, |_| ()).await
+        let holder = self.chatpic.holder(&self.id);
+        self.chatpic.trace_among(sought, leak, original, work, holder, &self.waiting, |_| ()).await
     }
 }
 

@@ -199,7 +199,7 @@ impl Upload {
                 prepare(pixels, visible.as_ref(), &key)?.seal(&data_key, &id, index)
             }
         };
-        let (record, objects) = self.chatpic.0.intake.run(job).await?;
+        let (record, objects) = self.chatpic.0.intake.run(self.chatpic.holder(&self.id), job).await?;
         for (name, sealed) in objects {
             self.objects += 1;
             self.bytes += sealed.len() as u64;
@@ -276,7 +276,8 @@ impl Upload {
             None => (None, None),
             Some(password) => {
                 let salt: [u8; 16] = entropy.bytes();
-                let key = chatpic.0.passwords.run(move || password.key(&salt)).await?;
+                let key =
+                    chatpic.0.passwords.run(chatpic.holder(&self.id), move || password.key(&salt)).await?;
                 (Some(salt), Some(key))
             }
         };

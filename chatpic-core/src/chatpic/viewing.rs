@@ -222,7 +222,7 @@ impl ChatPic {
 
         // The attempt is counted before the password is hashed and taken back when it was right, so that
         // tries made at the same time can't get past the cap. The worker keeps the number of such tries low.
-        let worker = self.0.passwords.take().await?;
+        let worker = self.0.passwords.take(self.for_client(address).holder(&share.id)).await?;
         let attempt = self.count_password_attempt(share, address).await?;
         let key = worker.run(move || password.key(&salt)).await?;
         match data_key(Some(&key)) {
@@ -371,6 +371,8 @@ impl ChatPic {
         data_key: DataKey,
         key: ImageKey,
     ) -> Result<Bytes, Error> {
+        let holder = self.holder(&share.id);
+        let _in_memory = self.0.loading.take(holder).await?;
         let sealed = self.sealed_object(&share.folder, &object).await?;
         let (share, visible) = (share.id, self.0.visible_mark.clone());
         let splice = move || {
@@ -379,7 +381,7 @@ impl ChatPic {
             let labels = visible.map(|v| v.labels(&session.label(), size, record.framed)).unwrap_or_default();
             Ok(PreparedRendition::from_bytes(plain)?.copy(&key, session, &labels)?)
         };
-        Ok(self.0.serving.run(splice).await?.into())
+        Ok(self.0.serving.run(holder, splice).await?.into())
     }
 
     /// The mark key that the ledger keeps.
@@ -444,7 +446,7 @@ mod tests {
     #[tokio::test]
     async fn a_burn_while_an_image_waits_for_a_worker_leaves_nothing_to_send() {
         let (chatpic, id, token) = viewed(1).await;
-        let busy = chatpic.0.serving.take().await.unwrap();
+        let busy = chatpic.0.serving.take(chatpic.holder(&id)).await.unwrap();
         let image = chatpic.image(&id, &token, 0, None);
         tokio::pin!(image);
         assert!(futures::poll!(&mut image).is_pending());
@@ -457,7 +459,8 @@ mod tests {
     async fn no_viewer_waits_for_uploads_copies_or_traces() {
         let (chatpic, id, token) = viewed(0).await;
         let pools = [&chatpic.0.intake, &chatpic.0.copiers, &chatpic.0.traces];
-        let busy = futures::future::try_join_all(pools.map(|pool| pool.take())).await.unwrap();
+        let busy =
+            futures::future::try_join_all(pools.map(|pool| pool.take(chatpic.holder(&id)))).await.unwrap();
         chatpic.image(&id, &token, 0, None).await.unwrap();
         drop(busy);
     }

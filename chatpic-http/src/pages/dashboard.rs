@@ -25,7 +25,7 @@ use super::{
 use crate::App;
 use crate::answers::DashboardAnswer;
 use crate::api::serve_csv;
-use crate::client::{Origin, share_id};
+use crate::client::{Client, Origin, share_id};
 use crate::problem::Problem;
 use crate::security::{check_form, form_token};
 use crate::text::Phrase;
@@ -404,14 +404,20 @@ async fn view(
     view_page(&app, &origin, &headers, &id, path, true).await
 }
 
-async fn trace(State(app): State<App>, Path(id): Path<String>, origin: Origin, request: Request) -> Response {
+async fn trace(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    origin: Origin,
+    client: Client,
+    request: Request,
+) -> Response {
     let headers = request.headers().clone();
     let back = share_path(&origin, 'd', &id);
     let outcome = async {
         let id = share_id(&id)?;
         let access = dashboard_cookie(&app, &headers)?;
         let check = |token: Option<&str>| check_form(&headers, &access.reveal(), token);
-        let report = upload::trace(&app, &id, &access, request, check).await?;
+        let report = upload::trace(&app, &client, &id, &access, request, check).await?;
         Ok((id, access, report))
     };
     match outcome.await {

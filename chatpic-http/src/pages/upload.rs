@@ -11,7 +11,7 @@ use chatpic_core::Limits;
 use super::chart::{Qr, qr};
 use super::{Frame, home, problem_page, show};
 use crate::App;
-use crate::client::Origin;
+use crate::client::{Client, Origin};
 use crate::text::Phrase;
 use crate::time::rfc3339;
 use crate::upload;
@@ -92,9 +92,9 @@ struct ResultPage {
     password_required: bool,
 }
 
-async fn create(State(app): State<App>, origin: Origin, request: Request) -> Response {
+async fn create(State(app): State<App>, origin: Origin, client: Client, request: Request) -> Response {
     let now = app.chatpic.now();
-    match upload::create(&app, request).await {
+    match upload::create(&app, &client, request).await {
         Err(problem) => problem_page(&origin, problem, Some(home(&origin))),
         Ok(created) => {
             let link = app.link(&origin, 's', &created.share_id, &created.link_key.reveal());

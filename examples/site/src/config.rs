@@ -158,15 +158,29 @@ pub(crate) struct Settings {
     pub(crate) limits: LimitSettings,
 }
 
-/// The contract's limits, with a worker for each core, or as many as half of the memory is enough for.
+/// The contract's limits, with as many workers and traces as cores and memory are enough for.
 pub fn default_limits() -> Limits {
     let limits = Limits::default();
-    Limits { workers: default_workers(limits.decode_bytes), ..limits }
+    let workers = default_workers(limits.decode_bytes);
+    Limits { workers, traces: default_traces(workers, limits.decode_bytes), ..limits }
 }
 
 fn default_workers(decode_bytes: u64) -> usize {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     workers(cores, memory::limit(Path::new("/")), decode_bytes)
+}
+
+fn default_traces(workers: usize, decode_bytes: u64) -> usize {
+    traces(memory::limit(Path::new("/")), workers as u64 * decode_bytes)
+}
+
+/// How many traces may run at the same time beside workers that take this much: two, so that one leak does not keep all
+/// others waiting, if there is memory for both.
+fn traces(memory: Option<u64>, workers: u64) -> usize {
+    const EACH: u64 = 700 * 1024 * 1024;
+    const REST: u64 = 512 * 1024 * 1024;
+    let enough_for_two = memory.is_none_or(|memory| memory >= workers + 2 * EACH + REST);
+    if enough_for_two { 2 } else { 1 }
 }
 
 /// How many of them may each decode an image at the same time; the other half of the memory is for all else.
@@ -199,6 +213,9 @@ macro_rules! limit_settings {
                 $( if let Some(value) = self.$name { limits.$name = value; } )+
                 if self.workers.is_none() {
                     limits.workers = default_workers(limits.decode_bytes);
+                }
+                if self.traces.is_none() {
+                    limits.traces = default_traces(limits.workers, limits.decode_bytes);
                 }
                 limits
             }
@@ -239,6 +256,7 @@ limit_settings! {
     free_percent: u8, "free-percent", "CHATPIC_FREE_PERCENT", "N", percent, "Free space of the disk under which uploads are refused";
     upload_timeout: Duration, "upload-timeout", "CHATPIC_UPLOAD_TIMEOUT", "TIME", time, "When an upload is given up";
     workers: usize, "workers", "CHATPIC_WORKERS", "N", count::<usize>, "Images worked on at the same time [default: the number of cores, or what half of the memory is enough for]";
+    traces: usize, "traces", "CHATPIC_TRACES", "N", count::<usize>, "Traces at the same time [default: 2, or 1 where the memory is enough for no more]";
     queue: usize, "queue", "CHATPIC_QUEUE", "N", count::<usize>, "Jobs that may wait for a worker";
 }
 
