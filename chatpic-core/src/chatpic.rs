@@ -17,6 +17,7 @@ use crate::entropy::{Entropy, OsEntropy};
 use crate::error::{Error, Unauthorized};
 use crate::fair::{Client, Holder};
 use crate::id::ShareId;
+use crate::isolation::{Isolation, WorkerProgram};
 use crate::limits::Limits;
 use crate::mark::visible::VisibleMark;
 use crate::secret::{
@@ -59,6 +60,7 @@ struct Inner {
     passwords: Workers,
     /// Keys of the hashes by which clients' addresses are known to the pools.
     client_keys: RandomState,
+    isolation: Isolation,
     turns: copies::Turns,
     /// Shares being traced, each with how far its trace has come.
     tracing: Mutex<HashMap<ShareId, Arc<trace::Progress>>>,
@@ -74,6 +76,7 @@ pub struct Builder {
     entropy: Arc<dyn Entropy>,
     limits: Limits,
     visible_mark: Option<VisibleMark>,
+    isolation: Isolation,
 }
 
 impl Builder {
@@ -100,6 +103,12 @@ impl Builder {
     /// How the session ID is drawn; `None` draws none and leaves the forensic mark alone.
     pub fn visible_mark(self, visible_mark: Option<VisibleMark>) -> Self {
         Self { visible_mark, ..self }
+    }
+
+    /// Has files decoded and leaks searched by this program, in a process for each, so that one that goes wrong ends
+    /// nothing else; in this process unless this is called.
+    pub fn worker(self, program: WorkerProgram) -> Self {
+        Self { isolation: Isolation::Process(program), ..self }
     }
 
     /// Checks that the secret fits the share store, and is done.
@@ -132,6 +141,7 @@ impl Builder {
                 traces: Workers::new(Bounds { workers: traces, each: traces.saturating_sub(1), queue }),
                 passwords: Workers::new(slow),
                 client_keys: RandomState::new(),
+                isolation: self.isolation,
                 turns: copies::Turns::default(),
                 tracing: Mutex::default(),
             }),
@@ -151,6 +161,7 @@ impl ChatPic {
             entropy: Arc::new(OsEntropy),
             limits: Limits::default(),
             visible_mark: Some(VisibleMark::default()),
+            isolation: Isolation::None,
         }
     }
 

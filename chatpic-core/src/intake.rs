@@ -17,6 +17,8 @@ use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageError, ImageFormat, RgbImage, RgbaImage};
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::io::Cursor;
 use std::panic::AssertUnwindSafe;
 use zune_jpeg::JpegDecoder;
@@ -33,7 +35,7 @@ use crate::scale;
 const METADATA_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Why an image was refused: what was found, and which limit it breaks.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Rejection {
     /// No bytes at all.
@@ -49,7 +51,7 @@ pub enum Rejection {
     #[error("this is not a JPEG, PNG, GIF or WebP image ({found})")]
     Unsupported {
         /// What it looks like.
-        found: &'static str,
+        found: Cow<'static, str>,
     },
     /// Several frames where a still is needed.
     #[error("the image is animated where a still is needed")]
@@ -94,7 +96,7 @@ pub enum Rejection {
     #[error("decoding the image would take too long ({found}); save it again with another program")]
     TooMuchWork {
         /// Why, and what the limit is.
-        found: &'static str,
+        found: Cow<'static, str>,
     },
     /// The pixel data end early.
     #[error("the image is not whole: its data end early")]
@@ -284,7 +286,7 @@ fn decode_format(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
             let inner = if decoder.color_type().has_alpha() { 7 } else { 5 };
             finish(decoder, inner, tables, limits)
         }
-        _ => Err(Rejection::Unsupported { found: looks_like(bytes) }),
+        _ => Err(Rejection::Unsupported { found: looks_like(bytes).into() }),
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::mark::TRACE_WORK;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Every bound that ChatPic keeps; each field can be set, the defaults are the contract's.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// Images in one share, at most.
     pub images: usize,

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 /// Runs the program `chatpic` with these arguments, its own name first, and answers its exit status.
 #[pyfunction]
 fn run(py: Python<'_>, line: Vec<OsString>) -> u8 {
-    py.detach(|| chatpic_site::run(line))
+    py.detach(|| chatpic_site::run(line, false))
 }
 
 #[pymodule]

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use serde::{Deserialize, Serialize};
 
 use super::ChatPic;
 use super::upload::image_name;
@@ -13,7 +15,10 @@ use crate::fair::Holder;
 use crate::id::{SessionId, ShareId};
 use crate::intake::animation::{most_like, sample};
 use crate::intake::{Pixels, decode, intake};
-use crate::mark::{self, Evidence, ImageKey, MarkRecord, Match, Suspect, Trace};
+use crate::isolation::{Request, Running, Task, Tell};
+use crate::limits::Limits;
+use crate::mark::visible::VisibleMark;
+use crate::mark::{self, Evidence, ImageKey, MarkRecord, Match, Suspect};
 use crate::secret::DashboardAccess;
 use crate::share::{Country, Share};
 use crate::store::{Attempt, Attempted};
@@ -146,10 +151,10 @@ impl ChatPic {
     /// # Errors
     /// [`Error::NotFound`] for an unknown share; [`Error::Store`].
     pub async fn trace_work(&self, scope: &TraceScope) -> Result<TraceWork, Error> {
-        let Sought { subjects, .. } = self.suspects(scope).await?;
+        let Sought { subjects, shares: images, .. } = self.suspects(scope).await?;
         let mut shares = std::collections::BTreeMap::new();
-        for subject in &subjects {
-            shares.insert(subject.share, subject.sessions.len());
+        for ((share, _), subject) in images.iter().zip(&subjects) {
+            shares.insert(*share, subject.sessions.len());
         }
         Ok(TraceWork { images: subjects.len(), sessions: shares.values().sum() })
     }
@@ -222,15 +227,12 @@ impl ChatPic {
             return Ok(());
         }
         let mark_key = self.mark_key(share)?;
+        let sessions: Arc<[SessionId]> = sessions.into();
         for (index, image) in share.images.iter().enumerate() {
             if let Some(record) = &image.mark {
-                sought.subjects.push(Subject {
-                    share: share.id,
-                    image: index,
-                    key: mark_key.image(&image_name(index)),
-                    record: record.clone(),
-                    sessions: sessions.clone(),
-                });
+                let key = *mark_key.image(&image_name(index)).as_bytes();
+                sought.shares.push((share.id, index));
+                sought.subjects.push(Subject { key, record: record.clone(), sessions: sessions.clone() });
             }
         }
         Ok(())
@@ -246,77 +248,31 @@ impl ChatPic {
         waiting: &Waiting,
         progress: impl Fn(f32) + Send + Sync + 'static,
     ) -> Result<TraceReport, Error> {
-        let Sought { subjects, opened } = sought;
+        let Sought { subjects, shares, opened } = sought;
         let noted = Arc::clone(&waiting.0);
-        let (limits, visible) = (self.0.limits.clone(), self.0.visible_mark.clone());
-        let job = move || {
-            let rejected = |rejection| Error::Rejected { index: 0, rejection };
-            // An animated leak gives several pictures, which share the false-alarm probability.
-            let leaks = match sample(&leak, &limits).map_err(rejected)? {
-                Some(pictures) => pictures,
-                None => {
-                    let pixels = decode(&leak, &limits).map_err(rejected)?;
-                    vec![pixels.resized(mark::leak_size(pixels.size())).into_rgb()]
-                }
-            };
-            let framed = |pixels| match &visible {
-                Some(visible) => visible.frame(pixels).0.into_rgb(),
-                None => pixels.into_rgb(),
-            };
-            // The original goes through the intake that made the rendition, which always does the same. Of an animated
-            // one each picture has a frame of its own.
-            let originals: Vec<_> = match &original {
-                None => Vec::new(),
-                Some(bytes) => match most_like(&leaks, bytes, &limits).map_err(rejected)? {
-                    Some(frames) => frames.into_iter().map(Pixels::Alpha).map(framed).collect(),
-                    None => vec![framed(intake(bytes, &limits).map_err(rejected)?)],
-                },
-            };
-            let count = leaks.len() as f64;
-            let mut trace = Trace { matches: Vec::new(), candidates: 0, complete: true };
-            let mut complete = true;
-            for (index, leak) in leaks.iter().enumerate() {
-                let original = originals.get(index).or(originals.first());
-                let suspects: Vec<Suspect<'_>> = subjects
-                    .iter()
-                    .map(|subject| Suspect {
-                        key: &subject.key,
-                        record: &subject.record,
-                        original,
-                        sessions: &subject.sessions,
-                    })
-                    .collect();
-                let tell = |done: f32| {
-                    let done = (index as f32 + done) / count as f32;
-                    progress(done);
-                    noted.tell(done)
-                };
-                trace = mark::trace(
-                    leak,
-                    &suspects,
-                    FALSE_ALARM / count,
-                    work / leaks.len().max(1) as u64,
-                    &tell,
-                )?;
-                complete = (complete && trace.complete) || !trace.matches.is_empty();
-                if !trace.matches.is_empty() {
-                    break;
-                }
-            }
-            let found: Vec<_> = trace
-                .matches
-                .into_iter()
-                .filter_map(|found| {
-                    let subject = subjects.get(found.image)?;
-                    let false_alarm = (found.false_alarm * count).min(1.0);
-                    Some((subject.share, subject.image, Match { false_alarm, ..found }))
-                })
-                .collect();
-            Ok((found, trace.candidates, complete))
+        let framed = self.0.visible_mark.clone();
+        let text = TraceText {
+            limits: self.0.limits.clone(),
+            framed,
+            subjects,
+            work,
+            has_original: original.is_some(),
         };
-        let (found, candidates, complete) = self.0.traces.run(holder, job).await?;
+        let task = TraceTask { text, leak, original };
+        let isolation = self.0.isolation.clone();
+        let job = move || {
+            let tell = |done: f32| {
+                progress(done);
+                noted.tell(done)
+            };
+            isolation.perform(task, 0, &noted.running, &tell)
+        };
+        let Searched { found, candidates, complete } = self.0.traces.run(holder, job).await?;
+        let found = found.into_iter().filter_map(|found| {
+            let (share, image) = shares.get(found.image)?;
+            Some((*share, *image, found))
+        });
         let matches = found
-            .into_iter()
             .map(|(share_id, image, found)| {
                 let session = opened.get(&(share_id, found.session)).copied();
                 TraceMatch {
@@ -339,30 +295,127 @@ impl ChatPic {
 #[derive(Default)]
 struct Sought {
     subjects: Vec<Subject>,
+    /// For each subject the share, and which image of it.
+    shares: Vec<(ShareId, usize)>,
     opened: HashMap<(ShareId, SessionId), (Timestamp, Option<Country>)>,
 }
 
 /// One image and the sessions that it may have been served to.
+#[derive(Serialize, Deserialize)]
 struct Subject {
-    share: ShareId,
-    image: usize,
-    key: ImageKey,
+    /// The image's own mark key.
+    key: [u8; 32],
     record: MarkRecord,
-    sessions: Vec<SessionId>,
+    sessions: Arc<[SessionId]>,
+}
+
+/// A leak to be searched.
+pub(crate) struct TraceTask {
+    text: TraceText,
+    leak: Vec<u8>,
+    original: Option<Vec<u8>>,
+}
+
+/// What a leak is searched for.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TraceText {
+    limits: Limits,
+    /// How renditions too small for labels were framed.
+    framed: Option<VisibleMark>,
+    subjects: Vec<Subject>,
+    work: u64,
+    has_original: bool,
+}
+
+/// What a search found.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Searched {
+    /// Each match with the subject's place.
+    found: Vec<Match>,
+    candidates: usize,
+    complete: bool,
+}
+
+impl TraceTask {
+    /// The task that was sent; see [`Task::into_request`].
+    pub(crate) fn from_parts(text: TraceText, bytes: Vec<Vec<u8>>) -> Result<Self, Error> {
+        let mut bytes = bytes.into_iter();
+        let leak = bytes.next().ok_or(Error::Damaged)?;
+        let original = bytes.next().filter(|_| text.has_original);
+        Ok(Self { text, leak, original })
+    }
+}
+
+impl Task for TraceTask {
+    type Answer = Searched;
+
+    fn into_request(self) -> (Request, Vec<Vec<u8>>) {
+        let bytes = std::iter::once(self.leak).chain(self.original).collect();
+        (Request::Trace(self.text), bytes)
+    }
+
+    fn perform(self, tell: &Tell<'_>) -> Result<Searched, Error> {
+        let Self { text: TraceText { limits, framed, subjects, work, .. }, leak, original } = self;
+        let rejected = |rejection| Error::Rejected { index: 0, rejection };
+        // An animated leak gives several pictures, which share the false-alarm probability and the work.
+        let leaks = match sample(&leak, &limits).map_err(rejected)? {
+            Some(pictures) => pictures,
+            None => {
+                let pixels = decode(&leak, &limits).map_err(rejected)?;
+                vec![pixels.resized(mark::leak_size(pixels.size())).into_rgb()]
+            }
+        };
+        let framed = |pixels| match &framed {
+            Some(visible) => visible.frame(pixels).0.into_rgb(),
+            None => pixels.into_rgb(),
+        };
+        // The original goes through the intake that made the rendition, which always does the same. Of an animated
+        // one each picture has a frame of its own.
+        let originals: Vec<_> = match &original {
+            None => Vec::new(),
+            Some(bytes) => match most_like(&leaks, bytes, &limits).map_err(rejected)? {
+                Some(frames) => frames.into_iter().map(Pixels::Alpha).map(framed).collect(),
+                None => vec![framed(intake(bytes, &limits).map_err(rejected)?)],
+            },
+        };
+        let keys: Vec<ImageKey> = subjects.iter().map(|subject| ImageKey::from_bytes(subject.key)).collect();
+        let pictures = leaks.len().max(1);
+        let mut searched = Searched { found: Vec::new(), candidates: 0, complete: true };
+        for (index, leak) in leaks.iter().enumerate() {
+            let suspect = |(subject, key)| {
+                let Subject { record, sessions, .. }: &Subject = subject;
+                Suspect { key, record, original: originals.get(index).or(originals.first()), sessions }
+            };
+            let suspects: Vec<Suspect<'_>> = subjects.iter().zip(&keys).map(suspect).collect();
+            let tell = |done: f32| tell((index as f32 + done) / pictures as f32);
+            let trace =
+                mark::trace(leak, &suspects, FALSE_ALARM / pictures as f64, work / pictures as u64, &tell)?;
+            let of_all =
+                |found: Match| Match { false_alarm: (found.false_alarm * pictures as f64).min(1.0), ..found };
+            searched.found = trace.matches.into_iter().map(of_all).collect();
+            searched.candidates = trace.candidates;
+            searched.complete &= trace.complete;
+            if !searched.found.is_empty() {
+                searched.complete = true;
+                break;
+            }
+        }
+        Ok(searched)
+    }
 }
 
 /// A trace under way.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     percent: AtomicU8,
-    stop: AtomicBool,
+    running: Running,
 }
 
 impl Progress {
     /// Notes how far the trace is, 0 to 1; answers whether it is to go on.
     fn tell(&self, done: f32) -> ControlFlow<()> {
         self.percent.store((done * 100.0).clamp(0.0, 100.0) as u8, Ordering::Relaxed);
-        if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.running.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
@@ -372,7 +425,7 @@ struct Waiting(Arc<Progress>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.stop.store(true, Ordering::Relaxed);
+        self.0.running.stop();
     }
 }
 

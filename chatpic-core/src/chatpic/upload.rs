@@ -1,8 +1,11 @@
 //! From image files to a share: intake, marking, sealing, storing, and one commit.
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
 use image::{ExtendedColorType, ImageEncoder, RgbaImage};
 use ring::hmac;
+use serde::{Deserialize, Serialize};
 
 use super::ChatPic;
 use crate::animation;
@@ -11,6 +14,8 @@ use crate::error::{Conflict, Error, Invalid};
 use crate::id::{Folder, ShareId};
 use crate::intake::animation::animation;
 use crate::intake::{Pixels, Rejection, intake};
+use crate::isolation::{Request, Running, Task, Tell};
+use crate::limits::Limits;
 use crate::mark::record::if_markable;
 use crate::mark::visible::VisibleMark;
 use crate::mark::{self, ImageKey, MarkKey, Size};
@@ -184,20 +189,20 @@ impl Upload {
         }
         self.chatpic.check_room().await?;
         self.digest.update(&bytes);
-        let job = {
-            let (limits, visible) = (limits.clone(), self.chatpic.0.visible_mark.clone());
-            let key = self.mark_key.image(&image_name(index));
-            let (data_key, id) = (self.data_key.clone(), self.id);
-            move || {
-                let rejected = |rejection: Rejection| Error::Rejected { index, rejection };
-                if let Some(animation) = animation(&bytes, &limits).map_err(rejected)? {
-                    let (record, files) = animation::prepare(animation, visible.as_ref(), &key, rejected)?;
-                    return PreparedImage { record, objects: files.into() }.seal(&data_key, &id, index);
-                }
-                let pixels = intake(&bytes, &limits).map_err(rejected)?;
-                drop(bytes);
-                prepare(pixels, visible.as_ref(), &key)?.seal(&data_key, &id, index)
-            }
+        let task = PrepareTask {
+            text: PrepareText {
+                limits: limits.clone(),
+                visible: self.chatpic.0.visible_mark.clone(),
+                key: *self.mark_key.image(&image_name(index)).as_bytes(),
+            },
+            bytes,
+        };
+        let (data_key, id) = (self.data_key.clone(), self.id);
+        let isolation = self.chatpic.0.isolation.clone();
+        let job = move || {
+            let prepared =
+                isolation.perform(task, index, &Running::default(), &|_| ControlFlow::Continue(()))?;
+            prepared.seal(&data_key, &id, index)
         };
         let (record, objects) = self.chatpic.0.intake.run(self.chatpic.holder(&self.id), job).await?;
         for (name, sealed) in objects {
@@ -364,10 +369,53 @@ pub(crate) fn image_name(index: usize) -> [u8; 8] {
     (index as u64).to_be_bytes()
 }
 
+/// A file to be taken in, marked and encoded.
+pub(crate) struct PrepareTask {
+    text: PrepareText,
+    bytes: Vec<u8>,
+}
+
+/// How a file is to be prepared.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PrepareText {
+    limits: Limits,
+    visible: Option<VisibleMark>,
+    /// The image's own mark key.
+    key: [u8; 32],
+}
+
+impl PrepareTask {
+    /// The task that was sent; see [`Task::into_request`].
+    pub(crate) fn from_parts(text: PrepareText, mut bytes: Vec<Vec<u8>>) -> Result<Self, Error> {
+        Ok(Self { text, bytes: bytes.pop().ok_or(Error::Damaged)? })
+    }
+}
+
+impl Task for PrepareTask {
+    type Answer = PreparedImage;
+
+    fn into_request(self) -> (Request, Vec<Vec<u8>>) {
+        (Request::Prepare(self.text), vec![self.bytes])
+    }
+
+    fn perform(self, _: &Tell<'_>) -> Result<PreparedImage, Error> {
+        let Self { text: PrepareText { limits, visible, key }, bytes } = self;
+        let key = ImageKey::from_bytes(key);
+        let rejected = |rejection: Rejection| Error::Rejected { index: 0, rejection };
+        if let Some(animation) = animation(&bytes, &limits).map_err(rejected)? {
+            let (record, files) = animation::prepare(animation, visible.as_ref(), &key, rejected)?;
+            return Ok(PreparedImage { record, objects: files.into() });
+        }
+        let pixels = intake(&bytes, &limits).map_err(rejected)?;
+        drop(bytes);
+        prepare(pixels, visible.as_ref(), &key)
+    }
+}
+
 /// An image marked and encoded, not yet sealed: one object a size, or an animation and its first frame.
-struct PreparedImage {
-    record: ImageRecord,
-    objects: Vec<Vec<u8>>,
+pub(crate) struct PreparedImage {
+    pub(crate) record: ImageRecord,
+    pub(crate) objects: Vec<Vec<u8>>,
 }
 
 impl PreparedImage {

@@ -218,7 +218,9 @@ pub(super) fn webp_tables(bytes: &[u8], frames: usize, limit: u64) -> Result<u64
         let tables = frame(chunk?.1)?.tables(limit)?;
         (most, all) = (tables.max(most), all + tables);
         if all > ALL_TABLES {
-            return Err(Rejection::TooMuchWork { found: "its frames have more than 2 GB of code tables" });
+            return Err(Rejection::TooMuchWork {
+                found: "its frames have more than 2 GB of code tables".into(),
+            });
         }
     }
     Ok(most)

@@ -386,7 +386,7 @@ impl Walk {
         let (&count, rest) = header.split_first().ok_or(Rejection::Corrupt)?;
         let count = usize::from(count);
         if self.scans > MAX_SCANS {
-            return Err(Rejection::TooMuchWork { found: "it has more than 100 scans" });
+            return Err(Rejection::TooMuchWork { found: "it has more than 100 scans".into() });
         }
         if !(1..=4).contains(&count) || rest.len() < 2 * count + 3 {
             return Err(Rejection::Corrupt);
@@ -440,7 +440,9 @@ impl Walk {
         };
         self.blocks += across * down * blocks;
         if self.blocks > MAX_BLOCKS {
-            return Err(Rejection::TooMuchWork { found: "its scans go over more than 24 million blocks" });
+            return Err(Rejection::TooMuchWork {
+                found: "its scans go over more than 24 million blocks".into(),
+            });
         }
         let mut end_of_band_run = 0;
         for unit in 0..across * down {

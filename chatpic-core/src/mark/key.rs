@@ -23,9 +23,7 @@ impl MarkKey {
 
     /// The key of one image: HMAC-SHA256 (RFC 2104) of `"chatpic image"` and the image's id.
     pub fn image(&self, image: &[u8]) -> ImageKey {
-        let secret = derive(&self.0, &[b"chatpic image", image]);
-        let code = derive(&secret, &[b"code"]);
-        ImageKey { secret, code }
+        ImageKey::from_bytes(derive(&self.0, &[b"chatpic image", image]))
     }
 }
 
@@ -44,6 +42,16 @@ pub struct ImageKey {
 }
 
 impl ImageKey {
+    /// The key that [`ImageKey::as_bytes`] gave.
+    pub(crate) fn from_bytes(secret: [u8; 32]) -> Self {
+        Self { secret, code: derive(&secret, &[b"code"]) }
+    }
+
+    /// What the key can be made of again.
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.secret
+    }
+
     /// A random stream of its own for each label; the same label gives the same stream.
     pub(crate) fn stream(&self, label: &str) -> Stream {
         let key = derive(&self.secret, &[b"stream", label.as_bytes()]);

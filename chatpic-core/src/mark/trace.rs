@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
 
 use super::carrier::{Carrier, Pilot};
 use super::chips;
@@ -45,7 +46,7 @@ pub struct Suspect<'a> {
 /// What names a session. Each rests on the same bound; they differ in what they say about the leak.
 ///
 /// Displayed in plain words.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Evidence {
     /// The leak alone: its place was found by the pilot, or it is the whole image.
     Blind,
@@ -81,7 +82,7 @@ impl fmt::Display for Evidence {
 }
 
 /// A session that the leak was served to.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Match {
     /// The session.
     pub session: SessionId,

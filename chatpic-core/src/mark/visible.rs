@@ -6,6 +6,7 @@
 
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
 use image::{Rgb, RgbImage, Rgba, RgbaImage};
+use serde::{Deserialize, Serialize};
 
 use super::label::{Label, LabelPixel};
 use super::record::Size;
@@ -28,7 +29,7 @@ const OUTLINE: u32 = 1;
 const GROUND: u8 = 32;
 
 /// How the session ID is drawn.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct VisibleMark {
     /// How opaque the letters are, 0 to 1.
     pub opacity: f32,

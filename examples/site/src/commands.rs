@@ -12,7 +12,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use chatpic_core::{
-    ChatPic, Clock, Incomplete, OpenedReport, ShareId, SystemClock, Timestamp, TraceReport, TraceScope,
+    Builder, ChatPic, Clock, Incomplete, OpenedReport, ShareId, SystemClock, Timestamp, TraceReport,
+    TraceScope, WorkerProgram,
 };
 use chatpic_http::{Countries, Logo, Options, Text, UploadPassword};
 use clap::CommandFactory;
@@ -54,8 +55,11 @@ pub(crate) const DONE: Status = 0;
 pub(crate) const FAILED: Status = 1;
 
 pub(crate) async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
-    let builder = settings.place.builder(None).await?.limits(settings.limits.limits());
-    Ok(builder.build().await?)
+    Ok(builder(settings).await?.build().await?)
+}
+
+async fn builder(settings: &Settings) -> Result<Builder, CommandError> {
+    Ok(settings.place.builder(None).await?.limits(settings.limits.limits()))
 }
 
 /// What is read from a setting's file, if one is set.
@@ -105,8 +109,18 @@ pub(crate) fn options(settings: &Settings) -> Result<Options, CommandError> {
 }
 
 /// Runs the site until SIGTERM or SIGINT, then lets running requests finish.
-pub(crate) async fn serve(settings: &Settings) -> Result<Status, CommandError> {
-    let chatpic = open(settings).await?;
+pub(crate) async fn serve(
+    settings: &Settings,
+    worker: Option<WorkerProgram>,
+) -> Result<Status, CommandError> {
+    let builder = builder(settings).await?;
+    if worker.is_none() {
+        tracing::warn!(
+            "files are decoded and leaks searched in this process: one that goes wrong can end it"
+        );
+    }
+    let builder = worker.into_iter().fold(builder, Builder::worker);
+    let chatpic = builder.build().await?;
     let options = options(settings)?;
     let listening = io_error(format!("can't listen on {}", settings.listen));
     let listener = TcpListener::bind(settings.listen).await.map_err(listening)?;
@@ -408,7 +422,7 @@ fn json(report: &TraceReport) -> String {
 }
 
 /// Writes one line to standard error, where what a command is doing does not mix with its answer.
-fn note(line: &str) {
+pub(crate) fn note(line: &str) {
     // Nobody is there to be told that it failed.
     drop(writeln!(std::io::stderr().lock(), "{line}"));
 }

@@ -9,9 +9,12 @@ mod error;
 mod memory;
 mod place;
 mod secret;
+mod worker;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+
+use chatpic_core::WorkerProgram;
 
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -25,7 +28,10 @@ use crate::config::{Arguments, Command};
 
 /// Runs one command line, the program's name first, and answers its exit status: 0 done, 1 no match or failed,
 /// 2 usage. Logs go to standard error. Files that this process makes from then on are its owner's alone.
-pub fn run(line: impl IntoIterator<Item = OsString>) -> u8 {
+///
+/// `is_binary` says that the program of this process is `chatpic` itself: then `serve` starts it again, as `worker`, for each
+/// file that it decodes and each leak that it searches.
+pub fn run(line: impl IntoIterator<Item = OsString>, is_binary: bool) -> u8 {
     umask(Mode::RWXG | Mode::RWXO);
     let arguments = match Arguments::read(line) {
         Ok(arguments) => arguments,
@@ -34,6 +40,9 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> u8 {
             return Status::try_from(error.exit_code()).unwrap_or(2);
         }
     };
+    if let Some(Command::Worker { memory, probe }) = arguments.command {
+        return worker::run(memory, probe);
+    }
     let level = std::env::var("CHATPIC_LOG").unwrap_or_else(|_| "info".to_owned());
     // It names objects when it tries again, and so tells shares and sessions apart.
     let filter = tracing_subscriber::EnvFilter::new(format!("{level},object_store=off"));
@@ -44,24 +53,28 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> u8 {
         .try_init();
     // Whoever runs a second command in one process keeps the first one's log.
     drop(log);
+    let serves = matches!(arguments.command, None | Some(Command::Serve));
+    let worker =
+        (serves && is_binary).then(|| worker::program(&arguments.settings.limits.limits())).flatten();
     let outcome = tokio::runtime::Runtime::new()
         .map_err(error::io_error("can't start"))
-        .and_then(|runtime| runtime.block_on(obey(arguments)));
+        .and_then(|runtime| runtime.block_on(obey(arguments, worker)));
     outcome.unwrap_or_else(|error| {
         tracing::error!("{error}");
         FAILED
     })
 }
 
-async fn obey(arguments: Arguments) -> Result<Status, CommandError> {
+async fn obey(arguments: Arguments, worker: Option<WorkerProgram>) -> Result<Status, CommandError> {
     let settings = &arguments.settings;
     match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => commands::serve(settings).await,
+        Command::Serve => commands::serve(settings, worker).await,
         Command::Trace(trace) => commands::trace(settings, trace).await,
         Command::Sweep(sweep) => commands::sweep(settings, sweep.reconcile).await,
         Command::Burn { id } => commands::burn(settings, &id).await,
         Command::Reports { json } => commands::reports(settings, json).await,
         Command::Check => check::check(settings).await,
         Command::Completions { shell } => commands::completions(shell),
+        Command::Worker { memory, probe } => Ok(worker::run(memory, probe)),
     }
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(chatpic_site::run(std::env::args_os()))
+    ExitCode::from(chatpic_site::run(std::env::args_os(), true))
 }
