@@ -197,13 +197,7 @@ pub fn trace(
             for (i, tracer) in tracers.iter_mut().enumerate() {
                 let done = (at as f32 + i as f32 / some.len() as f32) / STEPS.len() as f32;
                 watch.tell((first as f32 + done * some.len() as f32) / suspects.len() as f32)?;
-                let before = (effort.left(), cpu_probe());
                 found.extend(tracer.take(step)?);
-                eprintln!(
-                    "  step {at} cpu {:.3} priced {:.3}",
-                    cpu_probe() - before.1,
-                    (before.0 - effort.left()) as f64 / 1e9
-                );
             }
             if !found.is_empty() {
                 break;
@@ -824,12 +818,4 @@ mod tests {
         assert_eq!(named(&RgbImage::new(1, 1), &key(1), &record), []);
         assert_eq!(named(&RgbImage::new(15, 4000), &key(1), &record), []);
     }
-}
-
-fn cpu_probe() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    let _ = text;
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let f: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    (f[11].parse::<f64>().unwrap_or(0.) + f[12].parse::<f64>().unwrap_or(0.)) / 100.
 }
