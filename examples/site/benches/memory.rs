@@ -1,5 +1,5 @@
 //! How much memory `chatpic serve` takes at most while 32 photographs of 12 megapixels are uploaded at once, by the
-//! number of workers: `cargo bench -p chatpic-site`.
+//! number of workers: `cargo bench -p chatpic-site --bench memory`.
 #![expect(clippy::print_stdout, clippy::unwrap_used)]
 
 #[expect(dead_code, reason = "the tests use the rest")]

@@ -8,7 +8,6 @@
 #![expect(clippy::print_stdout, clippy::unwrap_used)]
 #![expect(clippy::disallowed_methods, reason = "it measures by the clock and paces its visitors")]
 
-#[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/attacks/pictures.rs"]
 mod pictures;
 #[expect(dead_code, reason = "the tests use the rest")]
@@ -24,7 +23,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use chatpic_core::testing::samples;
 use futures::StreamExt;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
