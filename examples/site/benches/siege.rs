@@ -19,7 +19,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -160,16 +160,13 @@ impl Siege {
         self.ask("upload", self.stranger().upload(files)).await;
     }
 
-    /// Uploads a photograph, looks at it, and traces the copy.
-    async fn trace(&self, photograph: &[Vec<u8>]) {
+    /// Traces a copy of one's own share.
+    async fn trace(&self, leak: &Leaked) {
         let visitor = self.stranger();
-        let Some(share) = self.ask_json("upload", visitor.upload(photograph)).await else { return };
-        let Some(session) = self.ask_json("open", visitor.open(&share)).await else { return };
-        let image = visitor.image(&share, &session, 0, "");
-        let Some(copy) = self.ask("photograph", image).await else { return };
-        let Some(trace) = self.ask_json("trace", visitor.trace(&share, &copy)).await else { return };
-        let found = &trace["matches"][0]["session"];
-        assert_eq!(found, &session["session"], "the trace is wrong: {trace}");
+        let Some(trace) = self.ask_json("trace", visitor.trace(&leak.share, &leak.copy)).await else {
+            return;
+        };
+        assert_eq!(trace["matches"][0]["session"], leak.session["session"], "the trace is wrong: {trace}");
     }
 
     /// Opens an event stream and waits for its first event.
@@ -219,8 +216,23 @@ async fn again<V: Future>(siege: Arc<Siege>, pause: Duration, visit: impl Fn(Arc
     }
 }
 
+/// A share whose copy leaked.
+struct Leaked {
+    share: Value,
+    session: Value,
+    copy: Vec<u8>,
+}
+
+impl Leaked {
+    async fn new(visitor: &Visitor) -> Self {
+        let share = visitor.share(&[support::photograph(4)]).await;
+        let (session, mut copies) = visitor.view(&share).await;
+        Self { share, session, copy: copies.swap_remove(0) }
+    }
+}
+
 /// What honest people do.
-fn defend(siege: &Arc<Siege>, album: Value, film: Value) -> JoinSet<()> {
+fn defend(siege: &Arc<Siege>, album: Value, film: Value, leaks: Vec<Leaked>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let (album, film) = (Arc::new(album), Arc::new(film));
     for _ in 0..4 {
@@ -242,9 +254,11 @@ fn defend(siege: &Arc<Siege>, album: Value, film: Value) -> JoinSet<()> {
             async move { siege.upload_small(&files).await }
         }));
     }
-    tasks.spawn(again(siege.clone(), Duration::from_secs(2), move |siege| {
-        let files = files.clone();
-        async move { siege.trace(&files[..1]).await }
+    let (leaks, turn) = (Arc::new(leaks), AtomicUsize::new(0));
+    tasks.spawn(again(siege.clone(), Duration::from_secs(3), move |siege| {
+        let leaks = leaks.clone();
+        let turn = turn.fetch_add(1, Ordering::Relaxed) % leaks.len();
+        async move { siege.trace(&leaks[turn]).await }
     }));
     tasks.spawn(again(siege.clone(), Duration::from_secs(1), move |siege| {
         let album = album.clone();
@@ -301,7 +315,9 @@ fn attack(siege: &Arc<Siege>, arsenal: Arsenal, names: &[&str]) -> JoinSet<()> {
         for (turn, target) in targets.iter().cloned().enumerate().filter(|_| names.contains(&name)) {
             let (siege, attacker, leaks) = (siege.clone(), attacker.clone(), leaks.clone());
             tasks.spawn(async move {
-                for leak in leaks.iter().cycle().skip(turn) {
+                for leak in
+                    leaks.iter().cycle().skip(turn).take_while(|_| !siege.over.load(Ordering::Relaxed))
+                {
                     siege.ask(name, attacker.trace(&target, leak)).await;
                     sleep(Duration::from_millis(200)).await;
                 }
@@ -322,7 +338,7 @@ fn attack(siege: &Arc<Siege>, arsenal: Arsenal, names: &[&str]) -> JoinSet<()> {
         for _ in 0..14 {
             let (siege, attacker, animations) = (siege.clone(), attacker.clone(), animations.clone());
             tasks.spawn(async move {
-                loop {
+                while !siege.over.load(Ordering::Relaxed) {
                     let opened = attacker.open(&animations).await;
                     if let Ok(opened) = opened
                         && opened.status() == StatusCode::CREATED
@@ -387,6 +403,11 @@ async fn main() -> ExitCode {
     let still = [support::photograph(1), support::photograph(2), pictures::cut_out(900, 600)];
     let album = siege.stranger().share(&still).await;
     let film = siege.stranger().share(&[pictures::animation(320, 240, 24, 9)]).await;
+    let mut leaks = Vec::new();
+    // A share is traced thirty times a day at most, and every three seconds here.
+    for _ in 0..=length.as_secs() / 60 {
+        leaks.push(Leaked::new(&siege.stranger()).await);
+    }
     let arsenal = Arsenal::gather(&siege).await;
 
     siege.start = Instant::now();
@@ -396,7 +417,7 @@ async fn main() -> ExitCode {
         async move { siege.watch().await }
     });
     let attackers = attack(&siege, arsenal, &names);
-    let honest = defend(&siege, album, film);
+    let honest = defend(&siege, album, film, leaks);
     sleep(length).await;
     // The attack goes on until the last honest request is answered.
     drop(tokio::time::timeout(PATIENCE, honest.join_all()).await);
@@ -436,7 +457,9 @@ fn report(siege: &Siege, names: &[&str], lasted: Duration) -> ExitCode {
     );
     if let Some(after) = load.died {
         let log = siege.site.log();
-        faults.push(format!("the server died after {after:.1?}: {}", log.lines().last().unwrap_or_default()));
+        let last =
+            log.lines().rfind(|line| line.contains("allocation")).or(log.lines().last()).unwrap_or_default();
+        faults.push(format!("the server died after {after:.1?}: {last}"));
     }
     if faults.is_empty() {
         println!("bar met");

@@ -1,4 +1,4 @@
-//! Pictures that cost a server more than their sender.
+//! Pictures that cost a server much, and some that honest people share.
 
 use std::io::Cursor;
 
@@ -6,7 +6,7 @@ use chatpic_core::testing::samples;
 use image::imageops::replace;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
-/// A number that looks like chance, the same for the same place.
+/// A number that looks random, always the same for one place.
 fn scattered(seed: u32, x: u32, y: u32) -> u32 {
     let mut bits = seed ^ x.wrapping_mul(0x9E37_79B1) ^ y.wrapping_mul(0x85EB_CA77);
     bits = (bits ^ (bits >> 15)).wrapping_mul(0x2C1B_3C6D);
@@ -20,12 +20,12 @@ pub(crate) fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// Nothing but noise.
+/// Noise.
 pub(crate) fn noise(width: u32, height: u32) -> GrayImage {
     GrayImage::from_fn(width, height, |x, y| Luma([scattered(1, x, y) as u8]))
 }
 
-/// Bars that repeat: a few kilobytes as a PNG, however long it is.
+/// Bars that repeat: a few kilobytes as a PNG file at any length.
 pub(crate) fn bars(width: u32, height: u32) -> GrayImage {
     GrayImage::from_fn(width, height, |x, y| Luma([if (x / 3 + y / 5) % 2 == 0 { 40 } else { 215 }]))
 }
@@ -65,14 +65,14 @@ pub(crate) fn cut_out(width: u32, height: u32) -> Vec<u8> {
     }))
 }
 
-/// A GIF that walks over a landscape.
+/// A GIF of a walk over a landscape.
 pub(crate) fn animation(width: u32, height: u32, frames: u32, seed: u64) -> Vec<u8> {
     let landscape = samples::photograph(width + 4 * frames, height, seed);
     samples::gif(&samples::pan(&landscape, width, height, frames), 80)
 }
 
-/// A progressive JPEG of even grey that comes in 99 scans: a few kilobytes and a bit for every block, through which a
-/// decoder goes 99 times.
+/// A progressive JPEG of even grey in 99 scans: some kilobytes and one bit a block, and a decoder visits each block 99
+/// times.
 pub(crate) fn many_scans(width: u16, height: u16) -> Vec<u8> {
     const SCANNED_BANDS: [(u8, u8); 7] = [(1, 9), (10, 18), (19, 27), (28, 36), (37, 45), (46, 54), (55, 63)];
     /// The bit at which a band begins; each further scan sends the next lower one.
@@ -88,7 +88,7 @@ pub(crate) fn many_scans(width: u16, height: u16) -> Vec<u8> {
     segment(0xC2, &[&[8][..], &height.to_be_bytes(), &width.to_be_bytes(), &[1, 1, 0x11, 0]].concat());
     // One code of one bit: no difference to the block before.
     segment(0xC4, &[&[0x00, 1][..], &[0; 15], &[0]].concat());
-    // Fifteen codes of four bits: so many times two to the power of 0 to 14 blocks have nothing in this band.
+    // Fifteen codes of four bits: at least 2^0 to 2^14 blocks with nothing in this band.
     let runs: Vec<u8> = (0..15).map(|power| power << 4).collect();
     segment(0xC4, &[&[0x10, 0, 0, 0, 15][..], &[0; 12], &runs].concat());
 

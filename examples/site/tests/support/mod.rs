@@ -126,7 +126,7 @@ pub(crate) fn chatpic() -> Command {
     Command::new(env!("CARGO_BIN_EXE_chatpic"))
 }
 
-/// The same, ended by the operating system rather than the computer by it, if it takes memory without end.
+/// The same with 8 GiB of address space, so that a runaway allocation ends it and not the computer.
 pub(crate) fn bounded() -> Command {
     let mut command = Command::new("prlimit");
     command.arg("--as=8589934592").arg(chatpic().get_program());

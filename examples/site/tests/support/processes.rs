@@ -1,11 +1,11 @@
-//! What a site's processes take, its own and those that it started, as Linux tells it.
+//! Memory and processor time of a site's processes, as Linux tells them.
 
 use std::fs;
 use std::time::Duration;
 
 use super::Site;
 
-/// One process of a site.
+/// The server, or a process that it started.
 pub(crate) struct Process {
     pub(crate) pid: u32,
     /// The most memory that it has held, in bytes.
@@ -15,7 +15,7 @@ pub(crate) struct Process {
 }
 
 impl Site {
-    /// All that run now, the server first; none when it has ended.
+    /// All that run now, the server first; empty when it has ended.
     pub(crate) fn processes(&self) -> Vec<Process> {
         let all: Vec<(u32, Stat)> = fs::read_dir("/proc")
             .unwrap()
@@ -45,7 +45,7 @@ impl Stat {
     /// `None` when the process is gone.
     fn read(pid: u32) -> Option<Self> {
         let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // Its name stands in parentheses and may hold anything.
+        // The program's name stands in parentheses and may hold anything.
         let fields: Vec<&str> = line.rsplit_once(')')?.1.split_whitespace().collect();
         // User and system time, and the same of children that were waited for, in hundredths of a second.
         let ticks: u64 = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();

@@ -1,4 +1,4 @@
-//! Clients of a site, each at an address of its own.
+//! Clients of a site, each at its own address.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub(crate) const BELIEVES_VISITORS: (&str, &str) = ("CHATPIC_TRUSTED_PROXY", "12
 /// Longer than any answer takes from a site that still answers.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Somebody at an address, as a trusted proxy tells it.
+/// A client at an address, as a trusted proxy tells it.
 #[derive(Clone)]
 pub(crate) struct Visitor {
     client: Client,
@@ -37,14 +37,14 @@ impl Visitor {
         self.client.post(&self.api).multipart(form).send().await
     }
 
-    /// The same, where it must be taken.
+    /// Uploads these files as one share, which must succeed.
     pub(crate) async fn share(&self, files: &[Vec<u8>]) -> Value {
         let answer = self.upload(files).await.unwrap();
         assert_eq!(answer.status(), 201);
         answer.json().await.unwrap()
     }
 
-    /// Spends a view.
+    /// Opens a viewing session.
     pub(crate) async fn open(&self, share: &Value) -> reqwest::Result<Response> {
         self.client.post(self.of(share, "sessions")).json(&json!({ "key": share["link_key"] })).send().await
     }
@@ -75,14 +75,14 @@ impl Visitor {
         (session, images)
     }
 
-    /// Traces a leak of one's own share.
+    /// Traces a leak of a share, as its uploader.
     pub(crate) async fn trace(&self, share: &Value, leak: &[u8]) -> reqwest::Result<Response> {
         let form = Form::new().part("image", Part::bytes(leak.to_vec()));
         let request = self.client.post(self.of(share, "trace")).multipart(form);
         bearer(request, &share["dashboard_key"]).send().await
     }
 
-    /// Listens to what happens, by a session's token or the dashboard's key.
+    /// Opens an event stream with a session's token or the dashboard key.
     pub(crate) async fn listen(&self, share: &Value, key: &Value) -> reqwest::Result<Response> {
         bearer(self.client.get(self.of(share, "events")), key).send().await
     }
