@@ -298,7 +298,13 @@ impl Arsenal {
                 pictures::png(image::imageops::rotate90(&pictures::scroll_capture(1080, 16_000, 6))),
                 pictures::png(pictures::noise(1600, 1200)),
             ],
-            heavy: vec![pictures::many_scans(7600, 7600); 10],
+            // As heavy as files may be, and what a server may refuse.
+            heavy: [
+                vec![pictures::many_scans(3900, 3900); 4],
+                vec![pictures::png(pictures::bars(8000, 8000)); 4],
+                vec![pictures::many_scans(7600, 7600)],
+            ]
+            .concat(),
         }
     }
 }

@@ -26,6 +26,9 @@ use crate::support::{Site, bounded, photograph};
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 66);
 const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
 
+/// A budget of traces with which each takes some seconds.
+const SHORT_TRACES: (&str, &str) = ("CHATPIC_TRACE_WORK", "4000000000");
+
 /// A site under attack.
 fn start(data: &Path, variables: &[(&str, &str)]) -> Site {
     Site::start_by(bounded(), data, &[&[BELIEVES_VISITORS], variables].concat())
@@ -111,7 +114,7 @@ fn cpu(site: &Site) -> Duration {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thin_leak_is_answered_while_others_view() {
     let folder = TempDir::new().unwrap();
-    let site = start(&folder.path().join("data"), &[]);
+    let site = start(&folder.path().join("data"), &[SHORT_TRACES]);
     let frames = |width, height| {
         let noise = DynamicImage::from(pictures::noise(width, height + 10)).into_rgb8();
         let frame = |i| crop_imm(&noise, 0, i, width, height).to_image();
@@ -129,7 +132,7 @@ async fn a_thin_leak_is_answered_while_others_view() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tall_and_a_wide_leak_of_other_pictures_are_answered_while_others_view() {
     let folder = TempDir::new().unwrap();
-    let site = start(&folder.path().join("data"), &[]);
+    let site = start(&folder.path().join("data"), &[SHORT_TRACES]);
     let leaks = vec![
         ("a scroll capture of 400 x 8 000", pictures::png(pictures::scroll_capture(400, 8_000, 5))),
         ("noise of 6 000 x 500", pictures::png(pictures::noise(6_000, 500))),
@@ -140,7 +143,7 @@ async fn a_tall_and_a_wide_leak_of_other_pictures_are_answered_while_others_view
 #[tokio::test(flavor = "multi_thread")]
 async fn one_address_that_traces_much_does_not_hold_up_anothers_trace() {
     let folder = TempDir::new().unwrap();
-    let site = start(&folder.path().join("data"), &[]);
+    let site = start(&folder.path().join("data"), &[SHORT_TRACES]);
     let attacker = Visitor::at(&site, ATTACKER);
     let mut targets = Vec::new();
     for seed in 0..6 {
@@ -281,13 +284,13 @@ async fn kill_the_worker(site: &Site, before: &[Process]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decode_or_a_trace_that_aborts_costs_its_own_request_and_no_other() {
     let folder = TempDir::new().unwrap();
-    let site = start(&folder.path().join("data"), &[]);
+    let site = start(&folder.path().join("data"), &[SHORT_TRACES]);
     let attacker = Visitor::at(&site, ATTACKER);
     let target = attacker.share(&[photograph(1)]).await;
     let other = Visitor::at(&site, OTHER);
     let album = other.share(&[photograph(2)]).await;
     let noise = pictures::png(pictures::noise(1200, 900));
-    let slow = [pictures::many_scans(6000, 5000)];
+    let large = [pictures::png(pictures::bars(7000, 6000))];
 
     let before = site.processes();
     let (traced, ()) = tokio::join!(attacker.trace(&target, &noise), kill_the_worker(&site, &before));
@@ -296,7 +299,7 @@ async fn a_decode_or_a_trace_that_aborts_costs_its_own_request_and_no_other() {
     assert_eq!(other.trace(&album, &copies[0]).await.unwrap().status(), 200);
 
     let before = site.processes();
-    let (uploaded, ()) = tokio::join!(attacker.upload(&slow), kill_the_worker(&site, &before));
+    let (uploaded, ()) = tokio::join!(attacker.upload(&large), kill_the_worker(&site, &before));
     println!("the upload is answered by {}", uploaded.unwrap().status());
     other.view(&album).await;
     other.share(&[photograph(3)]).await;
