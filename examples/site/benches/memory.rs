@@ -1,5 +1,5 @@
 //! How much memory `chatpic serve` takes at most while 32 photographs of 12 megapixels are uploaded at once, by the
-//! number of workers: `cargo bench -p chatpic-site`.
+//! number of workers: `cargo bench -p chatpic-site --bench memory`.
 #![expect(clippy::print_stdout, clippy::unwrap_used)]
 
 #[expect(dead_code, reason = "the tests use the rest")]
@@ -14,11 +14,9 @@ use tempfile::TempDir;
 
 const UPLOADS: usize = 32;
 
-/// The most memory that a process has held, in megabytes.
+/// The most memory that the site's processes have held, in megabytes.
 fn peak(site: &Site) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", site.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
+    site.processes().iter().map(|process| process.peak_memory).sum::<u64>() >> 20
 }
 
 async fn upload(site: &Site, photograph: &[u8]) {

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, and tells its seed"
 )]
 
+mod attacks;
 mod crashes;
 mod faults;
 #[cfg(all(feature = "postgres", feature = "s3"))]

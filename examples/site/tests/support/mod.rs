@@ -1,5 +1,8 @@
 //! Starts the real binary on a free port, in a temporary folder.
 
+pub(crate) mod processes;
+pub(crate) mod visitor;
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -121,4 +124,11 @@ pub(crate) fn run(data: &Path, arguments: &[&str]) -> (Option<i32>, String) {
 /// The binary under test.
 pub(crate) fn chatpic() -> Command {
     Command::new(env!("CARGO_BIN_EXE_chatpic"))
+}
+
+/// The same with 8 GiB of address space, so that a runaway allocation ends it and not the computer.
+pub(crate) fn bounded() -> Command {
+    let mut command = Command::new("prlimit");
+    command.arg("--as=8589934592").arg(chatpic().get_program());
+    command
 }
