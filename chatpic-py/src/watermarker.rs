@@ -4,8 +4,8 @@ use std::io::Cursor;
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use chatpic_core::SessionId;
-use chatpic_core::mark::{self, ImageKey, MarkKey, Size, Suspect};
+use chatpic_core::mark::{self, ImageKey, MarkKey, MarkRecord, Size, Suspect};
+use chatpic_core::{Pixels, SessionId};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage, RgbaImage};
 use numpy::{IntoPyArray, PyArrayMethods, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -34,8 +34,7 @@ enum Given<'py> {
 /// pixels are copied once, for other threads may write to it.
 enum Source {
     File(Bytes),
-    Rgb(RgbImage),
-    Rgba(RgbaImage),
+    Pixels(Pixels),
 }
 
 impl FromPyObject<'_, '_> for Source {
@@ -57,34 +56,45 @@ impl FromPyObject<'_, '_> for Source {
             _ => pixels.as_array().iter().copied().collect(),
         };
         let picture = match shape[2] {
-            3 => RgbImage::from_raw(width, height, bytes).map(Source::Rgb),
-            4 => RgbaImage::from_raw(width, height, bytes).map(Source::Rgba),
+            3 => RgbImage::from_raw(width, height, bytes).map(Pixels::Opaque),
+            4 => RgbaImage::from_raw(width, height, bytes).map(Pixels::Alpha),
             _ => None,
         };
         let wrong = || failed("an image has the shape (height, width, 3) or (height, width, 4)");
-        Ok(picture.ok_or_else(wrong)?)
+        Ok(Source::Pixels(picture.ok_or_else(wrong)?))
     }
 }
 
 impl Source {
-    fn into_rgb(self) -> Result<RgbImage, Failure> {
+    fn into_pixels(self) -> Result<Pixels, Failure> {
         match self {
-            Source::File(bytes) => Ok(decode(&bytes)?.0.into_rgb8()),
-            Source::Rgb(picture) => Ok(picture),
-            Source::Rgba(picture) => Ok(DynamicImage::ImageRgba8(picture).into_rgb8()),
+            Source::File(bytes) => Ok(decode(&bytes)?.0),
+            Source::Pixels(pixels) => Ok(pixels),
         }
     }
 }
 
 /// An image file's pixels, upright, and its format.
-fn decode(bytes: &[u8]) -> Result<(DynamicImage, Option<ImageFormat>), Failure> {
+fn decode(bytes: &[u8]) -> Result<(Pixels, Option<ImageFormat>), Failure> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(failed)?;
     let format = reader.format();
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let orientation = decoder.orientation().map_err(failed)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
     image.apply_orientation(orientation);
-    Ok((image, format))
+    let has_alpha = image.color().has_alpha();
+    let pixels =
+        if has_alpha { Pixels::Alpha(image.into_rgba8()) } else { Pixels::Opaque(image.into_rgb8()) };
+    Ok((pixels, format))
+}
+
+/// The record of an image that is marked pixel by pixel, in its own size.
+fn record(pixels: &Pixels, key: &ImageKey) -> Result<MarkRecord, Failure> {
+    match pixels {
+        Pixels::Opaque(picture) => mark::record_of_pixels(picture, key),
+        Pixels::Alpha(picture) => mark::record_rgba(picture, &[pixels.size()], key),
+    }
+    .map_err(failed)
 }
 
 /// A marked image of the kind that was given.
@@ -108,36 +118,43 @@ impl<'py> IntoPyObject<'py> for Marked {
 }
 
 fn embed(source: Source, key: &ImageKey, session: SessionId) -> Result<Marked, Failure> {
-    let shape = |width: u32, height: u32, channels| [height as usize, width as usize, channels];
-    match source {
-        Source::Rgb(picture) => {
-            let marked = mark::embed_rgb(&picture, key, session).map_err(failed)?;
-            Ok(Marked::Pixels(shape(marked.width(), marked.height(), 3), marked.into_raw()))
+    let (pixels, format) = match source {
+        Source::Pixels(pixels) => {
+            let Size { width, height } = pixels.size();
+            let (channels, marked) = match marked(pixels, key, session)? {
+                Pixels::Opaque(picture) => (3, picture.into_raw()),
+                Pixels::Alpha(picture) => (4, picture.into_raw()),
+            };
+            return Ok(Marked::Pixels([height as usize, width as usize, channels], marked));
         }
-        Source::Rgba(picture) => {
-            let marked = mark::embed_rgba(&picture, key, session).map_err(failed)?;
-            Ok(Marked::Pixels(shape(marked.width(), marked.height(), 4), marked.into_raw()))
+        Source::File(bytes) => decode(&bytes)?,
+    };
+    match (pixels, format) {
+        (Pixels::Opaque(image), Some(ImageFormat::Jpeg)) => {
+            let record = mark::record_of_pixels(&image, key).map_err(failed)?;
+            let prepared = mark::prepare_as(&image, &[], key, Some(record)).map_err(failed)?;
+            let [rendition] = &prepared.renditions[..] else { return Err(failed("no rendition")) };
+            rendition.copy(key, session, &[]).map(Marked::File).map_err(failed)
         }
-        Source::File(bytes) => match decode(&bytes)? {
-            (image, Some(ImageFormat::Jpeg)) => {
-                let image = image.into_rgb8();
-                let record = mark::record_of_pixels(&image, key).map_err(failed)?;
-                let prepared = mark::prepare_as(&image, &[], key, Some(record)).map_err(failed)?;
-                let [rendition] = &prepared.renditions[..] else { return Err(failed("no rendition")) };
-                rendition.copy(key, session, &[]).map(Marked::File).map_err(failed)
-            }
-            (image, _) => {
-                let marked = if image.color().has_alpha() {
-                    mark::embed_rgba(&image.into_rgba8(), key, session).map(DynamicImage::from)
-                } else {
-                    mark::embed_rgb(&image.into_rgb8(), key, session).map(DynamicImage::from)
-                };
-                let mut file = Cursor::new(Vec::new());
-                marked.map_err(failed)?.write_to(&mut file, ImageFormat::Png).map_err(failed)?;
-                Ok(Marked::File(file.into_inner()))
-            }
-        },
+        (pixels, _) => {
+            let marked = match marked(pixels, key, session)? {
+                Pixels::Opaque(picture) => DynamicImage::from(picture),
+                Pixels::Alpha(picture) => DynamicImage::from(picture),
+            };
+            let mut file = Cursor::new(Vec::new());
+            marked.write_to(&mut file, ImageFormat::Png).map_err(failed)?;
+            Ok(Marked::File(file.into_inner()))
+        }
     }
+}
+
+/// An image marked pixel by pixel.
+fn marked(pixels: Pixels, key: &ImageKey, session: SessionId) -> Result<Pixels, Failure> {
+    match pixels {
+        Pixels::Opaque(picture) => mark::embed_rgb(&picture, key, session).map(Pixels::Opaque),
+        Pixels::Alpha(picture) => mark::embed_rgba(&picture, key, session).map(Pixels::Alpha),
+    }
+    .map_err(failed)
 }
 
 /// A session that a leaked picture was served to.
@@ -250,12 +267,12 @@ fn trace(
     size: (u32, u32),
     original: Option<Source>,
 ) -> Result<Vec<Match>, Failure> {
-    let leaked = leaked.into_rgb()?;
-    let original = original.map(Source::into_rgb).transpose()?;
+    let leaked = leaked.into_pixels()?.into_rgb();
+    let original = original.map(Source::into_pixels).transpose()?;
     // With the original the strength is known too, which is needed to know what all copies share.
     let record = match &original {
-        Some(original) if original.dimensions() == size => {
-            mark::record_of_pixels(original, key).map_err(failed)?
+        Some(original) if original.size() == (Size { width: size.0, height: size.1 }) => {
+            record(original, key)?
         }
         Some(_) => return Err(failed("the original has another size")),
         None => match mark::record_of(&[Size { width: size.0, height: size.1 }]) {
@@ -263,6 +280,7 @@ fn trace(
             None => return Ok(Vec::new()),
         },
     };
+    let original = original.map(Pixels::into_rgb);
     let suspect = Suspect { key, record: &record, original: original.as_ref(), sessions };
     let trace =
         mark::trace(&leaked, &[suspect], FALSE_ALARM, &|_| ControlFlow::Continue(())).map_err(failed)?;
