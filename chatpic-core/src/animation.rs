@@ -172,13 +172,7 @@ impl Writer {
     }
 
     /// Adds a frame that is encoded already: what it shows of the canvas, of which the first frame shows all.
-    pub(crate) fn append(
-        &mut self,
-        piece: &RgbaImage,
-        at: Rectangle,
-        bitstreams: &[u8],
-        milliseconds: u32,
-    ) {
+    pub(crate) fn append(&mut self, piece: &RgbaImage, at: Rectangle, bitstreams: &[u8], milliseconds: u32) {
         let Rectangle { x, y, width, height } = at;
         if self.frames.is_empty() {
             self.size = Size { width, height };

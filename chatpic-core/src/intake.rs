@@ -551,7 +551,8 @@ mod tests {
         RgbaImage::from_fn(300, 200, |x, y| {
             let within = (80..220).contains(&x) && (60..140).contains(&y);
             // At so low an alpha, colours up to 12 of 255 show as black premultiplied.
-            let [r, g, b] = if within { hidden.get_pixel(x, y).0.map(|v| v / 20) } else { seen.get_pixel(x, y).0 };
+            let [r, g, b] =
+                if within { hidden.get_pixel(x, y).0.map(|v| v / 20) } else { seen.get_pixel(x, y).0 };
             Rgba([r, g, b, if within { alpha } else { 255 }])
         })
     }
@@ -580,7 +581,8 @@ mod tests {
         // A GIF's transparent pixels have a colour of their own in its palette.
         let gif = |colour: [u8; 3]| {
             let head = b"GIF89a\x01\0\x01\0\x80\0\0";
-            let rest = b"\xFF\xFF\xFF\x21\xF9\x04\x01\0\0\0\0\x2C\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3B";
+            let rest =
+                b"\xFF\xFF\xFF\x21\xF9\x04\x01\0\0\0\0\x2C\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3B";
             [&head[..], &colour, &rest[..]].concat()
         };
         let nothing = Pixels::Alpha(RgbaImage::new(1, 1));

@@ -1,33 +1,33 @@
 //! Pictures with transparency: what of them is seen, and no more.
 //!
 //! At alpha `a`, of 255, a colour shows as `colour * a / 255`, its *premultiplied* value, which in whole numbers lies
-//! between 0 and `a`. Nothing finer is kept, and under full transparency nothing at all. On a ground, what shines
-//! through is added: the same for every colour, so that a mark moves the picture on any ground by as much.
+//! between 0 and `a`. Nothing finer is kept, and under full transparency nothing at all. What shines through of a ground
+//! is added to it, whatever the colour, so a mark in premultiplied values shows as strongly on every ground.
 
 use image::{GenericImageView, Rgb, RgbImage, RgbaImage};
 
-/// What pictures are drawn on, as most viewers see them.
+/// The ground on which most viewers see pictures.
 pub(crate) const WHITE: u8 = 255;
-/// What pictures are drawn on that white would hide.
+/// The ground for pictures that white would hide.
 const BLACK: u8 = 0;
-/// A picture whose visible part has a brighter mean, 0 to 255, is hidden by white.
+/// White hides a picture if what is seen of it has a brighter mean luma than this, of 255.
 const LIGHT: u64 = 192;
 /// Side of the blocks in which colours and alpha channel are compared, in pixels.
 const BLOCK: u32 = 8;
 
-/// The product of two values of 0 to 255, of which 255 is a whole.
+/// A value of 0 to 255 times another, taken as a fraction of 255.
 fn part(value: u8, of: u8) -> u8 {
     ((u16::from(value) * u16::from(of) + 127) / 255) as u8
 }
 
-/// The colour that shows as the given premultiplied one at this alpha; black at none.
+/// The colour that has this premultiplied value at this alpha; black at alpha 0.
 fn colour(premultiplied: u8, alpha: u8) -> u8 {
     let (value, alpha) = (u16::from(premultiplied.min(alpha)), u16::from(alpha));
     ((value * 255 + alpha / 2) / alpha.max(1)) as u8
 }
 
-/// Takes everything away that isn't seen: colours become black under full transparency, and above it what their
-/// premultiplied values say.
+/// Removes what isn't seen: colours become black under full transparency, and elsewhere what their premultiplied values
+/// say.
 pub(crate) fn settle(image: &mut RgbaImage) {
     for [colours @ .., alpha] in pixels(image) {
         if *alpha < 255 {
@@ -59,8 +59,8 @@ pub(crate) fn flat(image: &RgbaImage) -> RgbImage {
     drawn_on(ground(image), image)
 }
 
-/// Gives an image the colours with which it shows on a ground like another picture of its size, as far as its alpha
-/// channel lets it.
+/// Gives an image the colours with which it shows on a ground as another picture of its size does, as far as its alpha
+/// channel allows.
 pub(crate) fn lift(image: &mut RgbaImage, shown: &RgbImage, ground: u8) {
     for ([colours @ .., alpha], shown) in pixels(image).zip(shown.pixels()) {
         let through = shining_through(ground, *alpha);
@@ -70,7 +70,7 @@ pub(crate) fn lift(image: &mut RgbaImage, shown: &RgbImage, ground: u8) {
     }
 }
 
-/// Draws one colour over a pixel, at a weight of 255.
+/// Draws a grey over a pixel, as opaque as `weight` says, of 255.
 pub(crate) fn draw(pixel: &mut [u8; 4], luma: u8, weight: u8) {
     let [colours @ .., alpha] = pixel;
     let above = weight + part(*alpha, 255 - weight);
@@ -91,11 +91,11 @@ pub(crate) fn ground(image: &RgbaImage) -> u8 {
     if light > LIGHT * seen { BLACK } else { WHITE }
 }
 
-/// Whether the alpha channel is more than the outline of a picture that the colours show: a text, a drawing in one ink,
-/// shades. It would then show the picture without the colours, in which the mark lies.
+/// Whether the alpha channel alone shows the picture, as with a text or a drawing in one ink, rather than the outline of
+/// what the colours show. The mark lies in the colours, so such an alpha channel would be a copy without it.
 ///
-/// Blocks are counted in which the alpha channel varies at least half as much as the colours: an outline has at most a
-/// third as many as have the colours within.
+/// Blocks in which the alpha channel varies at least half as much as the colours are counted against those in which the
+/// colours vary more: an outline has at most a third as many.
 pub(crate) fn is_in_alpha(image: &RgbaImage) -> bool {
     let (mut in_alpha, mut in_colours) = (0u32, 0u32);
     for top in (0..image.height()).step_by(BLOCK as usize) {

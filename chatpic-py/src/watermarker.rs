@@ -212,7 +212,8 @@ impl Watermarker {
     }
 
     /// The session's copy of an image: of an array of shape (height, width, 3) or (height, width, 4) another one of
-    /// the same shape; of a JPEG file a JPEG file, of any other a PNG file.
+    /// the same shape; of a JPEG file a JPEG file, of any other a PNG file. An alpha channel stays as it is and bears no
+    /// mark; colours are marked as far as it lets them show, and black where it hides them.
     #[pyo3(signature = (image, session))]
     fn embed(&self, py: Python<'_>, image: Source, session: &str) -> PyResult<Marked> {
         let session = self::session(session)?;

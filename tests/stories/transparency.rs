@@ -16,7 +16,8 @@ fn erased(hidden: u64, alpha: u8) -> RgbaImage {
     RgbaImage::from_fn(720, 480, |x, y| {
         let within = (200..500).contains(&x) && (120..360).contains(&y);
         // So dark that premultiplied by so low an alpha it is black.
-        let [r, g, b] = if within { hidden.get_pixel(x, y).0.map(|v| v / 20) } else { seen.get_pixel(x, y).0 };
+        let [r, g, b] =
+            if within { hidden.get_pixel(x, y).0.map(|v| v / 20) } else { seen.get_pixel(x, y).0 };
         Rgba([r, g, b, if within { alpha } else { 255 }])
     })
 }
@@ -97,7 +98,6 @@ impl Leak {
         files.extend(original.map(|original| ("original", original)));
         let report = self.site.post_form(&path, &[("Authorization", &bearer)], &[], &files).await;
         let report = report.expect(200).json();
-        println!("{what}: {report}");
         assert_eq!(report["verdict"], "match", "{what}: {report}");
         assert_eq!(report["matches"].as_array().unwrap().len(), 1, "{what}: {report}");
         assert_eq!(report["matches"][0]["session"], self.session, "{what}");
@@ -110,7 +110,7 @@ impl Leak {
             self.assert_named(&samples::png(&picture), None, &format!("{what} on {ground}, PNG")).await;
             let jpeg = samples::jpeg(&picture, 75);
             self.assert_named(&jpeg, None, &format!("{what} on {ground}, JPEG 75")).await;
-            let piece = crop_imm(&picture, picture.width() / 3, picture.height() / 3, 256, 256).to_image();
+            let piece = crop_imm(&picture, picture.width() / 4, picture.height() / 4, 192, 192).to_image();
             let piece = samples::png(&piece);
             self.assert_named(&piece, Some(original), &format!("{what} on {ground}, a piece")).await;
         }
@@ -126,17 +126,24 @@ async fn a_sticker_keeps_its_outline_and_is_traced_on_any_ground() {
 }
 
 #[tokio::test]
+async fn a_sticker_too_small_to_bear_the_mark_alone_is_drawn_on_white_and_traced() {
+    let mut picture = RgbaImage::new(800, 600);
+    image::imageops::replace(&mut picture, &samples::sticker(150, 150, 5), 300, 200);
+    let original = samples::png_rgba(&picture);
+    let leak = leak(&original).await;
+    assert_eq!(leak.media_type, "image/jpeg");
+    leak.assert_named(&samples::jpeg(&leak.drawn_on(255), 75), None, "a small sticker").await;
+}
+
+#[tokio::test]
 async fn what_lies_in_the_alpha_channel_alone_is_drawn_on_a_ground_and_traced() {
-    for (what, picture) in [
-        ("a page", samples::page(800, 600)),
-        ("a photograph", samples::photograph(800, 600, 5)),
-    ] {
+    for (what, picture) in
+        [("a page", samples::page(800, 600)), ("a photograph", samples::photograph(800, 600, 5))]
+    {
         for (ink, colour) in [("black", [0; 3]), ("white", [255; 3])] {
             let original = samples::png_rgba(&samples::ink(&picture, colour));
             let leak = leak(&original).await;
             assert_eq!(leak.media_type, "image/jpeg", "no alpha channel is left to read");
-            let ground = leak.drawn_on(255).get_pixel(0, 0).0[1];
-            println!("{what} in {ink}: {ground}");
             leak.assert_traced(&[255], &original, &format!("{what} in {ink}")).await;
         }
     }
@@ -144,8 +151,7 @@ async fn what_lies_in_the_alpha_channel_alone_is_drawn_on_a_ground_and_traced() 
 
 #[tokio::test]
 async fn an_animation_in_one_ink_is_drawn_on_white_and_every_frame_traced() {
-    let page = samples::page(900, 300);
-    let frames = samples::pan(&page, 480, 300, 4);
+    let frames = samples::pan(&samples::page(1000, 400), 640, 400, 4);
     let frames: Vec<RgbaImage> = frames.iter().map(|frame| samples::ink(frame, [0; 3])).collect();
     let leak = leak(&samples::lossless_webp(&frames, 80)).await;
     let copy = WebPDecoder::new(Cursor::new(&leak.copy)).unwrap();
@@ -154,5 +160,23 @@ async fn an_animation_in_one_ink_is_drawn_on_white_and_every_frame_traced() {
         assert!(frame.pixels().all(|pixel| pixel.0[3] == 255));
         let frame = image::DynamicImage::from(frame).into_rgb8();
         leak.assert_named(&samples::png(&frame), None, &format!("frame {number}")).await;
+    }
+}
+
+#[tokio::test]
+async fn an_animation_in_light_ink_keeps_its_transparency_and_is_not_called_traceable() {
+    let frames = samples::pan(&samples::photograph(700, 400, 5), 640, 400, 3);
+    let frames: Vec<RgbaImage> = frames.iter().map(|frame| samples::ink(frame, [255; 3])).collect();
+    let site = Site::new().await;
+    let file = samples::lossless_webp(&frames, 80);
+    let shared = Shared::from(site.upload(&[], &[&file]).await.expect(201).json());
+    assert_eq!(shared.answer["images"][0]["traceable"], false);
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    let copy = site.image(&shared, &session).await.expect(200).body;
+    let copy = WebPDecoder::new(Cursor::new(&copy)).unwrap();
+    for (frame, original) in copy.into_frames().zip(&frames) {
+        let off = |(a, b): (&Rgba<u8>, &Rgba<u8>)| u32::from(a.0[3] != b.0[3]);
+        let off: u32 = frame.unwrap().buffer().pixels().zip(original.pixels()).map(off).sum();
+        assert!(off < 640 * 400 / 5, "labels apart, alpha stays: {off}");
     }
 }

@@ -413,12 +413,7 @@ fn prepare(pixels: Pixels, visible: Option<&VisibleMark>, key: &ImageKey) -> Res
 }
 
 /// An image without transparency.
-fn opaque(
-    full: &RgbImage,
-    widths: &[u32],
-    framed: bool,
-    key: &ImageKey,
-) -> Result<PreparedImage, Error> {
+fn opaque(full: &RgbImage, widths: &[u32], framed: bool, key: &ImageKey) -> Result<PreparedImage, Error> {
     let prepared = mark::prepare(full, widths, key)?;
     let sizes = prepared.renditions.iter().map(|rendition| rendition.size()).collect();
     let objects = prepared.renditions.iter().map(|rendition| rendition.as_bytes().to_vec()).collect();
