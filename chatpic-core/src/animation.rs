@@ -17,6 +17,7 @@ use crate::mark::record::if_markable;
 use crate::mark::visible::VisibleMark;
 use crate::mark::{self, ImageKey, Label, MarkError, MarkRecord, Size};
 use crate::share::{ImageForm, ImageRecord};
+use crate::transparency::{WHITE, drawn_on, ground, is_in_alpha};
 
 /// WebP quality of what is kept.
 const KEPT_QUALITY: f32 = 95.0;
@@ -25,16 +26,38 @@ const COPY_QUALITY: f32 = 90.0;
 /// How hard libwebp tries, 0 to 6: above this, time grows faster than files shrink.
 const EFFORT: i32 = 2;
 
-/// Encodes an animation to be kept, and its first frame alone, and finds out how strongly its frames must be marked.
+/// An animation encoded to be kept, and its first frame alone.
+type Kept = (ImageRecord, [Vec<u8>; 2]);
+
+/// Encodes an animation to be kept, and its first frame alone, and finds out how strongly its frames must be marked;
+/// `None` when what `open` opens is no animation. Where the picture lies in the alpha channel it is drawn on white.
 ///
 /// # Errors
-/// What `rejected` makes of a frame that can't be decoded; [`MarkError`].
-pub(crate) fn prepare(
+/// Those of `open`; what `rejected` makes of a frame that can't be decoded; [`MarkError`].
+pub(crate) fn prepare<'a>(
+    open: impl Fn() -> Result<Option<Animation<'a>>, Error>,
+    visible: Option<&VisibleMark>,
+    key: &ImageKey,
+    rejected: impl Fn(Rejection) -> Error,
+) -> Result<Option<Kept>, Error> {
+    let Some(animation) = open()? else { return Ok(None) };
+    let transparent = encode_all(animation, visible, key, &rejected, false)?;
+    if transparent.is_some() {
+        return Ok(transparent);
+    }
+    let Some(animation) = open()? else { return Ok(None) };
+    encode_all(animation, visible, key, &rejected, true)
+}
+
+/// The animation as it is kept, on white or with its transparency; `None` where that holds the picture, which could be
+/// marked on white.
+fn encode_all(
     animation: Animation<'_>,
     visible: Option<&VisibleMark>,
     key: &ImageKey,
     rejected: impl Fn(Rejection) -> Error,
-) -> Result<(ImageRecord, [Vec<u8>; 2]), Error> {
+    on_white: bool,
+) -> Result<Option<Kept>, Error> {
     let (count, loops) = (animation.count, animation.loops);
     // One codeword and one strength serve all frames, so that any of them names its session: the greatest strength that
     // the trial finds for one of these.
@@ -44,18 +67,25 @@ pub(crate) fn prepare(
     let (mut all, mut still) = (Writer::new(KEPT_QUALITY), Writer::new(KEPT_QUALITY));
     for (index, frame) in animation.enumerate() {
         let Frame { pixels, delay } = frame.map_err(&rejected)?;
+        let pixels = if on_white { Pixels::Opaque(drawn_on(WHITE, &pixels)) } else { Pixels::Alpha(pixels) };
         let pixels = match visible {
             Some(visible) => {
-                let (pixels, is_framed) = visible.frame(Pixels::Alpha(pixels));
+                let (pixels, is_framed) = visible.frame(pixels);
                 framed = is_framed;
                 pixels.into_rgba()
             }
-            None => pixels,
+            None => pixels.into_rgba(),
         };
         if tried.contains(&index) {
-            // The trial sees it as most viewers do, on white.
-            let seen = Pixels::Alpha(pixels.clone()).into_rgb();
-            mark = stronger(mark, if_markable(mark::record_of_pixels(&seen, key))?);
+            if !is_in_alpha(&pixels) {
+                let size = Size { width: pixels.width(), height: pixels.height() };
+                mark = stronger(mark, if_markable(mark::record_rgba(&pixels, &[size], key))?);
+            } else if ground(&pixels) == WHITE {
+                let flat = mark::record_of_pixels(&drawn_on(WHITE, &pixels), key);
+                if if_markable(flat)?.is_some() {
+                    return Ok(None);
+                }
+            }
         }
         if index == 0 {
             still.push(&pixels, &pixels, delay)?;
@@ -64,7 +94,7 @@ pub(crate) fn prepare(
     }
     let form = ImageForm::Animation { frames: count as u32 };
     let record = ImageRecord { sizes: vec![all.size], framed, form, mark };
-    Ok((record, [all.finish(loops), still.finish(1)]))
+    Ok(Some((record, [all.finish(loops), still.finish(1)])))
 }
 
 /// The stronger of two marks, with the lesser margin.
@@ -130,16 +160,24 @@ impl Writer {
         milliseconds: u32,
     ) -> Result<(), MarkError> {
         let changed = match &self.before {
-            None => {
-                self.size = Size { width: source.width(), height: source.height() };
-                Rectangle { x: 0, y: 0, width: source.width(), height: source.height() }
-            }
+            None => Rectangle::of(source),
             Some(before) => Rectangle::of_changes(before, source),
         };
         let Rectangle { x, y, width, height } = changed;
         let piece = image::imageops::crop_imm(shown, x, y, width, height).to_image();
-        self.has_alpha |= piece.pixels().any(|pixel| pixel.0[3] < 255);
         let bitstreams = encode(&piece, self.quality)?;
+        self.append(&piece, changed, &bitstreams, milliseconds);
+        self.before = Some(source.clone());
+        Ok(())
+    }
+
+    /// Adds a frame that is encoded already: what it shows of the canvas, of which the first frame shows all.
+    pub(crate) fn append(&mut self, piece: &RgbaImage, at: Rectangle, bitstreams: &[u8], milliseconds: u32) {
+        let Rectangle { x, y, width, height } = at;
+        if self.frames.is_empty() {
+            self.size = Size { width, height };
+        }
+        self.has_alpha |= piece.pixels().any(|pixel| pixel.0[3] < 255);
         self.frames.extend(b"ANMF");
         self.frames.extend((bitstreams.len() as u32 + 16).to_le_bytes());
         for number in [x / 2, y / 2, width - 1, height - 1, milliseconds] {
@@ -148,8 +186,6 @@ impl Writer {
         // It is not blended with what was there, and stays.
         self.frames.push(0b10);
         self.frames.extend(bitstreams);
-        self.before = Some(source.clone());
-        Ok(())
     }
 
     /// The file (WebP container specification, "Extended File Format"), played so often, 0 without end.
@@ -172,7 +208,7 @@ impl Writer {
 }
 
 /// A part of a frame; its left and upper edges are even, as the container wants them.
-struct Rectangle {
+pub(crate) struct Rectangle {
     x: u32,
     y: u32,
     width: u32,
@@ -180,6 +216,11 @@ struct Rectangle {
 }
 
 impl Rectangle {
+    /// All of a frame.
+    pub(crate) fn of(frame: &RgbaImage) -> Self {
+        Self { x: 0, y: 0, width: frame.width(), height: frame.height() }
+    }
+
     /// The smallest one that holds every pixel in which two frames differ; one corner when they are the same.
     fn of_changes(before: &RgbaImage, after: &RgbaImage) -> Self {
         let (mut left, mut right, mut top, mut bottom) = (u32::MAX, 0, u32::MAX, 0);

@@ -29,7 +29,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use self::jpeg::Frame;
 use crate::limits::Limits;
 use crate::mark::Size;
-use crate::scale;
+use crate::{scale, transparency};
 
 /// Bytes that a PNG file's text and colour profile may take when they are unpacked.
 const METADATA_BYTES: u64 = 16 * 1024 * 1024;
@@ -126,7 +126,8 @@ impl Rejection {
 pub enum Pixels {
     /// Without transparency.
     Opaque(RgbImage),
-    /// With transparency, not premultiplied.
+    /// With transparency, not premultiplied. Intake leaves nothing in it that isn't seen: colours are black under full
+    /// transparency, and above it no finer than eight bits premultiplied by alpha.
     Alpha(RgbaImage),
 }
 
@@ -140,18 +141,11 @@ impl Pixels {
         Size { width, height }
     }
 
-    /// The pixels without transparency, drawn on white.
+    /// The pixels without transparency, drawn on white, or on black where white would hide them.
     pub fn into_rgb(self) -> RgbImage {
         match self {
             Pixels::Opaque(image) => image,
-            Pixels::Alpha(image) => RgbImage::from_fn(image.width(), image.height(), |x, y| {
-                let [r, g, b, alpha] = image.get_pixel(x, y).0;
-                let over_white = |v: u8| {
-                    let (v, alpha) = (u16::from(v), u16::from(alpha));
-                    u8::try_from((v * alpha + 255 * (255 - alpha) + 127) / 255).unwrap_or(255)
-                };
-                image::Rgb([over_white(r), over_white(g), over_white(b)])
-            }),
+            Pixels::Alpha(image) => transparency::flat(&image),
         }
     }
 
@@ -170,7 +164,7 @@ impl Pixels {
         self.resized(Size { width, height: height.max(1) })
     }
 
-    /// Scaled with Lanczos's filter; transparent pixels do not bleed into opaque ones.
+    /// Scaled with Lanczos's filter.
     pub(crate) fn resized(&self, to: Size) -> Pixels {
         match self {
             _ if self.size() == to => self.clone(),
@@ -459,6 +453,7 @@ fn upright_srgb(image: DynamicImage, orientation: Orientation, profile: Option<&
         DynamicImage::ImageRgba8(mut image) => {
             convert(&mut image, Layout::Rgba, profile);
             if image.pixels().any(|pixel| pixel.0[3] < 255) {
+                transparency::settle(&mut image);
                 Pixels::Alpha(image)
             } else {
                 Pixels::Opaque(DynamicImage::ImageRgba8(image).into_rgb8())
@@ -497,6 +492,7 @@ fn convert(samples: &mut [u8], layout: Layout, profile: Option<&[u8]>) {
 
 #[cfg(test)]
 mod tests {
+    use image::Rgba;
     use proptest::prelude::*;
 
     use super::*;
@@ -556,6 +552,50 @@ mod tests {
         assert!(matches!(intake(&png(&image), &limits()), Ok(Pixels::Opaque(_))));
         image.get_pixel_mut(3, 3).0[3] = 0;
         assert!(matches!(intake(&png(&image), &limits()), Ok(Pixels::Alpha(_))));
+    }
+
+    /// A photograph whose middle is `alpha` opaque and shows another one there.
+    fn hiding(seed: u64, alpha: u8) -> RgbaImage {
+        let (seen, hidden) = (samples::photograph(300, 200, 1), samples::photograph(300, 200, seed));
+        RgbaImage::from_fn(300, 200, |x, y| {
+            let within = (80..220).contains(&x) && (60..140).contains(&y);
+            // At so low an alpha, colours up to 12 of 255 show as black premultiplied.
+            let [r, g, b] =
+                if within { hidden.get_pixel(x, y).0.map(|v| v / 20) } else { seen.get_pixel(x, y).0 };
+            Rgba([r, g, b, if within { alpha } else { 255 }])
+        })
+    }
+
+    #[test]
+    fn of_what_was_erased_nothing_is_taken_in() {
+        let limits = [limits(), Limits { long_side: 170, short_side: 100, animation_side: 170, ..limits() }];
+        for limits in &limits {
+            for alpha in 0..=10 {
+                let [one, other] = [2, 3].map(|seed| hiding(seed, alpha));
+                for file in [samples::png_rgba, samples::webp_rgba] {
+                    let [one, other] = [&one, &other].map(|image| intake(&file(image), limits).unwrap());
+                    assert_eq!(one, other, "alpha {alpha}");
+                    let Pixels::Alpha(image) = one else { panic!("transparency is lost") };
+                    let black = image.pixels().filter(|pixel| pixel.0 == [0, 0, 0, alpha]).count();
+                    assert!(black as u32 >= image.width() * image.height() / 7, "{black}");
+                }
+                let frames = |hidden: &RgbaImage| {
+                    let file = samples::lossless_webp(&[hidden.clone(), hiding(1, 255), hidden.clone()], 50);
+                    let animation = animation::animation(&file, limits).unwrap().unwrap();
+                    animation.map(|frame| frame.unwrap().pixels).collect::<Vec<_>>()
+                };
+                assert_eq!(frames(&one), frames(&other), "alpha {alpha}");
+            }
+        }
+        // A GIF's transparent pixels have a colour of their own in its palette.
+        let gif = |colour: [u8; 3]| {
+            let head = b"GIF89a\x01\0\x01\0\x80\0\0";
+            let rest =
+                b"\xFF\xFF\xFF\x21\xF9\x04\x01\0\0\0\0\x2C\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3B";
+            [&head[..], &colour, &rest[..]].concat()
+        };
+        let nothing = Pixels::Alpha(RgbaImage::new(1, 1));
+        assert_eq!(intake(&gif([9, 200, 7]), &limits[0]), Ok(nothing));
     }
 
     #[test]

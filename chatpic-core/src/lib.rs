@@ -42,6 +42,7 @@ pub mod share;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod transparency;
 mod workers;
 
 pub use chatpic::dashboard::{Cursor, Dashboard, Pulse, SessionInfo};

@@ -49,7 +49,9 @@ pub(crate) mod visible;
 mod warp;
 mod wide;
 
-pub use embed::{copy_rgba, embed_rgb, embed_rgba, embed_with, record, record_of, record_of_pixels};
+pub use embed::{
+    copy_rgba, embed_rgb, embed_rgba, embed_with, record, record_of, record_of_pixels, record_rgba,
+};
 pub use key::{ImageKey, MarkKey};
 pub use label::{Label, LabelPixel};
 pub use prepared::{Prepared, PreparedRendition, prepare, prepare_as};

@@ -6,6 +6,7 @@ use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resize
 use image::{RgbImage, RgbaImage};
 
 use crate::mark::Size;
+use crate::transparency;
 
 /// The image in another size.
 pub(crate) fn rgb(image: &RgbImage, to: Size) -> RgbImage {
@@ -14,16 +15,19 @@ pub(crate) fn rgb(image: &RgbImage, to: Size) -> RgbImage {
     scaled
 }
 
-/// The image in another size; transparent pixels do not bleed into opaque ones.
+/// The image in another size, premultiplied while it is scaled, so that nothing bleeds out of what is transparent, and
+/// settled.
 pub(crate) fn rgba(image: &RgbaImage, to: Size) -> RgbaImage {
     let mut scaled = RgbaImage::new(to.width, to.height);
     lanczos::<U8x4>(image.as_raw(), image.dimensions(), &mut scaled, to);
+    transparency::settle(&mut scaled);
     scaled
 }
 
 /// Scales for one kind of pixel: the library's untyped call would compile every kind it knows into this crate.
 fn lanczos<P: PixelTrait>(source: &[u8], from: (u32, u32), target: &mut [u8], to: Size) {
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
+    let lanczos = ResizeAlg::Convolution(FilterType::Lanczos3);
+    let options = ResizeOptions::new().resize_alg(lanczos).use_alpha(true);
     let source = TypedImageRef::<P>::from_buffer(from.0, from.1, source);
     let target = TypedImage::<P>::from_buffer(to.width, to.height, target);
     // Buffers are as long as their sizes say and nothing is cropped, so neither step has a reason to fail.

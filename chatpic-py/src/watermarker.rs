@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use chatpic_core::mark::{self, ImageKey, MarkKey, Size, Suspect, TRACE_WORK};
+use chatpic_core::mark::{self, ImageKey, MarkKey, MarkRecord, Size, Suspect, TRACE_WORK};
 use chatpic_core::{Error, Limits, Pixels, SessionId};
 use image::{DynamicImage, ImageFormat, RgbImage, RgbaImage};
 use numpy::{IntoPyArray, PyArrayMethods, PyReadonlyArray3, PyUntypedArrayMethods};
@@ -81,6 +81,15 @@ fn decode(bytes: &[u8], index: usize) -> Result<Pixels, Failure> {
         .map_err(|rejection| Error::Rejected { index, rejection }.into())
 }
 
+/// The record of an image that is marked pixel by pixel, in its own size.
+fn record(pixels: &Pixels, key: &ImageKey) -> Result<MarkRecord, Failure> {
+    match pixels {
+        Pixels::Opaque(picture) => mark::record_of_pixels(picture, key),
+        Pixels::Alpha(picture) => mark::record_rgba(picture, &[pixels.size()], key),
+    }
+    .map_err(failed)
+}
+
 /// A marked image of the kind that was given.
 enum Marked {
     File(Vec<u8>),
@@ -102,34 +111,43 @@ impl<'py> IntoPyObject<'py> for Marked {
 }
 
 fn embed(source: Source, key: &ImageKey, session: SessionId) -> Result<Marked, Failure> {
-    let shape = |width: u32, height: u32, channels| [height as usize, width as usize, channels];
-    match source {
-        Source::Array(Pixels::Opaque(picture)) => {
-            let marked = mark::embed_rgb(&picture, key, session).map_err(failed)?;
-            Ok(Marked::Pixels(shape(marked.width(), marked.height(), 3), marked.into_raw()))
+    let (pixels, format) = match source {
+        Source::Array(pixels) => {
+            let Size { width, height } = pixels.size();
+            let (channels, marked) = match marked(pixels, key, session)? {
+                Pixels::Opaque(picture) => (3, picture.into_raw()),
+                Pixels::Alpha(picture) => (4, picture.into_raw()),
+            };
+            return Ok(Marked::Pixels([height as usize, width as usize, channels], marked));
         }
-        Source::Array(Pixels::Alpha(picture)) => {
-            let marked = mark::embed_rgba(&picture, key, session).map_err(failed)?;
-            Ok(Marked::Pixels(shape(marked.width(), marked.height(), 4), marked.into_raw()))
+        Source::File(bytes) => (decode(&bytes, 0)?, image::guess_format(&bytes).ok()),
+    };
+    match (pixels, format) {
+        (Pixels::Opaque(image), Some(ImageFormat::Jpeg)) => {
+            let record = mark::record_of_pixels(&image, key).map_err(failed)?;
+            let prepared = mark::prepare_as(&image, &[], key, Some(record)).map_err(failed)?;
+            let [rendition] = &prepared.renditions[..] else { return Err(failed("no rendition")) };
+            rendition.copy(key, session, &[]).map(Marked::File).map_err(failed)
         }
-        Source::File(bytes) => match (decode(&bytes, 0)?, image::guess_format(&bytes)) {
-            (Pixels::Opaque(image), Ok(ImageFormat::Jpeg)) => {
-                let record = mark::record_of_pixels(&image, key).map_err(failed)?;
-                let prepared = mark::prepare_as(&image, &[], key, Some(record)).map_err(failed)?;
-                let [rendition] = &prepared.renditions[..] else { return Err(failed("no rendition")) };
-                rendition.copy(key, session, &[]).map(Marked::File).map_err(failed)
-            }
-            (pixels, _) => {
-                let marked = match pixels {
-                    Pixels::Opaque(image) => mark::embed_rgb(&image, key, session).map(DynamicImage::from),
-                    Pixels::Alpha(image) => mark::embed_rgba(&image, key, session).map(DynamicImage::from),
-                };
-                let mut file = Cursor::new(Vec::new());
-                marked.map_err(failed)?.write_to(&mut file, ImageFormat::Png).map_err(failed)?;
-                Ok(Marked::File(file.into_inner()))
-            }
-        },
+        (pixels, _) => {
+            let marked = match marked(pixels, key, session)? {
+                Pixels::Opaque(picture) => DynamicImage::from(picture),
+                Pixels::Alpha(picture) => DynamicImage::from(picture),
+            };
+            let mut file = Cursor::new(Vec::new());
+            marked.write_to(&mut file, ImageFormat::Png).map_err(failed)?;
+            Ok(Marked::File(file.into_inner()))
+        }
     }
+}
+
+/// An image marked pixel by pixel.
+fn marked(pixels: Pixels, key: &ImageKey, session: SessionId) -> Result<Pixels, Failure> {
+    match pixels {
+        Pixels::Opaque(picture) => mark::embed_rgb(&picture, key, session).map(Pixels::Opaque),
+        Pixels::Alpha(picture) => mark::embed_rgba(&picture, key, session).map(Pixels::Alpha),
+    }
+    .map_err(failed)
 }
 
 /// A session that a leaked picture was served to.
@@ -187,7 +205,8 @@ impl Watermarker {
     }
 
     /// The session's copy of an image: of an array of shape (height, width, 3) or (height, width, 4) another one of
-    /// the same shape; of a JPEG file a JPEG file, of any other a PNG file.
+    /// the same shape; of a JPEG file a JPEG file, of any other a PNG file. An alpha channel stays as it is and bears no
+    /// mark; colours are marked as far as it lets them show, and black where it hides them.
     #[pyo3(signature = (image, session))]
     fn embed(&self, py: Python<'_>, image: Source, session: &str) -> PyResult<Marked> {
         let session = self::session(session)?;
@@ -243,11 +262,11 @@ fn trace(
     original: Option<Source>,
 ) -> Result<Vec<Match>, Failure> {
     let leaked = leaked.pixels(0)?.into_rgb();
-    let original = original.map(|original| original.pixels(1)).transpose()?.map(Pixels::into_rgb);
+    let original = original.map(|original| original.pixels(1)).transpose()?;
     // With the original the strength is known too, which is needed to know what all copies share.
     let record = match &original {
-        Some(original) if original.dimensions() == size => {
-            mark::record_of_pixels(original, key).map_err(failed)?
+        Some(original) if original.size() == (Size { width: size.0, height: size.1 }) => {
+            record(original, key)?
         }
         Some(_) => return Err(failed("the original has another size")),
         None => match mark::record_of(&[Size { width: size.0, height: size.1 }]) {
@@ -255,6 +274,7 @@ fn trace(
             None => return Ok(Vec::new()),
         },
     };
+    let original = original.map(Pixels::into_rgb);
     let suspect = Suspect { key, record: &record, original: original.as_ref(), sessions };
     let trace = mark::trace(&leaked, &[suspect], FALSE_ALARM, TRACE_WORK, &|_| ControlFlow::Continue(()))
         .map_err(failed)?;

@@ -52,6 +52,29 @@ def test_alpha_is_kept(marker: chatpic.Watermarker) -> None:
     assert (marked[:, :, 3] == alpha).all()
 
 
+def test_what_alpha_hides_is_not_in_a_copy_and_what_shows_names_its_session(marker: chatpic.Watermarker) -> None:
+    clean = numpy.dstack([picture(8), numpy.full((512, 768), 255, numpy.uint8)])
+    clean[:200, :300, 3] = 0
+    marked = marker.embed(clean, "E64F44F6")
+    assert (marked[:200, :300] == 0).all()
+    for ground in 0, 255:
+        alpha = marked[:, :, 3:].astype(numpy.float32) / 255
+        shown = (marked[:, :, :3] * alpha + ground * (1 - alpha)).astype(numpy.uint8)
+        [match] = marker.trace(shown, SESSIONS, size=(768, 512))
+        assert match.session == "E64F44F6"
+    crop = numpy.ascontiguousarray(marked[250:442, 300:492])
+    [match] = marker.trace(crop, SESSIONS, size=(768, 512), original=clean)
+    assert match.session == "E64F44F6"
+
+
+def test_ink_whose_colour_can_carry_no_mark_is_refused(marker: chatpic.Watermarker) -> None:
+    y, x = numpy.mgrid[:512, :768]
+    ink = numpy.zeros((512, 768, 4), numpy.uint8)
+    ink[:, :, 3] = numpy.where((y % 24 > 12) & (y % 24 < 20) & ((x // 3 + y // 24 * 7) % 5 < 2), 255, 0)
+    with pytest.raises(chatpic.ChatPicError, match="does not carry"):
+        marker.embed(ink, "E64F44F6")
+
+
 def test_the_innocent_are_not_named(marker: chatpic.Watermarker) -> None:
     clean = picture(4)
     assert marker.trace(clean, SESSIONS, size=(768, 512)) == []

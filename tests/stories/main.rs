@@ -20,5 +20,6 @@ mod operating;
 mod passwords;
 mod private_dashboard;
 mod site;
+mod transparency;
 mod uploads;
 mod view_limits;

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use image::{ExtendedColorType, ImageEncoder, RgbaImage};
+use image::{ExtendedColorType, ImageEncoder, RgbImage, RgbaImage};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,7 @@ use crate::seal::{self, ObjectName};
 use crate::secret::{DashboardKey, DataKey, Digest, IdempotencySeed, LinkKey};
 use crate::share::{AccessPolicy, Blocked, ImageForm, ImageRecord, Receipt, Share, Status, Tally};
 use crate::store::Inserted;
+use crate::transparency::{flat, is_in_alpha};
 
 /// Widths in pixels that a page may ask for besides the full one.
 pub(crate) const SMALLER_WIDTHS: [u32; 2] = [1280, 640];
@@ -402,8 +403,8 @@ impl Task for PrepareTask {
         let Self { text: PrepareText { limits, visible, key }, bytes } = self;
         let key = ImageKey::from_bytes(key);
         let rejected = |rejection: Rejection| Error::Rejected { index: 0, rejection };
-        if let Some(animation) = animation(&bytes, &limits).map_err(rejected)? {
-            let (record, files) = animation::prepare(animation, visible.as_ref(), &key, rejected)?;
+        let open = || animation(&bytes, &limits).map_err(rejected);
+        if let Some((record, files)) = animation::prepare(open, visible.as_ref(), &key, rejected)? {
             return Ok(PreparedImage { record, objects: files.into() });
         }
         let pixels = intake(&bytes, &limits).map_err(rejected)?;
@@ -439,31 +440,34 @@ fn prepare(pixels: Pixels, visible: Option<&VisibleMark>, key: &ImageKey) -> Res
         Some(visible) => visible.frame(pixels),
         None => (pixels, false),
     };
-    let width = pixels.size().width;
-    let widths: Vec<u32> = SMALLER_WIDTHS.into_iter().filter(|smaller| *smaller < width).collect();
-    match pixels {
-        Pixels::Opaque(full) => {
-            let prepared = mark::prepare(&full, &widths, key)?;
-            let sizes = prepared.renditions.iter().map(|rendition| rendition.size()).collect();
-            let objects = prepared.renditions.iter().map(|rendition| rendition.as_bytes().to_vec()).collect();
-            let record = ImageRecord { sizes, framed, form: ImageForm::Jpeg, mark: prepared.record };
-            Ok(PreparedImage { record, objects })
-        }
-        Pixels::Alpha(full) => {
-            let full = Pixels::Alpha(full);
-            // The trial sees it as most viewers do, on white.
-            let record = if_markable(mark::record(&full.clone().into_rgb(), &widths, key))?;
-            let mut sizes = vec![full.size()];
-            let smaller: Vec<Pixels> = widths.iter().map(|width| full.scaled(*width)).collect();
-            sizes.extend(smaller.iter().map(Pixels::size));
-            // No width may be served unmarked, so one that can't carry the mark leaves the whole image without.
-            let mark = record.filter(|record| record.sizes == sizes);
-            let objects: Result<_, Error> =
-                std::iter::once(full).chain(smaller).map(|pixels| png(&pixels.into_rgba())).collect();
-            let record = ImageRecord { sizes, framed, form: ImageForm::Png, mark };
-            Ok(PreparedImage { record, objects: objects? })
+    let size = pixels.size();
+    let widths: Vec<u32> = SMALLER_WIDTHS.into_iter().filter(|smaller| *smaller < size.width).collect();
+    let smaller: Vec<Pixels> = match &pixels {
+        Pixels::Opaque(full) => return opaque(full, &widths, framed, key),
+        Pixels::Alpha(_) => widths.iter().map(|width| pixels.scaled(*width)).collect(),
+    };
+    let full = pixels.into_rgba();
+    let sizes: Vec<Size> = std::iter::once(size).chain(smaller.iter().map(Pixels::size)).collect();
+    let mark = if is_in_alpha(&full) { None } else { if_markable(mark::record_rgba(&full, &sizes, key))? };
+    if mark.is_none() {
+        // With its ground it has more to be marked.
+        let on_ground = opaque(&flat(&full), &widths, framed, key)?;
+        if on_ground.record.mark.is_some() {
+            return Ok(on_ground);
         }
     }
+    let renditions = std::iter::once(full).chain(smaller.into_iter().map(Pixels::into_rgba));
+    let objects: Result<_, Error> = renditions.map(|rendition| png(&rendition)).collect();
+    Ok(PreparedImage { record: ImageRecord { sizes, framed, form: ImageForm::Png, mark }, objects: objects? })
+}
+
+/// An image without transparency.
+fn opaque(full: &RgbImage, widths: &[u32], framed: bool, key: &ImageKey) -> Result<PreparedImage, Error> {
+    let prepared = mark::prepare(full, widths, key)?;
+    let sizes = prepared.renditions.iter().map(|rendition| rendition.size()).collect();
+    let objects = prepared.renditions.iter().map(|rendition| rendition.as_bytes().to_vec()).collect();
+    let record = ImageRecord { sizes, framed, form: ImageForm::Jpeg, mark: prepared.record };
+    Ok(PreparedImage { record, objects })
 }
 
 /// Encodes as PNG, quickly.

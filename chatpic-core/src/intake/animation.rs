@@ -11,7 +11,7 @@ use super::container::{Frames, gif_frames, webp_frames, webp_tables};
 use super::{Pixels, Rejection, Working, check_size, checked, contained, convert, exchanges_sides, reason};
 use crate::limits::Limits;
 use crate::mark::{Size, leak_size};
-use crate::scale;
+use crate::{scale, transparency};
 
 /// Pixels of all uploaded frames for each one of [`Limits::animation_pixels`]; more cost time without being seen.
 const SOURCE_PIXELS: u64 = 8;
@@ -41,7 +41,7 @@ pub struct Animation<'a> {
 
 /// A frame as it is shown: composed with those before it.
 pub struct Frame {
-    /// Its pixels, with an alpha channel.
+    /// Its pixels, as [`Pixels::Alpha`] holds them.
     pub pixels: RgbaImage,
     /// How long it is shown, in milliseconds.
     pub delay: u32,
@@ -200,7 +200,9 @@ impl Animation<'_> {
         let mut pixels = image.into_rgba8();
         convert(&mut pixels, Layout::Rgba, self.profile.as_deref());
         let size = Size { width: pixels.width(), height: pixels.height() };
-        if size != self.size {
+        if size == self.size {
+            transparency::settle(&mut pixels);
+        } else {
             pixels = scale::rgba(&pixels, self.size);
         }
         Ok(Frame { pixels, delay })

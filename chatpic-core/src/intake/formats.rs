@@ -197,7 +197,7 @@ pub(super) fn crc32(bytes: &[u8]) -> u32 {
 
 #[test]
 fn transparency_stays_where_it_was() {
-    let image = ImageBuffer::from_fn(64, 64, |x, y| Rgba([200, 30, 30, if x > y { 255 } else { 40 }]));
+    let image = ImageBuffer::from_fn(64, 64, |x, y| Rgba([200, 30, 30, if x > y { 255 } else { 51 }]));
     for format in [ImageFormat::Png, ImageFormat::WebP] {
         match pixels(&written(&DynamicImage::ImageRgba8(image.clone()), format)) {
             Pixels::Alpha(found) => assert_eq!(found, image, "{format:?}"),

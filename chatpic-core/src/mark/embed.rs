@@ -1,6 +1,6 @@
 //! Drawing the mark into pixels: the common base of all copies and the step that spells the codeword.
 
-use image::{Rgb, RgbImage, RgbaImage};
+use image::{RgbImage, RgbaImage};
 
 use super::carrier::{Noise, Pilot, faded_rms, taper};
 use super::chips;
@@ -14,6 +14,7 @@ use super::record::{Chroma, MarkError, MarkRecord, Size};
 use super::selftest;
 use super::shape::{coarse_alpha, flat_fraction, flatness};
 use crate::id::SessionId;
+use crate::transparency::{draw, drawn_on, ground, lift, settle, shining_through};
 
 /// The pilot's share of the mark's rms amplitude; the carrier's is `sqrt(1 - PILOT^2)`. Where a leak is placed, its
 /// codeword is read with plenty to spare: the pilot is what a poor leak loses first.
@@ -161,12 +162,17 @@ pub fn record(image: &RgbImage, widths: &[u32], key: &ImageKey) -> Result<MarkRe
     }
     let mut sizes = vec![full];
     sizes.extend(smaller_sizes(full, widths).into_iter().filter(|&size| carries(size)));
-    measured(&luma, key, unmeasured(sizes, chroma(full, flat)))
+    measured(&luma, key, unmeasured(sizes, chroma(full, flat)), |marked| marked)
 }
 
-/// A record of the strength that suits the image.
-fn measured(luma: &Plane, key: &ImageKey, record: MarkRecord) -> Result<MarkRecord, MarkError> {
-    let (strength, margin) = selftest::strength(luma, key, &record)?;
+/// A record of the strength that suits the image; `shown` is what a copy shows of marked luma.
+fn measured(
+    luma: &Plane,
+    key: &ImageKey,
+    record: MarkRecord,
+    shown: impl Fn(Plane) -> Plane,
+) -> Result<MarkRecord, MarkError> {
+    let (strength, margin) = selftest::strength(luma, key, &record, shown)?;
     Ok(MarkRecord { strength, margin: Some(margin), ..record })
 }
 
@@ -175,10 +181,10 @@ fn unmeasured(sizes: Vec<Size>, chroma: Chroma) -> MarkRecord {
 }
 
 /// The record of an image that is marked pixel by pixel for each session, in the sizes it is served in, the full one
-/// first; `None` when it is too small to carry a mark. A trace without the original needs no more.
+/// first; `None` when one of them is too small to carry a mark. A trace without the original needs no more.
 pub fn record_of(sizes: &[Size]) -> Option<MarkRecord> {
     let full = *sizes.first()?;
-    carries(full).then(|| unmeasured(sizes.to_vec(), chroma(full, 0.0)))
+    sizes.iter().all(|size| carries(*size)).then(|| unmeasured(sizes.to_vec(), chroma(full, 0.0)))
 }
 
 /// The chroma resolution for an image: full for drawings, screens and small images.
@@ -242,7 +248,27 @@ pub fn embed_with(
 pub fn record_of_pixels(image: &RgbImage, key: &ImageKey) -> Result<MarkRecord, MarkError> {
     let size = Size { width: image.width(), height: image.height() };
     let record = record_of(&[size]).ok_or(MarkError::TooSmall)?;
-    measured(&Plane::from_luma(image), key, record)
+    measured(&Plane::from_luma(image), key, record, |marked| marked)
+}
+
+/// The record of an image with transparency, which is marked pixel by pixel, in the sizes it is served in, the full one
+/// first. The trial reads what shows of the mark on white, or on black where white would hide the image.
+///
+/// # Errors
+/// [`MarkError::TooSmall`] when a size has less than 96 pixels on the short side, [`MarkError::Unreadable`].
+pub fn record_rgba(image: &RgbaImage, sizes: &[Size], key: &ImageKey) -> Result<MarkRecord, MarkError> {
+    let record = record_of(sizes).ok_or(MarkError::TooSmall)?;
+    let ground = ground(image);
+    let luma = Plane::from_luma(&drawn_on(ground, image));
+    let shown = |mut marked: Plane| {
+        for (v, pixel) in marked.data.iter_mut().zip(image.pixels()) {
+            let alpha = pixel.0[3];
+            let least = f32::from(shining_through(ground, alpha));
+            *v = v.clamp(least, least + f32::from(alpha));
+        }
+        marked
+    };
+    measured(&luma, key, record, shown)
 }
 
 /// Marks an image that is served in its own size only.
@@ -253,25 +279,20 @@ pub fn embed_rgb(image: &RgbImage, key: &ImageKey, session: SessionId) -> Result
     embed_with(image, key, session, &record_of_pixels(image, key)?, 0)
 }
 
-/// Marks the colours of an image with transparency as [`embed_rgb`] does and keeps its alpha plane.
+/// Marks an image with transparency that is served in its own size only, as [`copy_rgba`] does.
 ///
 /// # Errors
-/// As [`record_of_pixels`].
+/// As [`record_rgba`].
 pub fn embed_rgba(image: &RgbaImage, key: &ImageKey, session: SessionId) -> Result<RgbaImage, MarkError> {
-    let record = record_of_pixels(&colours(image), key)?;
+    let size = Size { width: image.width(), height: image.height() };
+    let record = record_rgba(image, &[size], key)?;
     copy_rgba(image.clone(), Some(&record), 0, key, session, &[])
 }
 
-/// An image's colours without its transparency.
-fn colours(image: &RgbaImage) -> RgbImage {
-    RgbImage::from_fn(image.width(), image.height(), |x, y| {
-        let [r, g, b, _] = image.get_pixel(x, y).0;
-        Rgb([r, g, b])
-    })
-}
-
 /// A session's copy of an image with transparency: rendition `index` of `record`, if there is one, marked; labels
-/// drawn, and opaque where they are. The alpha plane stays otherwise.
+/// drawn over it. The alpha plane stays otherwise, and colours that it hides are black.
+///
+/// The image is marked as it shows on a ground, which is taken away again.
 ///
 /// # Errors
 /// As [`embed_with`].
@@ -283,16 +304,17 @@ pub fn copy_rgba(
     session: SessionId,
     labels: &[Label],
 ) -> Result<RgbaImage, MarkError> {
-    if let Some(record) = record {
-        let marked = embed_with(&colours(&image), key, session, record, index)?;
-        for (pixel, colour) in image.pixels_mut().zip(marked.pixels()) {
-            pixel.0[..3].copy_from_slice(&colour.0);
+    match record {
+        None => settle(&mut image),
+        Some(record) => {
+            let ground = ground(&image);
+            let marked = embed_with(&drawn_on(ground, &image), key, session, record, index)?;
+            lift(&mut image, &marked, ground);
         }
     }
     for (x, y, label) in labels.iter().flat_map(Label::places) {
         if let Some(pixel) = image.get_pixel_mut_checked(x, y) {
-            pixel.0[..3].iter_mut().for_each(|v| *v = label.over(*v));
-            pixel.0[3] = pixel.0[3].max(label.weight);
+            draw(&mut pixel.0, label.luma, label.weight);
         }
     }
     Ok(image)
@@ -300,9 +322,12 @@ pub fn copy_rgba(
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use image::Rgb;
+
     use super::*;
     use crate::mark::MarkKey;
     use crate::mark::plane::tests::uniform;
+    use crate::testing::samples;
 
     /// A textured picture with smooth regions, edges and colour.
     pub(crate) fn picture(width: u32, height: u32) -> RgbImage {
@@ -357,6 +382,33 @@ pub(crate) mod tests {
         let marked = embed_rgba(&image, &key(), SessionId(1)).unwrap();
         assert!(image.pixels().zip(marked.pixels()).all(|(a, b)| a[3] == b[3]));
         assert_ne!(image, marked);
+    }
+
+    #[test]
+    fn a_sticker_names_its_recipient_on_white_and_on_black() {
+        let image = samples::sticker(640, 480, 3);
+        let size = Size { width: 640, height: 480 };
+        let record = record_rgba(&image, &[size], &key()).unwrap();
+        let marked = copy_rgba(image.clone(), Some(&record), 0, &key(), SessionId(42), &[]).unwrap();
+        for ground in [255, 0] {
+            let shown = drawn_on(ground, &marked);
+            let leak = crate::mark::jpeg::encode_at(&shown, record.chroma, 0, 75).unwrap();
+            let leak = crate::mark::jpeg::decode(&leak).unwrap();
+            let score = selftest::aligned_score(&leak, &key(), SessionId(42), &record);
+            assert!(score > 9.0, "{ground}: {score}");
+        }
+        for (before, after) in image.pixels().zip(marked.pixels()) {
+            assert!(before.0[3] == after.0[3] && (after.0[3] > 0 || after.0 == [0; 4]));
+        }
+    }
+
+    #[test]
+    fn a_trial_reads_what_is_served_not_the_picture_on_white() {
+        // Black ink has no colour to move.
+        let image = samples::ink(&samples::page(640, 480), [0; 3]);
+        assert!(record(&drawn_on(255, &image), &[], &key()).is_ok());
+        let size = Size { width: 640, height: 480 };
+        assert_eq!(record_rgba(&image, &[size], &key()), Err(MarkError::Unreadable));
     }
 
     #[test]

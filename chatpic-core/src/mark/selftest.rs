@@ -46,15 +46,22 @@ impl Trial {
     }
 }
 
-/// The strength for an image and its margin, as [`MarkRecord`] has them; `luma` has the record's full size.
+/// The strength for an image and its margin, as [`MarkRecord`] has them; `luma` has the record's full size, and `shown`
+/// is what a copy shows of marked luma.
 ///
 /// # Errors
 /// [`MarkError::Unreadable`] when not even the image as it is served would name its session.
-pub(crate) fn strength(luma: &Plane, key: &ImageKey, record: &MarkRecord) -> Result<(f32, f32), MarkError> {
+pub(crate) fn strength(
+    luma: &Plane,
+    key: &ImageKey,
+    record: &MarkRecord,
+    shown: impl Fn(Plane) -> Plane,
+) -> Result<(f32, f32), MarkError> {
     let host = Host::new(luma, key, record, 0)?;
     let waves = waves(key, record);
     let faintest = faintest(luma);
-    let attempt = |level: usize| poor_leak(&host, luma, &waves, key, STRENGTHS[level]);
+    let marked = |level: usize| shown(marked(&host, key, STRENGTHS[level]));
+    let attempt = |level: usize| poor_leak(&host, luma, &waves, key, marked(level));
 
     let mut best = (0, attempt(0)?);
     // The level `low` is not enough, and none above `high` is needed or faint enough.
@@ -78,7 +85,7 @@ pub(crate) fn strength(luma: &Plane, key: &ImageKey, record: &MarkRecord) -> Res
         }
     }
     let (level, trial) = best;
-    if trial.data < DATA_NEEDED && served(&host, key, STRENGTHS[level])? < DATA_NEEDED {
+    if trial.data < DATA_NEEDED && served(&host, key, &marked(level))? < DATA_NEEDED {
         return Err(MarkError::Unreadable);
     }
     Ok((STRENGTHS[level], trial.margin()))
@@ -103,15 +110,14 @@ pub(crate) fn waves(key: &ImageKey, record: &MarkRecord) -> Waves {
     Waves::new(pilot.waves.iter().map(|w| Wave { x: w.fx, y: w.fy, phase: w.phase }))
 }
 
-/// Marks an image on trial and reads a poor leak of it.
+/// Reads a poor leak of an image that was marked on trial.
 pub(crate) fn poor_leak(
     host: &Host,
     luma: &Plane,
     waves: &Waves,
     key: &ImageKey,
-    strength: f32,
+    marked: Plane,
 ) -> Result<Trial, MarkError> {
-    let marked = marked(host, key, strength);
     let half = marked.halved();
     let psnr = 20.0 * (255.0 / marked.zip_map(luma, |a, b| a - b).rms().max(1e-3)).log10();
     let leak = recompressed(&half, 50)?;
@@ -123,8 +129,8 @@ pub(crate) fn poor_leak(
 }
 
 /// The score of the image about as it is served.
-fn served(host: &Host, key: &ImageKey, strength: f32) -> Result<f32, MarkError> {
-    Ok(score(host, key, &recompressed(&marked(host, key, strength), 85)?))
+fn served(host: &Host, key: &ImageKey, marked: &Plane) -> Result<f32, MarkError> {
+    Ok(score(host, key, &recompressed(marked, 85)?))
 }
 
 /// The luma of a session's copy, in whole grey levels.

@@ -5,9 +5,9 @@ use std::io::Cursor;
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::crop_imm;
-use image::{Delay, DynamicImage, Frame, ImageFormat, Rgb, RgbImage, RgbaImage};
+use image::{Delay, DynamicImage, Frame, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 
-use crate::animation::Writer;
+use crate::animation::{Rectangle, Writer};
 
 /// A picture like a landscape: a bright sky above, textured ground below, noise at every scale.
 pub fn photograph(width: u32, height: u32, seed: u64) -> RgbImage {
@@ -41,6 +41,33 @@ pub fn flat_graphic(width: u32, height: u32) -> RgbImage {
     })
 }
 
+/// A picture with transparency like a sticker: a round piece of a photograph on nothing.
+pub fn sticker(width: u32, height: u32, seed: u64) -> RgbaImage {
+    let picture = photograph(width, height, seed);
+    let (across, down) = (f64::from(width) / 2.0, f64::from(height) / 2.0);
+    let radius = 0.9 * across.min(down);
+    RgbaImage::from_fn(width, height, |x, y| {
+        let from_centre = (f64::from(x) + 0.5 - across).hypot(f64::from(y) + 0.5 - down);
+        let [r, g, b] = picture.get_pixel(x, y).0;
+        Rgba([r, g, b, (255.0 * (radius - from_centre).clamp(0.0, 1.0)) as u8])
+    })
+}
+
+/// A picture with transparency in one ink, as dense as a picture is dark.
+pub fn ink(picture: &RgbImage, [r, g, b]: [u8; 3]) -> RgbaImage {
+    let luma = DynamicImage::ImageRgb8(picture.clone()).into_luma8();
+    let density = |x, y| 255 - luma.get_pixel(x, y).0[0];
+    RgbaImage::from_fn(luma.width(), luma.height(), |x, y| Rgba([r, g, b, density(x, y)]))
+}
+
+/// Lines of small marks like a written page.
+pub fn page(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        let mark = y % 24 > 12 && y % 24 < 20 && (x / 3 + y / 24 * 7) % 5 < 2 && x % 200 < 150;
+        Rgb([if mark { 0 } else { 255 }; 3])
+    })
+}
+
 /// As a JPEG file of this quality, 1 to 100.
 pub fn jpeg(image: &RgbImage, quality: u8) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -50,8 +77,22 @@ pub fn jpeg(image: &RgbImage, quality: u8) -> Vec<u8> {
 
 /// As a PNG file.
 pub fn png(image: &RgbImage) -> Vec<u8> {
+    written(image.clone(), ImageFormat::Png)
+}
+
+/// As a PNG file with transparency.
+pub fn png_rgba(image: &RgbaImage) -> Vec<u8> {
+    written(image.clone(), ImageFormat::Png)
+}
+
+/// As a lossless WebP file with transparency.
+pub fn webp_rgba(image: &RgbaImage) -> Vec<u8> {
+    written(image.clone(), ImageFormat::WebP)
+}
+
+fn written(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    drop(image.write_to(&mut bytes, ImageFormat::Png));
+    drop(image.into().write_to(&mut bytes, format));
     bytes.into_inner()
 }
 
@@ -75,6 +116,16 @@ pub fn webp(frames: &[RgbaImage], milliseconds: u32) -> Vec<u8> {
     let mut writer = Writer::new(90.0);
     for frame in frames {
         drop(writer.push(frame, frame, milliseconds));
+    }
+    writer.finish(0)
+}
+
+/// The same, lossless: colours under full transparency stay in the file.
+pub fn lossless_webp(frames: &[RgbaImage], milliseconds: u32) -> Vec<u8> {
+    let mut writer = Writer::new(90.0);
+    for frame in frames {
+        let file = webp_rgba(frame);
+        writer.append(frame, Rectangle::of(frame), file.get(12..).unwrap_or_default(), milliseconds);
     }
     writer.finish(0)
 }
