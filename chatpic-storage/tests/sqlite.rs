@@ -33,6 +33,16 @@ async fn a_newer_schema_is_refused() {
 }
 
 #[tokio::test]
+async fn a_reserve_that_was_given_up_is_made_again() {
+    let folder = TempDir::new().unwrap();
+    let shares = SqliteShares::open(&folder.path().join("chatpic.sqlite")).await.unwrap();
+    let reserve = folder.path().join("chatpic.sqlite-reserve");
+    std::fs::remove_file(&reserve).unwrap();
+    shares.tidy(START, START).await.unwrap();
+    assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 4 << 20);
+}
+
+#[tokio::test]
 async fn after_the_end_no_file_holds_a_wrap() {
     let folder = TempDir::new().unwrap();
     let shares = SqliteShares::open(&folder.path().join("chatpic.sqlite")).await.unwrap();

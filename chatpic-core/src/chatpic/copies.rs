@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::ChatPic;
 use super::upload::png;
@@ -82,14 +82,21 @@ impl ChatPic {
         if let Some(kept) = self.find_copy(&wanted).await? {
             return Ok(kept);
         }
-        // It is made to its end and kept even when its viewer goes away meanwhile.
+        // It is made to its end and kept even when its viewer goes away meanwhile, who need not wait until it is kept.
         let chatpic = self.clone();
-        let making = tokio::spawn(async move {
+        let (answer, answered) = oneshot::channel();
+        tokio::spawn(async move {
             let made = chatpic.make_copy(&wanted).await;
+            let sealed = made.as_ref().ok().map(|(_, sealed)| sealed.clone());
+            // The viewer may have gone.
+            drop(answer.send(made.map(|(copy, _)| copy)));
+            if let Some(sealed) = sealed {
+                // What can't be kept is made again when it is asked for again.
+                drop(chatpic.keep_copy(&wanted, sealed).await);
+            }
             drop(turn);
-            made
         });
-        making.await.unwrap_or(Err(Error::Panicked))
+        answered.await.unwrap_or(Err(Error::Panicked))
     }
 
     async fn find_copy(&self, wanted: &Wanted) -> Result<Option<Bytes>, Error> {
@@ -103,7 +110,8 @@ impl ChatPic {
         Ok(Some(self.0.serving.run(open).await?.into()))
     }
 
-    async fn make_copy(&self, wanted: &Wanted) -> Result<Bytes, Error> {
+    /// A new copy, and sealed as it is kept.
+    async fn make_copy(&self, wanted: &Wanted) -> Result<(Bytes, Bytes), Error> {
         let worker = self.0.copiers.take().await?;
         let sealed = self.sealed_object(&wanted.folder, &wanted.object).await?;
         let visible = self.0.visible_mark.clone();
@@ -133,10 +141,7 @@ impl ChatPic {
                 Ok((Bytes::from(copy), Bytes::from([&salt[..], &sealed].concat())))
             }
         };
-        let (copy, sealed) = worker.run(job).await?;
-        // What can't be kept is made again when it is asked for again.
-        drop(self.keep_copy(wanted, sealed).await);
-        Ok(copy)
+        worker.run(job).await
     }
 
     /// Keeps a copy if there is room, in such an order that no receipt leaves it out: it is noted before it is put, and

@@ -5,13 +5,16 @@ CREATE TABLE installation (
     fingerprint BINARY(32) NOT NULL
 ) ENGINE = InnoDB CHARACTER SET ascii COLLATE ascii_bin;
 
+-- Who may come in is decided by the first columns: what comes after them, and how much, costs nothing then.
 CREATE TABLE shares (
     id BINARY(12) PRIMARY KEY NOT NULL,
-    created_at BIGINT NOT NULL,
+    status VARCHAR(16) NOT NULL,
     expires_at BIGINT NOT NULL,
+    link_digest BINARY(32) NOT NULL,
+    dashboard_digest BINARY(32) NOT NULL,
+    created_at BIGINT NOT NULL,
     max_views BIGINT,
     views BIGINT NOT NULL,
-    status VARCHAR(16) NOT NULL,
     ended_at BIGINT,
     folder VARCHAR(64) NOT NULL,
     objects BIGINT NOT NULL,
@@ -19,8 +22,6 @@ CREATE TABLE shares (
     images LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     tally LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     upload_digest BINARY(32) NOT NULL,
-    link_digest BINARY(32) NOT NULL,
-    dashboard_digest BINARY(32) NOT NULL,
     password_salt BINARY(16),
     link_wrap VARBINARY(255),
     dashboard_wrap VARBINARY(255),
@@ -77,14 +78,13 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_by_share ON attempts (share, kind, at);
 CREATE INDEX attempts_by_time ON attempts (at);
 
--- A reason is UTF-8 as somebody typed it, which not every database takes for text.
+-- A reason is UTF-8 as somebody typed it, which not every database takes for text. There may be no such share.
 CREATE TABLE reports (
     id BIGINT AUTO_INCREMENT PRIMARY KEY,
     share BINARY(12) NOT NULL,
     at BIGINT NOT NULL,
     reason MEDIUMBLOB NOT NULL,
-    sealed_key VARBINARY(255),
-    FOREIGN KEY (share) REFERENCES shares (id) ON DELETE CASCADE
+    sealed_key VARBINARY(255)
 ) ENGINE = InnoDB CHARACTER SET ascii COLLATE ascii_bin;
 
 CREATE INDEX reports_by_share ON reports (share);

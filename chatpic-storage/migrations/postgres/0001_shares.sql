@@ -5,13 +5,16 @@ CREATE TABLE installation (
     fingerprint BYTEA NOT NULL
 );
 
+-- Who may come in is decided by the first columns: what comes after them, and how much, costs nothing then.
 CREATE TABLE shares (
     id BYTEA PRIMARY KEY NOT NULL,
-    created_at BIGINT NOT NULL,
+    status TEXT NOT NULL,
     expires_at BIGINT NOT NULL,
+    link_digest BYTEA NOT NULL,
+    dashboard_digest BYTEA NOT NULL,
+    created_at BIGINT NOT NULL,
     max_views BIGINT,
     views BIGINT NOT NULL,
-    status TEXT NOT NULL,
     ended_at BIGINT,
     folder TEXT NOT NULL,
     objects BIGINT NOT NULL,
@@ -19,8 +22,6 @@ CREATE TABLE shares (
     images TEXT NOT NULL,
     tally TEXT NOT NULL,
     upload_digest BYTEA NOT NULL,
-    link_digest BYTEA NOT NULL,
-    dashboard_digest BYTEA NOT NULL,
     password_salt BYTEA,
     link_wrap BYTEA,
     dashboard_wrap BYTEA,
@@ -76,10 +77,10 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_by_share ON attempts (share, kind, at);
 CREATE INDEX attempts_by_time ON attempts (at);
 
--- A reason is UTF-8 as somebody typed it, which not every database takes for text.
+-- A reason is UTF-8 as somebody typed it, which not every database takes for text. There may be no such share.
 CREATE TABLE reports (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    share BYTEA NOT NULL REFERENCES shares (id) ON DELETE CASCADE,
+    share BYTEA NOT NULL,
     at BIGINT NOT NULL,
     reason BYTEA NOT NULL,
     sealed_key BYTEA

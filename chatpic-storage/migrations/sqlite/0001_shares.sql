@@ -5,13 +5,17 @@ CREATE TABLE installation (
     fingerprint BLOB NOT NULL
 ) STRICT;
 
+-- Who may come in is decided by the first columns, which are read where the id stands or would stand: what comes after
+-- them, and how much, costs nothing then.
 CREATE TABLE shares (
     id BLOB PRIMARY KEY NOT NULL,
-    created_at INTEGER NOT NULL,
+    status TEXT NOT NULL,
     expires_at INTEGER NOT NULL,
+    link_digest BLOB NOT NULL,
+    dashboard_digest BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
     max_views INTEGER,
     views INTEGER NOT NULL,
-    status TEXT NOT NULL,
     ended_at INTEGER,
     folder TEXT NOT NULL,
     objects INTEGER NOT NULL,
@@ -19,8 +23,6 @@ CREATE TABLE shares (
     images TEXT NOT NULL,
     tally TEXT NOT NULL,
     upload_digest BLOB NOT NULL,
-    link_digest BLOB NOT NULL,
-    dashboard_digest BLOB NOT NULL,
     password_salt BLOB,
     link_wrap BLOB,
     dashboard_wrap BLOB,
@@ -36,7 +38,7 @@ CREATE TABLE shares (
     purged_at INTEGER,
     due INTEGER NOT NULL,
     leased_until INTEGER
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE INDEX shares_by_due ON shares (due);
 CREATE INDEX shares_by_folder ON shares (folder);
@@ -76,10 +78,10 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_by_share ON attempts (share, kind, at);
 CREATE INDEX attempts_by_time ON attempts (at);
 
--- A reason is UTF-8 as somebody typed it, which not every database takes for text.
+-- A reason is UTF-8 as somebody typed it, which not every database takes for text. There may be no such share.
 CREATE TABLE reports (
     id INTEGER PRIMARY KEY,
-    share BLOB NOT NULL REFERENCES shares (id) ON DELETE CASCADE,
+    share BLOB NOT NULL,
     at INTEGER NOT NULL,
     reason BLOB NOT NULL,
     sealed_key BLOB
