@@ -5,16 +5,13 @@ CREATE TABLE installation (
     fingerprint BINARY(32) NOT NULL
 ) ENGINE = InnoDB CHARACTER SET ascii COLLATE ascii_bin;
 
--- Who may come in is decided by the first columns: what comes after them, and how much, costs nothing then.
 CREATE TABLE shares (
     id BINARY(12) PRIMARY KEY NOT NULL,
-    status VARCHAR(16) NOT NULL,
-    expires_at BIGINT NOT NULL,
-    link_digest BINARY(32) NOT NULL,
-    dashboard_digest BINARY(32) NOT NULL,
     created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
     max_views BIGINT,
     views BIGINT NOT NULL,
+    status VARCHAR(16) NOT NULL,
     ended_at BIGINT,
     folder VARCHAR(64) NOT NULL,
     objects BIGINT NOT NULL,
@@ -22,6 +19,8 @@ CREATE TABLE shares (
     images LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     tally LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     upload_digest BINARY(32) NOT NULL,
+    link_digest BINARY(32) NOT NULL,
+    dashboard_digest BINARY(32) NOT NULL,
     password_salt BINARY(16),
     link_wrap VARBINARY(255),
     dashboard_wrap VARBINARY(255),

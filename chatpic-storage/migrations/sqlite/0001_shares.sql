@@ -5,17 +5,13 @@ CREATE TABLE installation (
     fingerprint BLOB NOT NULL
 ) STRICT;
 
--- Who may come in is decided by the first columns, which are read where the id stands or would stand: what comes after
--- them, and how much, costs nothing then.
 CREATE TABLE shares (
     id BLOB PRIMARY KEY NOT NULL,
-    status TEXT NOT NULL,
-    expires_at INTEGER NOT NULL,
-    link_digest BLOB NOT NULL,
-    dashboard_digest BLOB NOT NULL,
     created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
     max_views INTEGER,
     views INTEGER NOT NULL,
+    status TEXT NOT NULL,
     ended_at INTEGER,
     folder TEXT NOT NULL,
     objects INTEGER NOT NULL,
@@ -23,6 +19,8 @@ CREATE TABLE shares (
     images TEXT NOT NULL,
     tally TEXT NOT NULL,
     upload_digest BLOB NOT NULL,
+    link_digest BLOB NOT NULL,
+    dashboard_digest BLOB NOT NULL,
     password_salt BLOB,
     link_wrap BLOB,
     dashboard_wrap BLOB,
@@ -38,8 +36,10 @@ CREATE TABLE shares (
     purged_at INTEGER,
     due INTEGER NOT NULL,
     leased_until INTEGER
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
+-- Who may come in is read from this index alone, where the id stands or would stand, so that it costs the same.
+CREATE INDEX shares_by_door ON shares (id, status, expires_at, link_digest, dashboard_digest);
 CREATE INDEX shares_by_due ON shares (due);
 CREATE INDEX shares_by_folder ON shares (folder);
 -- The sum of what is stored is read from this index alone.
