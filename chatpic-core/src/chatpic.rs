@@ -5,6 +5,7 @@ pub(crate) mod dashboard;
 pub(crate) mod reports;
 pub(crate) mod sweep;
 pub(crate) mod trace;
+mod unwritten;
 pub(crate) mod upload;
 pub(crate) mod viewing;
 
@@ -23,9 +24,9 @@ use crate::mark::visible::VisibleMark;
 use crate::secret::{
     DashboardAccess, DashboardKey, Derivation, InstallationSecret, LinkAccess, LinkKey, digests_match,
 };
-use crate::share::{Share, Status};
+use crate::share::{Door, Share, Status};
 use crate::store::memory::{MemoryBlobs, MemoryShares};
-use crate::store::{BlobStore, ShareStore};
+use crate::store::{BlobStore, ShareStore, StoreResult};
 use crate::workers::{Bounds, Workers};
 
 /// Sealed objects in memory at the same time that wait to be spliced or unsealed.
@@ -62,6 +63,7 @@ struct Inner {
     client_keys: RandomState,
     isolation: Isolation,
     turns: copies::Turns,
+    unwritten: unwritten::Unwritten,
     /// Shares being traced, each with how far its trace has come.
     tracing: Mutex<HashMap<ShareId, Arc<trace::Progress>>>,
 }
@@ -143,6 +145,7 @@ impl Builder {
                 client_keys: RandomState::new(),
                 isolation: self.isolation,
                 turns: copies::Turns::default(),
+                unwritten: unwritten::Unwritten::default(),
                 tracing: Mutex::default(),
             }),
             Client::Host,
@@ -201,7 +204,11 @@ impl ChatPic {
     /// # Errors
     /// [`Error::NotFound`] when it is unknown or has ended; [`Unauthorized::Key`].
     pub async fn check_link(&self, id: &ShareId, access: &LinkAccess) -> Result<(), Error> {
-        self.active(id).await.and_then(|share| self.require_link(&share, access))
+        let door = self.door(id).await?;
+        if door.status(self.now()) != Status::Active {
+            return Err(Error::NotFound);
+        }
+        if self.opens(&door, id, access) { Ok(()) } else { Err(Unauthorized::Key.into()) }
     }
 
     /// Whether a dashboard access belongs to this share, active or ended.
@@ -212,24 +219,43 @@ impl ChatPic {
         self.owned(id, access).await.map(drop)
     }
 
+    /// What decides who may come in at this id. Whoever may not is refused by this alone, so that all who are refused,
+    /// at ended shares and at none, are refused by the same work.
+    async fn door(&self, id: &ShareId) -> StoreResult<Door> {
+        let mut door = self.0.shares.door(id).await?;
+        self.0.unwritten.complete_door(id, &mut door, self.now());
+        Ok(door)
+    }
+
+    /// The share of this id, with what this node knows and its row does not say yet.
+    async fn find(&self, id: &ShareId) -> StoreResult<Option<Share>> {
+        let mut share = self.0.shares.find(id).await?;
+        if let Some(share) = &mut share {
+            self.0.unwritten.complete(share, self.now());
+        }
+        Ok(share)
+    }
+
     async fn active(&self, id: &ShareId) -> Result<Share, Error> {
-        let share = self.0.shares.find(id).await?.ok_or(Error::NotFound)?;
+        if self.door(id).await?.status(self.now()) != Status::Active {
+            return Err(Error::NotFound);
+        }
+        let share = self.find(id).await?.ok_or(Error::NotFound)?;
+        // It may have ended meanwhile.
         if share.status(self.now()) == Status::Active { Ok(share) } else { Err(Error::NotFound) }
     }
 
-    fn require_link(&self, share: &Share, access: &LinkAccess) -> Result<(), Error> {
-        let digest = self.0.derivation.link_digest(&share.id, access);
-        if digests_match(&digest, &share.link_digest) { Ok(()) } else { Err(Unauthorized::Key.into()) }
+    /// Whether a link access is the right one.
+    fn opens(&self, door: &Door, id: &ShareId, access: &LinkAccess) -> bool {
+        digests_match(&self.0.derivation.link_digest(id, access), &door.link_digest)
     }
 
     async fn owned(&self, id: &ShareId, access: &DashboardAccess) -> Result<Share, Error> {
-        let share = self.0.shares.find(id).await?.ok_or(Unauthorized::Key)?;
-        let digest = self.0.derivation.dashboard_digest(id, access);
-        if digests_match(&digest, &share.dashboard_digest) {
-            Ok(share)
-        } else {
-            Err(Unauthorized::Key.into())
+        let door = self.door(id).await?;
+        if !digests_match(&self.0.derivation.dashboard_digest(id, access), &door.dashboard_digest) {
+            return Err(Unauthorized::Key.into());
         }
+        Ok(self.find(id).await?.ok_or(Unauthorized::Key)?)
     }
 
     fn entropy(&self) -> &dyn Entropy {

@@ -64,5 +64,5 @@ pub use password::Password;
 pub use secret::{
     DashboardAccess, DashboardKey, Digest, InstallationSecret, LinkAccess, LinkKey, Sealed, SessionToken,
 };
-pub use share::{AccessPolicy, Blocked, Country, Device, Receipt, Report, Share, Status, Tally};
+pub use share::{AccessPolicy, Blocked, Country, Device, Door, Receipt, Report, Share, Status, Tally};
 pub use store::{BlobStore, ShareStore};

@@ -87,6 +87,13 @@ pub struct Limits {
     pub queue: usize,
 }
 
+impl Limits {
+    /// How much later a session must end before that is written: a quarter of [`Limits::session_idle`], at most 20 s.
+    pub(crate) fn activity_interval(&self) -> Duration {
+        (self.session_idle / 4).min(Duration::from_secs(20))
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

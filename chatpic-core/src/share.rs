@@ -217,6 +217,24 @@ pub struct Blocked {
     pub after_end: u64,
 }
 
+impl Blocked {
+    /// Counts one more.
+    pub fn count(&mut self, blocked: BlockedTry) {
+        match blocked {
+            BlockedTry::WrongPassword => self.wrong_password += 1,
+            BlockedTry::Throttled => self.throttled += 1,
+            BlockedTry::AfterEnd => self.after_end += 1,
+        }
+    }
+
+    /// Adds these.
+    pub fn add(&mut self, more: &Blocked) {
+        self.wrong_password += more.wrong_password;
+        self.throttled += more.throttled;
+        self.after_end += more.after_end;
+    }
+}
+
 /// One kind of blocked try.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BlockedTry {
@@ -239,6 +257,39 @@ pub struct Receipt {
     pub objects_pending: u64,
     /// When the last object was gone.
     pub purged_at: Option<Timestamp>,
+}
+
+/// What decides who may come in. An id that no share has is looked up by the same work and has a door too,
+/// [`Door::SHUT`], so that no answer, and no time that it takes, tells an ended share from one that never was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Door {
+    /// How the share stood when it was last written; see [`Door::status`].
+    pub recorded_status: Status,
+    /// When it ends at the latest.
+    pub expires_at: Timestamp,
+    /// Keyed hash of the link access.
+    pub link_digest: Digest,
+    /// Keyed hash of the dashboard access.
+    pub dashboard_digest: Digest,
+}
+
+impl Door {
+    /// The door of an id that no share has: it has ended, and no key fits.
+    pub const SHUT: Self = Self {
+        recorded_status: Status::Burned,
+        expires_at: Timestamp(0),
+        link_digest: [0; 32],
+        dashboard_digest: [0; 32],
+    };
+
+    /// How the share stands at `now`: an active one whose time is up has expired, swept or not.
+    pub fn status(&self, now: Timestamp) -> Status {
+        if self.recorded_status == Status::Active && now >= self.expires_at {
+            Status::Expired
+        } else {
+            self.recorded_status
+        }
+    }
 }
 
 /// A share as the share store keeps it.
@@ -295,13 +346,19 @@ pub struct Share {
 }
 
 impl Share {
-    /// How the share stands at `now`: an active one whose time is up has expired, swept or not.
-    pub fn status(&self, now: Timestamp) -> Status {
-        if self.recorded_status == Status::Active && now >= self.expires_at {
-            Status::Expired
-        } else {
-            self.recorded_status
+    /// What decides who may come in.
+    pub fn door(&self) -> Door {
+        Door {
+            recorded_status: self.recorded_status,
+            expires_at: self.expires_at,
+            link_digest: self.link_digest,
+            dashboard_digest: self.dashboard_digest,
         }
+    }
+
+    /// How the share stands at `now`; see [`Door::status`].
+    pub fn status(&self, now: Timestamp) -> Status {
+        self.door().status(now)
     }
 
     /// When the share ended, or will end at the latest.

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{Folder, SessionId, ShareId};
 use crate::secret::Digest;
-use crate::share::{BlockedTry, Report, Session, Share, Status};
+use crate::share::{Blocked, Door, Report, Session, Share, Status};
 
 /// What stores answer.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -111,6 +111,10 @@ pub trait ShareStore: Debug + Send + Sync + 'static {
     /// Stores a new share; due at its expiry. A taken id changes nothing.
     async fn insert(&self, share: &Share) -> StoreResult<Inserted>;
 
+    /// What decides who may come in at this id: [`Door::SHUT`] if no share has it. The work is the same whether a
+    /// share has it or not, and whatever it holds.
+    async fn door(&self, id: &ShareId) -> StoreResult<Door>;
+
     /// The share of this id.
     async fn find(&self, id: &ShareId) -> StoreResult<Option<Share>>;
 
@@ -167,8 +171,8 @@ pub trait ShareStore: Debug + Send + Sync + 'static {
     /// for an unknown one.
     async fn end(&self, id: &ShareId, status: Status, at: Timestamp) -> StoreResult<bool>;
 
-    /// Counts a try that was no view.
-    async fn count_blocked(&self, id: &ShareId, blocked: BlockedTry) -> StoreResult<()>;
+    /// Adds tries that were no views.
+    async fn count_blocked(&self, id: &ShareId, blocked: &Blocked) -> StoreResult<()>;
 
     /// Counts an attempt unless there were too many within the window; forgets older ones of the share.
     async fn attempt(&self, attempt: &Attempt) -> StoreResult<Attempted>;
@@ -210,17 +214,19 @@ pub trait ShareStore: Debug + Send + Sync + 'static {
     /// The sum of [`Share::bytes`] and the bytes of noted copies over all shares that are not purged.
     async fn stored_bytes(&self) -> StoreResult<u64>;
 
-    /// Stores a report if its share exists and has fewer than `per_share`.
+    /// Stores a report unless there are `per_share` of its share; of those that come at the same time, a few more may
+    /// be stored. The work is the same whether the share exists or not, and whether the report is stored or not.
     async fn report(&self, report: &Report, per_share: u32) -> StoreResult<()>;
 
-    /// The newest reports, newest first.
+    /// The newest reports of shares that exist, newest first.
     async fn reports(&self, limit: usize) -> StoreResult<Vec<Report>>;
 
     /// Deletes the share with its sessions, attempts and reports: the ledger's end.
     async fn forget(&self, id: &ShareId) -> StoreResult<()>;
 
-    /// Destroys the wraps of sessions that ended by `now` and forgets attempts made before `attempts_before`.
-    async fn expire_sessions(&self, now: Timestamp, attempts_before: Timestamp) -> StoreResult<()>;
+    /// Destroys the wraps of sessions that ended by `now`, and forgets what was made before `old`: attempts, and reports
+    /// of shares that don't exist.
+    async fn tidy(&self, now: Timestamp, old: Timestamp) -> StoreResult<()>;
 
     /// Those of these folders, in any order, in which a share that is not purged has its objects.
     async fn folders_in_use(&self, folders: &[Folder]) -> StoreResult<Vec<Folder>>;

@@ -105,7 +105,7 @@ impl Served {
         let original = has_original.then_some(&self.original);
         let suspects =
             [Suspect { key: &self.key, record: &self.record, original, sessions: &[SESSION, SessionId(1)] }];
-        mark::trace(leak, &suspects, 1e-6, &|_| ControlFlow::Continue(())).unwrap()
+        mark::trace(leak, &suspects, 1e-6, mark::TRACE_WORK, &|_| ControlFlow::Continue(())).unwrap()
     }
 }
 

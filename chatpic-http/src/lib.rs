@@ -76,6 +76,8 @@ pub struct Options {
     pub opens_per_hour: u32,
     /// Traces of one address within an hour; 0 is no cap.
     pub traces_per_hour: u32,
+    /// Reports of one address within an hour; 0 is no cap.
+    pub reports_per_hour: u32,
     /// What uploaders must know, if not everybody may upload.
     pub upload_password: Option<UploadPassword>,
     /// Event streams at the same time; of them, eight for one session or dashboard, a quarter for one address and a half
@@ -108,6 +110,7 @@ impl Default for Options {
             uploads_per_hour: 60,
             opens_per_hour: 600,
             traces_per_hour: 60,
+            reports_per_hour: 60,
             upload_password: None,
             listeners: 1000,
             form_bytes: 512 * 1024 * 1024,
@@ -125,6 +128,7 @@ struct App {
     uploads: Arc<Throttle>,
     opens: Arc<Throttle>,
     traces: Arc<Throttle>,
+    reports: Arc<Throttle>,
     streams: Arc<Places>,
     forms: Arc<Places>,
     answers: Arc<Places>,
@@ -148,6 +152,7 @@ impl App {
             uploads: Arc::new(Throttle::new(options.uploads_per_hour)),
             opens: Arc::new(Throttle::new(options.opens_per_hour)),
             traces: Arc::new(Throttle::new(options.traces_per_hour)),
+            reports: Arc::new(Throttle::new(options.reports_per_hour)),
             streams: Places::new(options.listeners, STREAMS_EACH),
             forms: Places::new(options.form_bytes, options.form_bytes),
             answers: Places::new(options.answer_bytes, options.answer_bytes / 4),

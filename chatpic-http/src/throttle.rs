@@ -1,4 +1,4 @@
-//! Caps on uploads, opens and traces of one address within an hour, on this node.
+//! Caps on uploads, opens, traces and reports of one address within an hour, on this node.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -69,7 +69,7 @@ impl Throttle {
     }
 }
 
-/// Refuses uploads, opens and traces past the caps, before anything else is looked at.
+/// Refuses uploads, opens, traces and reports past the caps, before anything else is looked at.
 pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     // Below this router's own path, wherever it is nested.
     let path: Vec<&str> = request.uri().path().split('/').skip(1).collect();
@@ -78,6 +78,7 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
         [""] | ["api", "v1", "shares"] => Some(&app.uploads),
         ["s", _, "open"] | ["api", "v1", "shares", _, "sessions"] => Some(&app.opens),
         ["d", _, "trace"] | ["api", "v1", "shares", _, "trace"] => Some(&app.traces),
+        ["s", _, "report"] | ["api", "v1", "shares", _, "reports"] => Some(&app.reports),
         _ => None,
     };
     let Some(throttle) = throttle else { return next.run(request).await };

@@ -70,7 +70,7 @@ impl MySqlShares {
             migrate(&pool).await?;
             query("SELECT RELEASE_LOCK(CONCAT('chatpic-', MD5(DATABASE())))").execute(&mut *alone).await?;
             drop(alone);
-            Ok::<_, sqlx::Error>(Self { writers: pool.clone(), readers: pool })
+            Ok::<_, sqlx::Error>(Self { writers: pool.clone(), readers: pool, reserve: None })
         };
         match connecting.await {
             Ok(shares) => Ok(shares),

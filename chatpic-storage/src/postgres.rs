@@ -46,7 +46,7 @@ impl PostgresShares {
         let connecting = async {
             let pool = pool().connect_with(options.clone()).await?;
             migrate(&pool).await?;
-            Ok::<_, sqlx::Error>(Self { writers: pool.clone(), readers: pool })
+            Ok::<_, sqlx::Error>(Self { writers: pool.clone(), readers: pool, reserve: None })
         };
         match connecting.await {
             Ok(shares) => Ok(shares),

@@ -9,16 +9,19 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chatpic_core::share::{BlockedTry, Session};
+use chatpic_core::share::Session;
 use chatpic_core::store::{Attempt, Attempted, Claim, Claimed, Copies, Inserted, Purge, StoreResult};
 use chatpic_core::{
-    Digest, Folder, Report, SessionId, Share, ShareId, ShareStore, Status, StoreError, Timestamp,
+    Blocked, Digest, Door, Folder, Report, SessionId, Share, ShareId, ShareStore, Status, StoreError,
+    Timestamp,
 };
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Pool, SqlSafeStr, Transaction};
 
 use dialect::{Dialect, Value, values};
 use record::Record;
+
+use crate::reserve::Reserve;
 
 /// What fails when a database can't be used at all.
 pub(crate) const OPENING: &str = "open the database";
@@ -35,6 +38,8 @@ pub struct SqlShares<D: Dialect> {
     pub(crate) writers: Pool<D>,
     /// Connections that only read.
     pub(crate) readers: Pool<D>,
+    /// Room for what destroys keys, where the database lies on a disk of this computer.
+    pub(crate) reserve: Option<Reserve>,
 }
 
 impl<D: Dialect> fmt::Debug for SqlShares<D> {
@@ -45,7 +50,7 @@ impl<D: Dialect> fmt::Debug for SqlShares<D> {
 
 impl<D: Dialect> Clone for SqlShares<D> {
     fn clone(&self) -> Self {
-        Self { writers: self.writers.clone(), readers: self.readers.clone() }
+        Self { writers: self.writers.clone(), readers: self.readers.clone(), reserve: self.reserve.clone() }
     }
 }
 
@@ -200,6 +205,23 @@ impl<D: Dialect> SqlShares<D> {
         self.writers.begin_with(D::BEGIN).await
     }
 
+    /// Takes a step that destroys keys. On a full disk it gets the room that was kept for it.
+    async fn destroying<T, F>(&self, operation: &'static str, step: impl Fn() -> F + Sync) -> StoreResult<T>
+    where
+        F: Future<Output = sqlx::Result<T>> + Send,
+        T: Send,
+    {
+        let done = doing::<D, _, _>(operation, || async {
+            match (step().await, &self.reserve) {
+                (Err(error), Some(reserve)) if D::is_full(&error) && reserve.give_up().await => step().await,
+                (done, _) => done,
+            }
+        });
+        let done = done.await?;
+        D::scrub(&self.writers).await;
+        Ok(done)
+    }
+
     /// Runs one statement, which is atomic by itself; answers how many rows it changed.
     async fn change(&self, operation: &'static str, statement: &str, values: Vec<Value>) -> StoreResult<u64> {
         doing::<D, _, _>(operation, || async {
@@ -342,6 +364,26 @@ impl<D: Dialect> ShareStore for SqlShares<D> {
         Ok(if done.await? { Inserted::Done } else { Inserted::IdTaken })
     }
 
+    async fn door(&self, id: &ShareId) -> StoreResult<Door> {
+        // One row with all its columns, whatever is found. For a range, if only of one id, SQLite takes the index that
+        // holds them all; for an id it would take the key's, and read the row of a share besides.
+        let query =
+            "SELECT COALESCE(shares.status, $1) AS status, COALESCE(shares.expires_at, $2) AS expires_at,
+                COALESCE(shares.link_digest, $3) AS link_digest,
+                COALESCE(shares.dashboard_digest, $4) AS dashboard_digest
+             FROM (SELECT 1 AS one) AS always LEFT JOIN shares ON shares.id BETWEEN $5 AND $5";
+        let shut = Door::SHUT;
+        let values = values![
+            shut.recorded_status.as_str(),
+            shut.expires_at,
+            &shut.link_digest,
+            &shut.dashboard_digest,
+            id
+        ];
+        let door = self.read_one("find a share's door", query, values, |row| row.door());
+        Ok(door.await?.unwrap_or(shut))
+    }
+
     async fn find(&self, id: &ShareId) -> StoreResult<Option<Share>> {
         let query = "SELECT * FROM shares WHERE id = $1";
         self.read_one("find a share", query, values![id], |row| row.share()).await
@@ -440,7 +482,7 @@ impl<D: Dialect> ShareStore for SqlShares<D> {
     }
 
     async fn end(&self, id: &ShareId, status: Status, at: Timestamp) -> StoreResult<bool> {
-        let ended = doing::<D, _, _>("end a share", || async {
+        self.destroying("end a share", || async {
             let mut tx = self.begin().await?;
             // The status comes last: MySQL's later assignments see what the earlier ones did.
             let ended =
@@ -456,23 +498,16 @@ impl<D: Dialect> ShareStore for SqlShares<D> {
             D::execute(&mut tx, sessions, values![id]).await?;
             tx.commit().await?;
             Ok(true)
-        });
-        let ended = ended.await?;
-        if ended {
-            D::scrub(&self.writers).await;
-        }
-        Ok(ended)
+        })
+        .await
     }
 
-    async fn count_blocked(&self, id: &ShareId, blocked: BlockedTry) -> StoreResult<()> {
-        let statement = match blocked {
-            BlockedTry::WrongPassword => {
-                "UPDATE shares SET wrong_password = wrong_password + 1 WHERE id = $1"
-            }
-            BlockedTry::Throttled => "UPDATE shares SET throttled = throttled + 1 WHERE id = $1",
-            BlockedTry::AfterEnd => "UPDATE shares SET after_end = after_end + 1 WHERE id = $1",
-        };
-        self.change("count a blocked try", statement, values![id]).await.map(drop)
+    async fn count_blocked(&self, id: &ShareId, blocked: &Blocked) -> StoreResult<()> {
+        let statement = "UPDATE shares SET wrong_password = wrong_password + $1, throttled = throttled + $2,
+                after_end = after_end + $3
+             WHERE id = $4";
+        let values = values![blocked.wrong_password, blocked.throttled, blocked.after_end, id];
+        self.change("count blocked tries", statement, values).await.map(drop)
     }
 
     async fn attempt(&self, attempt: &Attempt) -> StoreResult<Attempted> {
@@ -595,46 +630,52 @@ impl<D: Dialect> ShareStore for SqlShares<D> {
         let Report { share, at, reason, sealed_key } = report;
         doing::<D, _, _>("store a report", || async {
             let mut tx = self.begin().await?;
-            // Reports of one share are counted one after the other.
-            if locked::<D>(&mut tx, share).await?.is_some() {
-                let statement = "INSERT INTO reports (share, at, reason, sealed_key)
-                     SELECT id, $2, $3, $4 FROM shares
-                     WHERE id = $1 AND (SELECT COUNT(*) FROM reports WHERE share = $1) < $5";
-                let values = values![share, *at, reason.as_bytes(), sealed_key, per_share];
-                D::execute(&mut tx, statement, values).await?;
-            }
+            let added = "INSERT INTO reports (share, at, reason, sealed_key) VALUES ($1, $2, $3, $4)";
+            D::execute(&mut tx, added, values![share, *at, reason.as_bytes(), sealed_key]).await?;
+            let number = format!("SELECT {} AS number", D::LAST_NUMBER);
+            let number = one::<D, _>(&mut tx, &number, values![], |row| row.number::<i64>("number")).await?;
+            let query = "SELECT COUNT(*) AS count FROM reports WHERE share = $1";
+            let count = one::<D, _>(&mut tx, query, values![share], |row| row.number::<u32>("count")).await?;
+            // One too many is written and deleted again; where there is room, a number is deleted that none has.
+            let surplus = number.filter(|_| count > Some(per_share)).unwrap_or(0);
+            D::execute(&mut tx, "DELETE FROM reports WHERE id = $1", values![surplus]).await?;
             tx.commit().await
         })
         .await
     }
 
     async fn reports(&self, limit: usize) -> StoreResult<Vec<Report>> {
-        let query = "SELECT * FROM reports ORDER BY at DESC, id DESC LIMIT $1";
+        let query = "SELECT reports.* FROM reports JOIN shares ON shares.id = reports.share
+             ORDER BY reports.at DESC, reports.id DESC LIMIT $1";
         self.read_all("list reports", query, values![limit], |row| row.report()).await
     }
 
     async fn forget(&self, id: &ShareId) -> StoreResult<()> {
-        doing::<D, _, _>("forget a share", || async {
+        self.destroying("forget a share", || async {
             let mut tx = self.begin().await?;
             D::execute(&mut tx, "DELETE FROM shares WHERE id = $1", values![id]).await?;
             D::execute(&mut tx, "DELETE FROM attempts WHERE share = $1", values![id]).await?;
+            D::execute(&mut tx, "DELETE FROM reports WHERE share = $1", values![id]).await?;
             tx.commit().await
         })
-        .await?;
-        D::scrub(&self.writers).await;
-        Ok(())
+        .await
     }
 
-    async fn expire_sessions(&self, now: Timestamp, attempts_before: Timestamp) -> StoreResult<()> {
-        doing::<D, _, _>("expire sessions", || async {
+    async fn tidy(&self, now: Timestamp, old: Timestamp) -> StoreResult<()> {
+        self.destroying("tidy up", || async {
             let mut tx = self.begin().await?;
             let expired = "UPDATE sessions SET wrap = NULL WHERE live_until <= $1";
             D::execute(&mut tx, expired, values![now]).await?;
-            D::execute(&mut tx, "DELETE FROM attempts WHERE at < $1", values![attempts_before]).await?;
+            D::execute(&mut tx, "DELETE FROM attempts WHERE at < $1", values![old]).await?;
+            let of_none = "DELETE FROM reports WHERE at < $1
+                    AND NOT EXISTS (SELECT 1 FROM shares WHERE shares.id = reports.share)";
+            D::execute(&mut tx, of_none, values![old]).await?;
             tx.commit().await
         })
         .await?;
-        D::scrub(&self.writers).await;
+        if let Some(reserve) = &self.reserve {
+            reserve.keep().await;
+        }
         Ok(())
     }
 

@@ -13,17 +13,22 @@ use sqlx::sqlite::{
 use sqlx::{Connection, Sqlite, query};
 
 use crate::Inspected;
+use crate::reserve::Reserve;
 use crate::sql::dialect::{Dialect, Script, speak_through_sqlx};
 use crate::sql::inspect::inspect;
 use crate::sql::{OPENING, SqlShares, failed, migrate};
 
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long another process's write is waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
 
 /// A share store in a SQLite file.
 ///
 /// What was acknowledged is on disk: the write-ahead log is synced at every commit. What was destroyed is
 /// overwritten, and the log that may still hold it is emptied.
+///
+/// Beside the database lies a file of 4 MiB, `-reserve`, that holds nothing: on a full disk it is given up, so that keys
+/// can still be destroyed, and made again once there is room.
 pub type SqliteShares = SqlShares<Sqlite>;
 
 impl Dialect for Sqlite {
@@ -39,6 +44,12 @@ impl Dialect for Sqlite {
     const LAST_NUMBER: &'static str = "last_insert_rowid()";
 
     speak_through_sqlx!();
+
+    /// `SQLITE_FULL`, or `SQLITE_IOERR_SHMSIZE`: its shared memory is a file on that disk too.
+    fn is_full(error: &sqlx::Error) -> bool {
+        let code = error.as_database_error().and_then(|error| error.code());
+        matches!(code.as_deref(), Some("13" | "4874"))
+    }
 
     /// Empties the write-ahead log, where destroyed wraps may still stand. When a reader is in the way they
     /// go with the next call, at the latest when sessions expire.
@@ -73,7 +84,11 @@ impl SqliteShares {
             let readers = SqlitePoolOptions::new()
                 .max_connections(READERS)
                 .connect_lazy_with(options.pragma("query_only", "ON"));
-            Ok::<_, sqlx::Error>(Self { writers, readers })
+            let mut reserve = path.as_os_str().to_owned();
+            reserve.push("-reserve");
+            let reserve = Reserve::new(reserve.into());
+            reserve.keep().await;
+            Ok::<_, sqlx::Error>(Self { writers, readers, reserve: Some(reserve) })
         };
         opening.await.map_err(|error| failed::<Sqlite>(OPENING, error))
     }

@@ -47,6 +47,16 @@ async fn a_newer_schema_is_refused() {
 }
 
 #[tokio::test]
+async fn a_reserve_that_was_given_up_is_made_again() {
+    let folder = TempDir::new().unwrap();
+    let shares = SqliteShares::open(&folder.path().join("chatpic.sqlite")).await.unwrap();
+    let reserve = folder.path().join("chatpic.sqlite-reserve");
+    std::fs::remove_file(&reserve).unwrap();
+    shares.tidy(START, START).await.unwrap();
+    assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 4 << 20);
+}
+
+#[tokio::test]
 async fn after_the_end_no_file_holds_a_wrap() {
     let folder = TempDir::new().unwrap();
     let shares = SqliteShares::open(&folder.path().join("chatpic.sqlite")).await.unwrap();
@@ -107,6 +117,19 @@ async fn many_handles_open_a_fresh_database_at_once() {
             assert!(handle.find(&sample_share(1).id).await.unwrap().is_some());
         }
     }
+}
+
+#[tokio::test]
+async fn who_may_come_in_is_read_from_an_index_alone() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("chatpic.sqlite");
+    drop(SqliteShares::open(&path).await.unwrap());
+    let mut db = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    let statement = "EXPLAIN QUERY PLAN SELECT shares.status, shares.expires_at, shares.link_digest,
+            shares.dashboard_digest
+         FROM (SELECT 1 AS one) AS always LEFT JOIN shares ON shares.id BETWEEN x'05' AND x'05'";
+    let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(statement).fetch_all(&mut db).await.unwrap();
+    assert!(plan.iter().any(|line| line.3.contains("USING COVERING INDEX shares_by_door")), "{plan:?}");
 }
 
 /// What is due or expired is found by an index, however much is not.

@@ -10,7 +10,7 @@ import requests
 from conftest import Site, bearer, share
 
 HERE = Path(__file__).parent
-NO_CAPS = ("--uploads-per-hour", "0", "--opens-per-hour", "0", "--traces-per-hour", "0")
+NO_CAPS = tuple(f"--{call}-per-hour=0" for call in ("uploads", "opens", "traces", "reports"))
 
 
 def run(site: Site, folder: Path, config: str, *flags: str) -> str:

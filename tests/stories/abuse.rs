@@ -32,6 +32,22 @@ async fn an_address_has_its_uploads_and_opens_within_an_hour() {
 }
 
 #[tokio::test]
+async fn an_address_has_its_reports_within_an_hour_of_whatever_shares() {
+    let site = Site::with(Options { reports_per_hour: 2, ..Options::default() }, limits()).await;
+    let shared = site.share(&[]).await;
+    let report = async |id: &str| {
+        let path = format!("/api/v1/shares/{id}/reports");
+        site.call(axum::http::Method::POST, &path, None, json!({ "reason": "look" })).await
+    };
+    report("AAAAAAAAAAAAAAAA").await.expect(202);
+    report(&shared.id).await.expect(202);
+    assert!(report(&shared.id).await.expect(429).headers.contains_key("retry-after"));
+    report("AAAAAAAAAAAAAAAB").await.expect(429);
+    site.clock.advance(60 * MINUTE);
+    report(&shared.id).await.expect(202);
+}
+
+#[tokio::test]
 async fn a_full_store_refuses_uploads_and_nothing_else() {
     let site = Site::with(Options::default(), Limits { max_stored: Some(1), ..limits() }).await;
     let shared = site.share(&[]).await;

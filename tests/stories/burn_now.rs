@@ -108,16 +108,58 @@ async fn a_deletion_whose_answer_was_lost_is_told_as_done() {
     assert!(receipt["purged_at"].is_string());
 }
 
+/// Asks for a burn while the share store can be read but not written.
+async fn burn_unwritten(site: &Site, shared: &Shared) {
+    // The uploader is let in and the share is found, but it is not ended; nor is it once its copies are listed.
+    let failed = Some(Fault::Fails);
+    site.share_faults.plan([None, None, None, failed, None, failed]);
+    let failed = site.burn(shared).await.expect(503);
+    assert!(failed.headers.contains_key("retry-after"));
+    site.share_faults.plan([]);
+}
+
 #[tokio::test]
-async fn a_burn_that_can_not_destroy_the_keys_is_no_burn() {
+async fn a_burn_that_can_not_destroy_the_keys_refuses_the_share_and_deletes_its_objects() {
     let site = Site::new().await;
     let shared = site.share(&[]).await;
-    // The share is found, but not ended.
-    site.share_faults.plan([None, None, Some(Fault::Fails)]);
-    let failed = site.burn(&shared).await.expect(503);
-    assert!(failed.headers.contains_key("retry-after"));
-    assert_eq!(site.dashboard(&shared).await["status"], "active");
-    site.burn(&shared).await.expect(200);
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    let objects = site.objects().len();
+    burn_unwritten(&site, &shared).await;
+    assert_eq!(site.objects().len(), 0);
+    site.get(&format!("/api/v1/shares/{}", shared.id), None).await.expect(404);
+    site.open_session(&shared, json!({})).await.expect(404);
+    site.image(&shared, &session).await.expect(401);
+    let dashboard = site.dashboard(&shared).await;
+    assert_eq!(dashboard["status"], "burned");
+    assert_eq!(dashboard["receipt"]["keys_destroyed"], false, "not yet");
+    let pulse = site.chatpic.pulses(&[shared.id.parse().unwrap()]).await.unwrap();
+    assert!(pulse[0].sessions_over, "pages are told to blank themselves");
+
+    let receipt = site.burn(&shared).await.expect(200).json();
+    assert_eq!((&receipt["keys_destroyed"], &receipt["objects_pending"]), (&json!(true), &json!(0)));
+    assert_eq!(receipt["objects_deleted"], objects, "the receipt counts what was deleted before");
+}
+
+#[tokio::test]
+async fn a_burn_that_could_not_destroy_the_keys_is_completed_by_the_next_sweep() {
+    let site = Site::new().await;
+    let shared = site.share(&[]).await;
+    burn_unwritten(&site, &shared).await;
+    site.clock.advance(MINUTE);
+    site.chatpic.sweep().await.unwrap();
+    // The row says it, to any node.
+    let site = site.restart().await;
+    let dashboard = site.dashboard(&shared).await;
+    assert_eq!(
+        (&dashboard["status"], &dashboard["receipt"]["keys_destroyed"]),
+        (&json!("burned"), &json!(true))
+    );
+    assert!(dashboard["receipt"]["purged_at"].is_string());
+    let asked_at = dashboard["receipt"]["burned_at"].as_str().unwrap();
+    assert!(
+        asked_at < dashboard["receipt"]["purged_at"].as_str().unwrap(),
+        "it was burned when it was asked for"
+    );
 }
 
 #[tokio::test]

@@ -27,6 +27,27 @@ async fn what_has_ended_stays_ended() {
 }
 
 #[tokio::test]
+async fn what_was_seen_to_expire_stays_expired_before_any_sweep() {
+    let site = Site::new().await;
+    let shared = site.share(&[("expires_in", "P1D")]).await;
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    let cover = format!("/api/v1/shares/{}", shared.id);
+    site.clock.advance(DAY);
+    site.get(&cover, None).await.expect(404);
+    site.clock.step_back(DAY);
+    let is_over = async |site: &Site| {
+        site.get(&cover, None).await.expect(404);
+        site.open_session(&shared, json!({})).await.expect(404);
+        site.image(&shared, &session).await.expect(401);
+        assert_eq!(site.dashboard(&shared).await["status"], "expired");
+    };
+    is_over(&site).await;
+    // After the next sweep other nodes know it too.
+    site.chatpic.sweep().await.unwrap();
+    is_over(&site.restart().await).await;
+}
+
+#[tokio::test]
 async fn the_view_limit_and_the_cap_of_wrong_passwords_hold() {
     let site = Site::new().await;
     let shared = site.share(&[("max_views", "3"), ("password", "open sesame")]).await;

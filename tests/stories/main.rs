@@ -19,6 +19,7 @@ mod openapi;
 mod operating;
 mod passwords;
 mod private_dashboard;
+mod quiet_endings;
 mod site;
 mod transparency;
 mod uploads;

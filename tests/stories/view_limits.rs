@@ -1,5 +1,8 @@
 //! Never more views than the limit, under any concurrency; the last one is always delivered.
 
+use axum::body::Body;
+use axum::http::{Method, Request, header};
+use chatpic_core::testing::faults::Fault;
 use futures::future::join_all;
 use serde_json::json;
 
@@ -47,6 +50,35 @@ async fn a_nonce_is_spent_after_a_minute() {
     site.clock.advance(MINUTE + MINUTE);
     site.open_session(&shared, nonce).await.expect(409);
     assert_eq!(site.dashboard(&shared).await["views"], 1);
+}
+
+#[tokio::test]
+async fn a_view_whose_images_never_came_can_be_continued() {
+    let site = Site::new().await;
+    let shared = site.share(&[("max_views", "1")]).await;
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    site.blob_faults.plan(std::iter::repeat(Some(Fault::Fails)));
+    // Longer than a session that nobody uses lasts.
+    for _ in 0..3 {
+        site.clock.advance(5 * MINUTE);
+        site.image(&shared, &session).await.expect(503);
+        assert_eq!(site.dashboard(&shared).await["sessions"][0]["images_seen"], 0, "nothing was seen");
+    }
+    site.chatpic.sweep().await.unwrap();
+    site.clock.advance(5 * MINUTE);
+    let (path, key) = (format!("/s/{}", shared.id), format!("key={}", shared.link_key));
+    let request = || Request::builder().uri(&path).header(header::HOST, "chatpic.test");
+    let form =
+        request().method(Method::POST).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let entered = site.send(form.body(key.into()).unwrap()).await.expect(303);
+    let link = entered.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let cookies = format!("{link}; chatpic_session={}", session["token"].as_str().unwrap());
+    let cover = site.send(request().header(header::COOKIE, cookies).body(Body::empty()).unwrap()).await;
+    assert_eq!(cover.expect(303).headers["location"], format!("{path}/view"), "the view goes on");
+
+    site.blob_faults.plan([]);
+    site.image(&shared, &session).await.expect(200);
+    assert_eq!(site.dashboard(&shared).await["sessions"][0]["images_seen"], 1);
 }
 
 #[tokio::test]

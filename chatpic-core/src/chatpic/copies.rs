@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::ChatPic;
 use super::upload::png;
@@ -52,11 +52,11 @@ impl Wanted {
 #[derive(Debug, Default)]
 pub(super) struct Turns(Mutex<HashMap<(Folder, String), Weak<Turn>>>);
 
-/// Held by whoever makes a copy.
-type Turn = tokio::sync::Mutex<()>;
+/// Locked by whoever makes a copy; holds it from then on until it is kept.
+type Turn = tokio::sync::Mutex<Option<Bytes>>;
 
 impl Turns {
-    async fn wait_for(&self, wanted: &Wanted) -> OwnedMutexGuard<()> {
+    async fn wait_for(&self, wanted: &Wanted) -> OwnedMutexGuard<Option<Bytes>> {
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             turns.retain(|_, turn| turn.strong_count() > 0);
@@ -77,19 +77,31 @@ impl ChatPic {
         if let Some(kept) = self.find_copy(&wanted).await? {
             return Ok(kept);
         }
-        let turn = self.0.turns.wait_for(&wanted).await;
+        let mut turn = self.0.turns.wait_for(&wanted).await;
         // Whoever had the turn before has made it.
+        if let Some(made) = &*turn {
+            return Ok(made.clone());
+        }
         if let Some(kept) = self.find_copy(&wanted).await? {
             return Ok(kept);
         }
-        // It is made to its end and kept even when its viewer goes away meanwhile.
+        // It is made to its end and kept even when its viewer goes away meanwhile, who need not wait until it is kept.
         let chatpic = self.clone();
-        let making = tokio::spawn(async move {
-            let made = chatpic.make_copy(&wanted).await;
+        let (answer, answered) = oneshot::channel();
+        tokio::spawn(async move {
+            let (copy, sealed) = match chatpic.make_copy(&wanted).await {
+                Ok(made) => made,
+                // The viewer may have gone.
+                Err(error) => return drop(answer.send(Err(error))),
+            };
+            *turn = Some(copy.clone());
+            let _made = OwnedMutexGuard::mutex(&turn).clone();
             drop(turn);
-            made
+            drop(answer.send(Ok(copy)));
+            // What can't be kept is made again when it is asked for again.
+            drop(chatpic.keep_copy(&wanted, sealed).await);
         });
-        making.await.unwrap_or(Err(Error::Panicked))
+        answered.await.unwrap_or(Err(Error::Panicked))
     }
 
     async fn find_copy(&self, wanted: &Wanted) -> Result<Option<Bytes>, Error> {
@@ -105,7 +117,8 @@ impl ChatPic {
         Ok(Some(self.0.serving.run(holder, open).await?.into()))
     }
 
-    async fn make_copy(&self, wanted: &Wanted) -> Result<Bytes, Error> {
+    /// A new copy, and sealed as it is kept.
+    async fn make_copy(&self, wanted: &Wanted) -> Result<(Bytes, Bytes), Error> {
         let worker = self.0.copiers.take(self.holder(&wanted.share)).await?;
         let sealed = self.sealed_object(&wanted.folder, &wanted.object).await?;
         let visible = self.0.visible_mark.clone();
@@ -135,10 +148,7 @@ impl ChatPic {
                 Ok((Bytes::from(copy), Bytes::from([&salt[..], &sealed].concat())))
             }
         };
-        let (copy, sealed) = worker.run(job).await?;
-        // What can't be kept is made again when it is asked for again.
-        drop(self.keep_copy(wanted, sealed).await);
-        Ok(copy)
+        worker.run(job).await
     }
 
     /// Keeps a copy if there is room, in such an order that no receipt leaves it out: it is noted before it is put, and
@@ -162,23 +172,28 @@ impl ChatPic {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use async_trait::async_trait;
     use futures::stream::{BoxStream, StreamExt};
     use image::RgbaImage;
+    use tokio::sync::Notify;
 
     use super::*;
     use crate::chatpic::viewing::Opening;
     use crate::error::Unauthorized;
-    use crate::secret::InstallationSecret;
+    use crate::secret::{InstallationSecret, SessionToken};
     use crate::share::AccessPolicy;
     use crate::store::memory::{MemoryBlobs, MemoryShares};
     use crate::store::{BlobStore, StoreResult};
 
-    /// Blobs whose next put takes so long that a share is burned meanwhile.
+    /// Blobs whose next put takes so long that a share is burned meanwhile, or that take no more at all.
     #[derive(Debug, Default)]
     struct SlowBlobs {
         blobs: MemoryBlobs,
         burn: Mutex<Option<(ChatPic, ShareId)>>,
+        stuck: AtomicBool,
+        waits: Notify,
     }
 
     #[async_trait]
@@ -188,6 +203,10 @@ mod tests {
             if let Some((chatpic, id)) = burn {
                 let receipt = chatpic.burn_as_operator(&id).await.unwrap();
                 assert!(receipt.purged_at.is_some());
+            }
+            if self.stuck.load(Ordering::SeqCst) {
+                self.waits.notify_one();
+                std::future::pending::<()>().await;
             }
             self.blobs.put(folder, name, sealed).await
         }
@@ -213,11 +232,10 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_copy_put_after_a_burn_is_deleted_again() {
-        let blobs = Arc::new(SlowBlobs::default());
+    /// A session of a share of one image with transparency, whose copies are kept.
+    async fn viewed(blobs: Arc<SlowBlobs>) -> (ChatPic, ShareId, SessionToken) {
         let builder = ChatPic::builder(InstallationSecret::from_bytes([7; 32]));
-        let builder = builder.stores(Arc::new(MemoryShares::default()), blobs.clone());
+        let builder = builder.stores(Arc::new(MemoryShares::default()), blobs);
         let chatpic = builder.build().await.unwrap();
         let mut upload = chatpic.upload(None).unwrap();
         let picture = RgbaImage::from_fn(90, 60, |x, y| image::Rgba([x as u8, y as u8, 90, (x + y) as u8]));
@@ -226,9 +244,29 @@ mod tests {
         let id = share.share_id;
         let access = chatpic.link_access(&id, &share.link_key);
         let opened = chatpic.open(&id, &access, Opening::default()).await.unwrap();
+        (chatpic, id, opened.token)
+    }
 
+    #[tokio::test]
+    async fn an_answer_does_not_wait_until_its_copy_is_kept() {
+        let blobs = Arc::new(SlowBlobs::default());
+        let (chatpic, id, token) = viewed(blobs.clone()).await;
+        blobs.stuck.store(true, Ordering::SeqCst);
+        for who in ["who asks first", "who asks while it is being kept"] {
+            tokio::select! {
+                biased;
+                image = chatpic.image(&id, &token, 0, None) => drop(image.unwrap()),
+                () = blobs.waits.notified() => unreachable!("{who} waits"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_copy_put_after_a_burn_is_deleted_again() {
+        let blobs = Arc::new(SlowBlobs::default());
+        let (chatpic, id, token) = viewed(blobs.clone()).await;
         *blobs.burn.lock().unwrap() = Some((chatpic.clone(), id));
-        let image = chatpic.image(&id, &opened.token, 0, None).await;
+        let image = chatpic.image(&id, &token, 0, None).await;
         assert!(matches!(image, Err(Error::Unauthorized(Unauthorized::Session))));
         assert!(blobs.burn.lock().unwrap().is_none(), "a copy was put");
         assert_eq!(blobs.folders().count().await, 0);

@@ -11,6 +11,7 @@ use crate::error::{Conflict, Error, Invalid};
 use crate::id::{ParseIdError, SessionId, ShareId};
 use crate::secret::{DashboardAccess, LinkKey};
 use crate::share::{Blocked, Country, Device, Receipt, Session, Share, Status, check_ledger};
+use crate::store::StoreResult;
 
 /// Sessions on one page of the dashboard.
 const SESSIONS_PER_PAGE: usize = 1000;
@@ -148,7 +149,8 @@ impl ChatPic {
         let pulse = |share: &Share| Pulse {
             share_id: share.id,
             status: share.status(now),
-            sessions_over: now >= share.expires_at
+            sessions_over: matches!(share.status(now), Status::Expired | Status::Burned)
+                || now >= share.expires_at
                 || share.receipt.burned_at.is_some()
                 || share.receipt.purged_at.is_some(),
             expires_at: share.expires_at,
@@ -157,7 +159,9 @@ impl ChatPic {
             blocked: share.blocked,
             trace: self.trace_progress(&share.id),
         };
-        Ok(self.0.shares.find_all(ids).await?.iter().map(pulse).collect())
+        let mut shares = self.0.shares.find_all(ids).await?;
+        shares.iter_mut().for_each(|share| self.0.unwritten.complete(share, now));
+        Ok(shares.iter().map(pulse).collect())
     }
 
     /// All sessions of a share, a page at a time: the page after `after`, newest first, and where the next begins.
@@ -185,6 +189,7 @@ impl ChatPic {
         sessions.truncate(SESSIONS_PER_PAGE);
         let next = sessions.last().filter(|_| more);
         let next = next.map(|last| Cursor { opened_at: last.opened_at, session: last.id });
+        sessions.iter_mut().for_each(|session| self.0.unwritten.complete_session(id, session));
         Ok((sessions.iter().map(SessionInfo::from).collect(), next))
     }
 
@@ -283,8 +288,11 @@ impl ChatPic {
     /// Ends a share now: its keys are destroyed first, then its objects. Doing it again gives the same
     /// receipt; a failing blob store leaves objects pending, which the sweep deletes.
     ///
+    /// Where the share store can't be written, this node refuses the share all the same, from the first instant, and its
+    /// objects are deleted; the keys are destroyed by doing it again, or by this node's next sweep that can.
+    ///
     /// # Errors
-    /// [`Unauthorized::Key`](crate::Unauthorized::Key); [`Error::Store`] when the keys could not be destroyed.
+    /// [`Unauthorized::Key`](crate::Unauthorized::Key); [`Error::Store`] when the keys are not destroyed yet.
     pub async fn burn(&self, id: &ShareId, access: &DashboardAccess) -> Result<Receipt, Error> {
         self.owned(id, access).await?;
         self.burn_as_operator(id).await
@@ -295,17 +303,18 @@ impl ChatPic {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Store`].
     pub async fn burn_as_operator(&self, id: &ShareId) -> Result<Receipt, Error> {
-        let share = self.0.shares.find(id).await?.ok_or(Error::NotFound)?;
-        let now = self.now();
+        let share = self.find(id).await?.ok_or(Error::NotFound)?;
         if share.receipt.purged_at.is_some() {
             return Ok(share.receipt);
         }
-        let expired = share.status(now) == Status::Expired
-            && self.0.shares.end(id, Status::Expired, share.expires_at).await?;
-        if !expired {
-            self.0.shares.end(id, Status::Burned, now).await?;
+        let now = self.0.unwritten.burn(id, self.now());
+        if self.destroy_keys(&share, now).await.is_err() {
+            // Without its objects nothing is left to be read, and a full disk may have room.
+            drop(self.delete_objects(&share).await);
+            self.destroy_keys(&share, now).await?;
         }
-        let share = self.0.shares.find(id).await?.ok_or(Error::NotFound)?;
+        self.0.unwritten.ended(id);
+        let share = self.find(id).await?.ok_or(Error::NotFound)?;
         let share = self.purge(&share).await?;
         let receipt = share.receipt;
         if receipt.purged_at.is_some() {
@@ -313,5 +322,16 @@ impl ChatPic {
             drop(self.keep_until_due(share).await);
         }
         Ok(receipt)
+    }
+
+    /// Ends a share in the store: as expired if its time was up before, else as burned.
+    async fn destroy_keys(&self, share: &Share, now: Timestamp) -> StoreResult<()> {
+        let shares = &self.0.shares;
+        let expired = share.status(now) == Status::Expired
+            && shares.end(&share.id, Status::Expired, share.expires_at).await?;
+        if !expired {
+            shares.end(&share.id, Status::Burned, now).await?;
+        }
+        Ok(())
     }
 }

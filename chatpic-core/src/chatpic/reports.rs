@@ -31,8 +31,9 @@ pub struct Readiness {
 }
 
 impl ChatPic {
-    /// Takes a report. Reports of unknown shares, too many of one share, and wrong keys are dropped without a word,
-    /// so that nobody learns from the answer whether a share exists.
+    /// Takes a report. Those of unknown shares are stored too, for a while, and shown to nobody; too many of one share,
+    /// and wrong keys, are dropped without a word: nobody learns from the answer, or from the time that it takes, whether
+    /// a share exists.
     ///
     /// # Errors
     /// [`Invalid::Reason`]; [`Error::Store`].
@@ -42,10 +43,12 @@ impl ChatPic {
         if reason.is_empty() || reason.chars().count() > limits.report_chars {
             return Err(Invalid::Reason { max: limits.report_chars }.into());
         }
-        let Some(share) = self.0.shares.find(id).await? else { return Ok(()) };
-        let right = |key: &&LinkKey| self.require_link(&share, &self.link_access(id, key)).is_ok();
+        let door = self.door(id).await?;
         let seal = |key: &LinkKey| self.0.derivation.report_seal(id).seal(key.as_bytes(), self.entropy());
-        let sealed_key = key.filter(right).map(seal).transpose()?;
+        // A wrong key is sealed too, which takes as long.
+        let sealed = key.map(seal).transpose()?;
+        let right = |key| self.opens(&door, id, &self.link_access(id, key));
+        let sealed_key = sealed.filter(|_| key.is_some_and(right));
         // Whoever knows no more than the id can't take the places of those who have the link.
         let places = limits.reports_per_share.saturating_mul(if sealed_key.is_some() { 2 } else { 1 });
         let report = Report { share: *id, at: self.now(), reason: reason.to_owned(), sealed_key };

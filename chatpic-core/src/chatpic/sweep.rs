@@ -17,6 +17,8 @@ const BATCH: usize = 100;
 const PAGE: usize = 500;
 /// How long a sweeping node may take over a batch before another may take it up.
 const LEASE: Duration = Duration::from_secs(5 * 60);
+/// How long attempts are kept, and reports of shares that don't exist.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// When a share whose objects could not be deleted is tried again.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -67,7 +69,12 @@ impl ChatPic {
     pub async fn sweep_due(&self) -> Result<Swept, Error> {
         let now = self.now();
         let mut swept = Swept::default();
-        self.0.shares.expire_sessions(now, now - Duration::from_secs(24 * 60 * 60)).await?;
+        swept.failed += usize::from(self.write_uses().await.is_err());
+        match self.write_ends_and_blocked().await {
+            Ok(expired) => swept.ended += expired,
+            Err(_) => swept.failed += 1,
+        }
+        self.0.shares.tidy(now, now - DAY).await?;
         let leased_until = now + LEASE;
         loop {
             let due = self.0.shares.lease_due(now, leased_until, BATCH).await?;
@@ -130,8 +137,7 @@ impl ChatPic {
             return Ok(None);
         }
         // It may have ended while its objects were counted.
-        let active =
-            self.0.shares.find(&share.id).await?.is_some_and(|s| s.status(self.now()) == Status::Active);
+        let active = self.find(&share.id).await?.is_some_and(|s| s.status(self.now()) == Status::Active);
         Ok(active.then_some(Incomplete { share_id: share.id, found, stored: share.objects }))
     }
 
@@ -185,12 +191,12 @@ impl ChatPic {
             Purge { objects_deleted, objects_pending, purged_at: (objects_pending == 0).then_some(now) };
         self.0.shares.note_purge(&share.id, &purge, now + RETRY).await?;
         // The receipt is what the store says: somebody may have burned or purged the share in between.
-        self.0.shares.find(&share.id).await?.ok_or(Error::NotFound)
+        self.find(&share.id).await?.ok_or(Error::NotFound)
     }
 
     /// Deletes a share's objects and the copies noted for its sessions; says how many are gone, and how many a failing
     /// store may still hold.
-    async fn delete_objects(&self, share: &Share) -> StoreResult<(u64, u64)> {
+    pub(super) async fn delete_objects(&self, share: &Share) -> StoreResult<(u64, u64)> {
         // They are asked for after the wraps are destroyed, so none can be noted any more.
         let copies = self.0.shares.copies(&share.id).await?;
         let copies = copies.iter().map(|copies| (&copies.folder, copies.objects));

@@ -125,22 +125,25 @@ impl ChatPic {
             Some(nonce) => nonce,
             None => self.entropy().bytes::<16>().to_vec(),
         };
-        let share = self.0.shares.find(id).await?.ok_or(Error::NotFound)?;
+        let door = self.door(id).await?;
         let now = self.now();
-        let status = share.status(now);
+        let status = door.status(now);
+        let right = self.opens(&door, id, access);
         let nonce_digest = self.0.derivation.nonce_digest(id, &nonce);
         if status != Status::Active {
-            // Wrong keys learn nothing of ended shares, and are not counted.
-            self.require_link(&share, access).map_err(|_| Error::NotFound)?;
+            // Looked for also where there is no share, and for wrong keys: those learn nothing, and are not counted.
             let earlier = self.0.shares.session_of_nonce(id, &nonce_digest).await?;
-            let repeatable = status == Status::Exhausted && earlier.is_some_and(|s| s.is_live(now));
-            if !repeatable {
-                self.0.shares.count_blocked(id, BlockedTry::AfterEnd).await?;
+            let repeatable = status == Status::Exhausted && earlier.is_some_and(|s| self.is_live(id, s));
+            if !(right && repeatable) {
+                if right {
+                    self.0.unwritten.count(id, BlockedTry::AfterEnd);
+                }
                 return Err(Error::NotFound);
             }
-        } else {
-            self.require_link(&share, access)?;
+        } else if !right {
+            return Err(Unauthorized::Key.into());
         }
+        let share = self.find(id).await?.ok_or(Error::NotFound)?;
 
         let (password, data_key) = self.unlock(&share, access, opening.password, &opening.address).await?;
         let token = self.0.derivation.session_token(id, access, password.as_ref(), &nonce);
@@ -172,7 +175,7 @@ impl ChatPic {
                 Claimed::Repeated(session) => return self.repeated(&share, session, token),
                 Claimed::IdTaken => session.id = SessionId::random(self.entropy()),
                 Claimed::Refused => {
-                    self.0.shares.count_blocked(id, BlockedTry::AfterEnd).await?;
+                    self.0.unwritten.count(id, BlockedTry::AfterEnd);
                     return Err(Error::NotFound);
                 }
             }
@@ -182,7 +185,8 @@ impl ChatPic {
     fn repeated(&self, share: &Share, session: Session, token: SessionToken) -> Result<Opened, Error> {
         let now = self.now();
         let same = session.token_digest == self.0.derivation.session_digest(&share.id, &token);
-        if !same || session.opened_at + self.0.limits.nonce_replay < now || !session.is_live(now) {
+        let recent = now <= session.opened_at + self.0.limits.nonce_replay;
+        if !same || !recent || !self.is_live(&share.id, session.clone()) {
             return Err(Conflict::NonceSpent.into());
         }
         Ok(self.opened(share, session, token, true))
@@ -231,7 +235,7 @@ impl ChatPic {
                 Ok((Some(key), data_key))
             }
             Err(_) => {
-                self.0.shares.count_blocked(&share.id, BlockedTry::WrongPassword).await?;
+                self.0.unwritten.count(&share.id, BlockedTry::WrongPassword);
                 Err(Unauthorized::PasswordWrong.into())
             }
         }
@@ -253,7 +257,7 @@ impl ChatPic {
         match self.0.shares.attempt(&attempt).await? {
             Attempted::Counted(id) => Ok(id),
             Attempted::Refused(oldest) => {
-                self.0.shares.count_blocked(&share.id, BlockedTry::Throttled).await?;
+                self.0.unwritten.count(&share.id, BlockedTry::Throttled);
                 let retry_after = now.until(oldest + limits.wrong_password_window);
                 Err(Error::Throttled { retry_after })
             }
@@ -275,10 +279,16 @@ impl ChatPic {
         })
     }
 
+    fn is_live(&self, id: &ShareId, mut session: Session) -> bool {
+        self.0.unwritten.complete_session(id, &mut session);
+        session.is_live(self.now())
+    }
+
     async fn live_session(&self, id: &ShareId, token: &SessionToken) -> Result<(Share, Session), Error> {
         let digest = self.0.derivation.session_digest(id, token);
-        let session = self.0.shares.session(id, &digest).await?.ok_or(Unauthorized::Session)?;
-        let share = self.0.shares.find(id).await?.ok_or(Unauthorized::Session)?;
+        let mut session = self.0.shares.session(id, &digest).await?.ok_or(Unauthorized::Session)?;
+        self.0.unwritten.complete_session(id, &mut session);
+        let share = self.find(id).await?.ok_or(Unauthorized::Session)?;
         let now = self.now();
         let over = matches!(share.status(now), Status::Expired | Status::Burned) || now >= share.expires_at;
         if over || !session.is_live(now) { Err(Unauthorized::Session.into()) } else { Ok((share, session)) }
@@ -322,6 +332,8 @@ impl ChatPic {
         size: impl FnOnce(&ImageRecord) -> usize,
     ) -> Result<ImageCopy, Error> {
         let (share, session) = self.live_session(id, token).await?;
+        // Whoever has to wait, or gets an error, uses the session too.
+        self.note_use(&share, &session, 0);
         let record = share.images.get(index).ok_or(Invalid::Image)?.clone();
         let object = ObjectName { image: index, size: size(&record) };
         let data_key = {
@@ -331,7 +343,6 @@ impl ChatPic {
         let key = self.mark_key(&share)?.image(&image_name(index));
 
         let media_type = record.form.media_type();
-        let ends_at = share.session_end(session.opened_at, self.now(), &self.0.limits);
         let bytes = if record.form == ImageForm::Jpeg {
             self.spliced_copy(&share, session.id, object, record, data_key, key).await?
         } else {
@@ -350,8 +361,8 @@ impl ChatPic {
             self.kept_copy(wanted).await?
         };
         // That may have taken a while, in which the session may have ended.
-        self.live_session(id, token).await?;
-        self.0.shares.touch(id, session.id, ends_at, 1 << index.min(31)).await?;
+        let (share, session) = self.live_session(id, token).await?;
+        self.note_use(&share, &session, 1 << index.min(31));
         Ok(ImageCopy { bytes, media_type })
     }
 

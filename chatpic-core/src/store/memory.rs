@@ -77,6 +77,10 @@ impl ShareStore for MemoryShares {
         Ok(Inserted::Done)
     }
 
+    async fn door(&self, id: &ShareId) -> StoreResult<Door> {
+        Ok(self.tables().shares.get(id).map_or(Door::SHUT, |row| row.share.door()))
+    }
+
     async fn find(&self, id: &ShareId) -> StoreResult<Option<Share>> {
         Ok(self.tables().shares.get(id).map(|row| row.share.clone()))
     }
@@ -222,15 +226,8 @@ impl ShareStore for MemoryShares {
         Ok(ended.unwrap_or(false))
     }
 
-    async fn count_blocked(&self, id: &ShareId, blocked: BlockedTry) -> StoreResult<()> {
-        self.with_row(id, |row| {
-            let counts = &mut row.share.blocked;
-            match blocked {
-                BlockedTry::WrongPassword => counts.wrong_password += 1,
-                BlockedTry::Throttled => counts.throttled += 1,
-                BlockedTry::AfterEnd => counts.after_end += 1,
-            }
-        });
+    async fn count_blocked(&self, id: &ShareId, blocked: &Blocked) -> StoreResult<()> {
+        self.with_row(id, |row| row.share.blocked.add(blocked));
         Ok(())
     }
 
@@ -352,14 +349,16 @@ impl ShareStore for MemoryShares {
     async fn report(&self, report: &Report, per_share: u32) -> StoreResult<()> {
         let mut tables = self.tables();
         let earlier = tables.reports.iter().filter(|earlier| earlier.share == report.share).count();
-        if tables.shares.contains_key(&report.share) && earlier < per_share as usize {
+        if earlier < per_share as usize {
             tables.reports.push(report.clone());
         }
         Ok(())
     }
 
     async fn reports(&self, limit: usize) -> StoreResult<Vec<Report>> {
-        let mut newest: Vec<Report> = self.tables().reports.iter().rev().cloned().collect();
+        let tables = self.tables();
+        let of_shares = tables.reports.iter().filter(|report| tables.shares.contains_key(&report.share));
+        let mut newest: Vec<Report> = of_shares.rev().cloned().collect();
         newest.sort_by_key(|report| std::cmp::Reverse(report.at));
         newest.truncate(limit);
         Ok(newest)
@@ -373,14 +372,15 @@ impl ShareStore for MemoryShares {
         Ok(())
     }
 
-    async fn expire_sessions(&self, now: Timestamp, attempts_before: Timestamp) -> StoreResult<()> {
-        let mut tables = self.tables();
+    async fn tidy(&self, now: Timestamp, old: Timestamp) -> StoreResult<()> {
+        let tables = &mut *self.tables();
         for session in tables.shares.values_mut().flat_map(|row| &mut row.sessions) {
             if session.ends_at <= now {
                 session.wrap = None;
             }
         }
-        tables.attempts.retain(|row| row.at >= attempts_before);
+        tables.attempts.retain(|row| row.at >= old);
+        tables.reports.retain(|report| report.at >= old || tables.shares.contains_key(&report.share));
         Ok(())
     }
 

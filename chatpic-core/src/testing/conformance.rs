@@ -42,8 +42,8 @@ use crate::id::{Folder, SessionId, ShareId};
 use crate::mark::Size;
 use crate::secret::{Digest, Sealed};
 use crate::share::{
-    Blocked, BlockedTry, Country, Device, ImageForm, ImageRecord, Receipt, Report, Session, Share, Status,
-    Tally,
+    Blocked, BlockedTry, Country, Device, Door, ImageForm, ImageRecord, Receipt, Report, Session, Share,
+    Status, Tally,
 };
 use crate::store::{
     Attempt, Attempted, BlobStore, Claim, Claimed, Copies, Inserted, Purge, ShareStore, StoreResult,
@@ -62,6 +62,7 @@ macro_rules! share_store_conformance {
     ($open:path $(, needs = $server:literal)?) => {
         $crate::stamp_conformance! { $open, [$(#[ignore = $server])?];
             a_share_is_found_as_it_was_inserted
+            a_door_is_the_shares_and_shut_where_there_is_none
             a_taken_id_changes_nothing
             a_claim_grants_one_view
             ten_of_64_racing_claims_are_granted
@@ -101,6 +102,7 @@ macro_rules! share_store_conformance {
             racing_copies_are_all_noted
             deleted_copies_are_forgotten_unless_a_receipt_counts_them
             reports_come_newest_first_and_not_too_many_of_one_share
+            reports_of_no_share_are_not_shown_and_forgotten_when_they_are_old
             a_kept_ledger_moves_only_a_purged_shares_due
             the_last_session_end_is_that_of_a_live_one
             a_forgotten_share_leaves_nothing

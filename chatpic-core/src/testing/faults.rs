@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{Folder, SessionId, ShareId};
 use crate::secret::Digest;
-use crate::share::{BlockedTry, Report, Session, Share, Status};
+use crate::share::{Blocked, Door, Report, Session, Share, Status};
 use crate::store::{
     Attempt, Attempted, BlobStore, Claim, Claimed, Copies, Inserted, Purge, ShareStore, StoreResult,
 };
@@ -114,6 +114,10 @@ impl ShareStore for FaultyShares {
         self.faults.meet("insert", self.shares.insert(share)).await
     }
 
+    async fn door(&self, id: &ShareId) -> StoreResult<Door> {
+        self.faults.meet("door", self.shares.door(id)).await
+    }
+
     async fn find(&self, id: &ShareId) -> StoreResult<Option<Share>> {
         self.faults.meet("find", self.shares.find(id)).await
     }
@@ -175,7 +179,7 @@ impl ShareStore for FaultyShares {
         self.faults.meet("end", self.shares.end(id, status, at)).await
     }
 
-    async fn count_blocked(&self, id: &ShareId, blocked: BlockedTry) -> StoreResult<()> {
+    async fn count_blocked(&self, id: &ShareId, blocked: &Blocked) -> StoreResult<()> {
         self.faults.meet("count_blocked", self.shares.count_blocked(id, blocked)).await
     }
 
@@ -237,8 +241,8 @@ impl ShareStore for FaultyShares {
         self.faults.meet("forget", self.shares.forget(id)).await
     }
 
-    async fn expire_sessions(&self, now: Timestamp, attempts_before: Timestamp) -> StoreResult<()> {
-        self.faults.meet("expire_sessions", self.shares.expire_sessions(now, attempts_before)).await
+    async fn tidy(&self, now: Timestamp, old: Timestamp) -> StoreResult<()> {
+        self.faults.meet("tidy", self.shares.tidy(now, old)).await
     }
 
     async fn folders_in_use(&self, folders: &[Folder]) -> StoreResult<Vec<Folder>> {

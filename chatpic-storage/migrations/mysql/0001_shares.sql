@@ -77,14 +77,13 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_by_share ON attempts (share, kind, at);
 CREATE INDEX attempts_by_time ON attempts (at);
 
--- A reason is UTF-8 as somebody typed it, which not every database takes for text.
+-- A reason is UTF-8 as somebody typed it, which not every database takes for text. There may be no such share.
 CREATE TABLE reports (
     id BIGINT AUTO_INCREMENT PRIMARY KEY,
     share BINARY(12) NOT NULL,
     at BIGINT NOT NULL,
     reason MEDIUMBLOB NOT NULL,
-    sealed_key VARBINARY(255),
-    FOREIGN KEY (share) REFERENCES shares (id) ON DELETE CASCADE
+    sealed_key VARBINARY(255)
 ) ENGINE = InnoDB CHARACTER SET ascii COLLATE ascii_bin;
 
 CREATE INDEX reports_by_share ON reports (share);

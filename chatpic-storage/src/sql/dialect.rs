@@ -73,6 +73,11 @@ pub trait Dialect: Database<Connection: Migrate> {
         matches!(code.as_deref(), Some("40001" | "40P01"))
     }
 
+    /// Whether a disk of this computer has no room for what was to be written.
+    fn is_full(_error: &sqlx::Error) -> bool {
+        false
+    }
+
     /// Overwrites what was destroyed wherever it may still stand, as far as the database can.
     fn scrub(_pool: &Pool<Self>) -> impl Future<Output = ()> + Send {
         async {}

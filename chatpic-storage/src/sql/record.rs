@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chatpic_core::share::Session;
-use chatpic_core::{Blocked, Receipt, Report, Sealed, SessionId, Share, ShareId, Timestamp};
+use chatpic_core::{Blocked, Door, Receipt, Report, Sealed, SessionId, Share, ShareId, Timestamp};
 
 use super::dialect::Dialect;
 
@@ -70,6 +70,15 @@ impl<D: Dialect> Record<'_, D> {
     fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> sqlx::Result<T> {
         let text = Self::present(column, D::text(self.0, column)?)?;
         serde_json::from_str(&text).map_err(|error| unreadable(column, error))
+    }
+
+    pub(super) fn door(&self) -> sqlx::Result<Door> {
+        Ok(Door {
+            recorded_status: self.parsed("status")?,
+            expires_at: self.instant("expires_at")?,
+            link_digest: self.bytes("link_digest")?,
+            dashboard_digest: self.bytes("dashboard_digest")?,
+        })
     }
 
     pub(super) fn share(&self) -> sqlx::Result<Share> {

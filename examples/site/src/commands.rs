@@ -100,6 +100,7 @@ pub(crate) fn options(settings: &Settings) -> Result<Options, CommandError> {
         uploads_per_hour: settings.uploads_per_hour,
         opens_per_hour: settings.opens_per_hour,
         traces_per_hour: settings.traces_per_hour,
+        reports_per_hour: settings.reports_per_hour,
         upload_password,
         listeners: settings.listeners,
         form_bytes: settings.form_bytes,
@@ -128,8 +129,11 @@ pub(crate) async fn serve(
     say(&format!("listening on http://{address}"))?;
 
     let sweeper = tokio::spawn(sweep_forever(chatpic.clone()));
-    take_connections(listener, chatpic_http::router(chatpic, options)).await;
+    take_connections(listener, chatpic_http::router(chatpic.clone(), options)).await;
     sweeper.abort();
+    if let Err(error) = chatpic.flush().await {
+        tracing::warn!(error = error.for_log(), "the last counts were not written");
+    }
     Ok(DONE)
 }
 

@@ -142,6 +142,9 @@ pub(crate) struct Settings {
     /// Traces of one address within an hour; 0 is no cap
     #[arg(long, env = "CHATPIC_TRACES_PER_HOUR", default_value_t = 60, value_name = "N", global = true)]
     pub(crate) traces_per_hour: u32,
+    /// Reports of one address within an hour; 0 is no cap
+    #[arg(long, env = "CHATPIC_REPORTS_PER_HOUR", default_value_t = 60, value_name = "N", global = true)]
+    pub(crate) reports_per_hour: u32,
     /// Bytes of uploads and of pictures to trace in memory at the same time; a quarter of them for one address
     #[arg(
         long,

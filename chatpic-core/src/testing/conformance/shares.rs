@@ -106,6 +106,21 @@ pub async fn a_share_is_found_as_it_was_inserted(open: &Shares) -> StoreResult<(
     Ok(())
 }
 
+pub async fn a_door_is_the_shares_and_shut_where_there_is_none(open: &Shares) -> StoreResult<()> {
+    let shares = open().await;
+    let (share, other) = (stored(&*shares, 1).await?, stored(&*shares, 2).await?);
+    assert_eq!(shares.door(&share.id).await?, share.door());
+    assert_eq!(shares.door(&sample_share(9).id).await?, Door::SHUT);
+    shares.end(&share.id, Status::Burned, START).await?;
+    assert_eq!(
+        shares.door(&share.id).await?,
+        Door { recorded_status: Status::Burned, ..share.door() },
+        "its keys are still known"
+    );
+    assert_eq!(shares.door(&other.id).await?, other.door());
+    Ok(())
+}
+
 pub async fn a_taken_id_changes_nothing(open: &Shares) -> StoreResult<()> {
     let shares = open().await;
     let share = stored(&*shares, 1).await?;
@@ -493,14 +508,12 @@ pub async fn the_first_burn_stays_on_the_receipt(open: &Shares) -> StoreResult<(
 pub async fn blocked_tries_are_counted_apart(open: &Shares) -> StoreResult<()> {
     let shares = open().await;
     let share = stored(&*shares, 1).await?;
-    for (blocked, times) in
-        [(BlockedTry::WrongPassword, 1), (BlockedTry::Throttled, 2), (BlockedTry::AfterEnd, 3)]
-    {
-        for _ in 0..times {
-            shares.count_blocked(&share.id, blocked).await?;
-        }
-    }
-    let blocked = Blocked { wrong_password: 1, throttled: 2, after_end: 3 };
+    let mut once = Blocked::default();
+    once.count(BlockedTry::WrongPassword);
+    shares.count_blocked(&share.id, &once).await?;
+    shares.count_blocked(&share.id, &Blocked { throttled: 2, after_end: 3, ..once }).await?;
+    shares.count_blocked(&sample_share(9).id, &once).await?;
+    let blocked = Blocked { wrong_password: 2, throttled: 2, after_end: 3 };
     assert_eq!(found(&*shares, &share).await?, Share { blocked, ..share });
     Ok(())
 }
@@ -693,7 +706,7 @@ pub async fn copies_are_noted_for_live_sessions_only(open: &Shares) -> StoreResu
     let (live, over) = (opened(&*shares, &share, 5).await?, opened(&*shares, &share, 1).await?);
     let [first, second] = [sample_share(3).folder, sample_share(4).folder];
     assert!(shares.note_copy(&share.id, over.id, &first, 10).await?);
-    shares.expire_sessions(over.ends_at, START).await?;
+    shares.tidy(over.ends_at, START).await?;
     assert!(!shares.note_copy(&share.id, over.id, &first, 10).await?, "it is over");
     assert!(!shares.note_copy(&other.id, live.id, &first, 10).await?, "it is another share's");
     assert!(!shares.note_copy(&sample_share(9).id, live.id, &first, 10).await?);
@@ -759,12 +772,35 @@ pub async fn reports_come_newest_first_and_not_too_many_of_one_share(open: &Shar
         shares.report(&report(&share, seconds), 3).await?;
     }
     shares.report(&report(&other, 9), 3).await?;
-    shares.report(&report(&sample_share(9), 1), 3).await?;
     let all = [report(&other, 9), report(&share, 2), report(&share, 1), report(&share, 0)];
     assert_eq!(shares.reports(10).await?, all);
     assert_eq!(shares.reports(2).await?, all[..2]);
     shares.forget(&share.id).await?;
     assert_eq!(shares.reports(10).await?, all[..1]);
+    Ok(())
+}
+
+pub async fn reports_of_no_share_are_not_shown_and_forgotten_when_they_are_old(
+    open: &Shares,
+) -> StoreResult<()> {
+    let shares = open().await;
+    let (share, none) = (stored(&*shares, 1).await?, sample_share(9));
+    let report = |share: &Share, seconds: u32| Report {
+        share: share.id,
+        at: START + seconds * SECOND,
+        reason: format!("after {seconds} s"),
+        sealed_key: None,
+    };
+    for seconds in 0..5 {
+        shares.report(&report(&none, seconds), 3).await?;
+    }
+    shares.report(&report(&share, 0), 3).await?;
+    assert_eq!(shares.reports(10).await?, [report(&share, 0)]);
+    shares.tidy(START, START + SECOND).await?;
+    assert_eq!(shares.reports(10).await?, [report(&share, 0)], "those of shares stay");
+    // What is left of the others, and what was not kept, shows when there is such a share.
+    shares.insert(&none).await?;
+    assert_eq!(shares.reports(10).await?, [report(&none, 2), report(&none, 1), report(&share, 0)]);
     Ok(())
 }
 
@@ -791,7 +827,7 @@ pub async fn the_last_session_end_is_that_of_a_live_one(open: &Shares) -> StoreR
     let ends = [opened(&*shares, &share, 1).await?.ends_at, opened(&*shares, &share, 5).await?.ends_at];
     assert_eq!(shares.last_session_end(&share.id).await?, Some(ends[1]));
     shares.touch(&share.id, SessionId(5), START, 0).await?;
-    shares.expire_sessions(START, START).await?;
+    shares.tidy(START, START).await?;
     assert_eq!(shares.last_session_end(&share.id).await?, Some(ends[0]));
     shares.end(&share.id, Status::Burned, START).await?;
     assert_eq!(shares.last_session_end(&share.id).await?, None);
@@ -831,7 +867,7 @@ pub async fn ended_sessions_lose_their_wraps_and_old_attempts_are_forgotten(
     for seconds in 0..3 {
         shares.attempt(&attempt(&share, 1, START + seconds * SECOND)).await?;
     }
-    shares.expire_sessions(first.ends_at, START + SECOND).await?;
+    shares.tidy(first.ends_at, START + SECOND).await?;
     let over = Session { wrap: None, ..first };
     assert_eq!(shares.sessions(&share.id, None, 9).await?, [second, over]);
     assert_eq!(has_share_wraps(&found(&*shares, &share).await?), [true; 3]);

@@ -64,7 +64,7 @@ impl Disk {
         disk
     }
 
-    fn start(self, data: &Path) -> Site {
+    fn start(self, data: &Path, variables: &[(&str, &str)]) -> Site {
         let program = chatpic();
         let mut wrapper = match self {
             Self::Mounted => {
@@ -82,13 +82,18 @@ impl Disk {
             }
         };
         wrapper.arg(program.get_program());
-        Site::start_by(wrapper, data, &[("CHATPIC_OPENS_PER_HOUR", "0")])
+        Site::start_by(wrapper, data, variables)
+    }
+
+    /// One of the site's files, as the site sees it.
+    fn file(site: &Site, data: &Path, name: &str) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", site.pid()));
+        root.join(data.strip_prefix("/").unwrap()).join(name)
     }
 
     /// A file on the site's own disk.
     fn filler(site: &Site, data: &Path) -> PathBuf {
-        let root = PathBuf::from(format!("/proc/{}/root", site.pid()));
-        root.join(data.strip_prefix("/").unwrap()).join("filler")
+        Self::file(site, data, "filler")
     }
 
     /// Leaves so many bytes free.
@@ -125,7 +130,7 @@ async fn a_full_disk_refuses_what_it_can_not_keep_and_loses_nothing() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
     let disk = Disk::new();
-    let site = disk.start(&data);
+    let site = disk.start(&data, &[("CHATPIC_OPENS_PER_HOUR", "0")]);
     let share = site.share_with(1, &[("max_views", "50")]).await;
     let other = site.share(1).await;
     let session: Value = open(&site, &share).await.json().await.unwrap();
@@ -163,6 +168,73 @@ async fn a_full_disk_refuses_what_it_can_not_keep_and_loses_nothing() {
     site.share(1).await;
     let receipt = burn(&site, &other).await;
     assert_eq!(receipt["objects_pending"], 0, "{receipt}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_shares_are_burned_and_images_shown_from_the_reserve() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let disk = Disk::new();
+    let site = disk.start(&data, &[("CHATPIC_FREE_PERCENT", "0")]);
+    let (shown, burned) = (site.share(1).await, site.share(2).await);
+    let session: Value = open(&site, &shown).await.json().await.unwrap();
+    let reserve = Disk::file(&site, &data, "chatpic.sqlite-reserve");
+    assert!(fs::metadata(&reserve).unwrap().len() <= 4 << 20);
+
+    disk.fill(&site, &data, 0);
+    // A session that was paid for needs no write.
+    assert_eq!(image(&site, &shown, &session).await.status(), 200);
+    if disk == Disk::Limited {
+        // Its files can't grow, whatever room there is: no reserve helps.
+        disk.empty(&site, &data);
+        return;
+    }
+    expect_unavailable(&open(&site, &shown).await);
+    let receipt = burn(&site, &burned).await;
+    assert_eq!((&receipt["keys_destroyed"], &receipt["objects_pending"]), (&json!(true), &json!(0)));
+    assert!(receipt["purged_at"].is_string(), "{receipt}");
+    assert!(!reserve.exists(), "it was given up");
+    assert_eq!(cover(&site, &burned).await, 404);
+    assert_eq!(image(&site, &shown, &session).await.status(), 200);
+
+    disk.empty(&site, &data);
+    assert_eq!(open(&site, &shown).await.status(), 201);
+    assert!(burn(&site, &shown).await["purged_at"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_another_writer_holds_the_database_images_are_shown_and_a_burn_refuses_at_once() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let site = Site::start(&data);
+    let (shown, burned) = (site.share(1).await, site.share(1).await);
+    let session: Value = open(&site, &shown).await.json().await.unwrap();
+    let url = format!("sqlite://{}", data.join("chatpic.sqlite").display());
+    let mut writer = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut writer).await.unwrap();
+
+    assert_eq!(image(&site, &shown, &session).await.status(), 200);
+    let burning = async {
+        let path = format!("{}/api/v1/shares/{}", site.url, burned["share_id"].as_str().unwrap());
+        let key = burned["dashboard_key"].as_str().unwrap();
+        Client::new().delete(path).bearer_auth(key).send().await.unwrap()
+    };
+    let refused = async { while cover(&site, &burned).await == 200 {} };
+    let mut burning = std::pin::pin!(burning);
+    // It is refused before its uploader has an answer.
+    tokio::select! {
+        answer = &mut burning => panic!("{}", answer.status()),
+        () = refused => {}
+    }
+    expect_unavailable(&burning.await);
+    let folders = fs::read_dir(data.join("blobs")).unwrap().map(|entry| entry.unwrap().path());
+    let kept = folders.filter(|folder| fs::read_dir(folder).unwrap().next().is_some()).count();
+    assert_eq!(kept, 1, "its objects are gone");
+    assert_eq!(image(&site, &shown, &session).await.status(), 200);
+
+    sqlx::query("ROLLBACK").execute(&mut writer).await.unwrap();
+    let receipt = burn(&site, &burned).await;
+    assert_eq!((&receipt["keys_destroyed"], &receipt["objects_pending"]), (&json!(true), &json!(0)));
 }
 
 /// A command that obeys the permissions of files even when it is run by root.
