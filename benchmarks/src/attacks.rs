@@ -65,7 +65,7 @@ pub const PIECES: &[Attack] = &[
     ("a piece of 128 x 128 px", |i| piece(i, 128)),
 ];
 
-fn jpeg(image: &RgbImage, quality: u8) -> RgbImage {
+pub fn jpeg(image: &RgbImage, quality: u8) -> RgbImage {
     let file = chatpic_core::testing::samples::jpeg(image, quality);
     image::load_from_memory(&file).expect("a file of our own").into_rgb8()
 }

@@ -293,6 +293,36 @@ fn collusion(cases: &[Case]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// What is left of a session's score when its viewer averages the copies of all widths that one view gives.
+fn own_widths(cases: &[Case]) -> Result<(), Box<dyn Error>> {
+    println!(
+        "\n## All widths of one view\n\nScores, read blind, of one width's copy / of the mean of all widths at that width.\n"
+    );
+    println!("| picture | width | JPEG 50 | JPEG 35 |\n|---|---|---|---|");
+    for case in cases.iter().filter(|case| case.record.sizes.len() > 1) {
+        let copies = case.renditions.renditions.iter().map(|rendition| {
+            Ok(image::load_from_memory(&rendition.copy(&case.key, GUILTY, &[])?)?.into_rgb8())
+        });
+        let copies = copies.collect::<Result<Vec<_>, Box<dyn Error>>>()?;
+        for (own, size) in copies.iter().zip(&case.record.sizes) {
+            let scaled: Vec<RgbImage> = copies
+                .iter()
+                .map(|copy| imageops::resize(copy, size.width, size.height, FilterType::Lanczos3))
+                .collect();
+            let mean = (COLLUSIONS[0].2)(&scaled);
+            let score = |picture: &RgbImage, quality| -> Result<String, Box<dyn Error>> {
+                let trace = case.trace(&attacks::jpeg(picture, quality), &[GUILTY], false)?;
+                Ok(trace.matches.first().map_or("–".into(), |found| format!("{:.1}", found.score)))
+            };
+            let cell = |quality| -> Result<String, Box<dyn Error>> {
+                Ok(format!("{} / {}", score(own, quality)?, score(&mean, quality)?))
+            };
+            println!("| {} | {} | {} | {} |", case.name, size.width, cell(50)?, cell(35)?);
+        }
+    }
+    Ok(())
+}
+
 /// Leaks that no candidate is guilty of.
 fn innocents(cases: &[Case], every: usize) -> Result<(), Box<dyn Error>> {
     let sessions: Vec<SessionId> = (0..INNOCENT).map(SessionId).collect();
@@ -346,6 +376,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fidelity(&cases)?;
     survival(&cases, every)?;
     collusion(&cases)?;
+    own_widths(&cases)?;
     innocents(&cases, every)?;
     #[cfg(feature = "peers")]
     peers::table(&cases, every)?;

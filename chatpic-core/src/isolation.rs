@@ -72,7 +72,7 @@ pub(crate) enum Request {
 }
 
 /// Why nothing was made.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Debug)]
 enum Failure {
     /// The file is refused.
     Rejected(Rejection),
@@ -318,7 +318,63 @@ impl Reply for Searched {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::chatpic::upload::tests::prepare_task;
+    use crate::secret::InstallationSecret;
+    use crate::share::AccessPolicy;
+    use crate::store::memory::{MemoryBlobs, MemoryShares};
+    use crate::testing::samples;
+    use crate::{ChatPic, Opening};
+
+    fn photograph() -> Vec<u8> {
+        samples::jpeg(&samples::photograph(320, 240, 1), 90)
+    }
+
+    /// What another process answers.
+    fn sent(task: PrepareTask) -> Result<PreparedImage, Failure> {
+        let (request, parts) = task.into_request();
+        let (mut input, mut output) = (Vec::new(), Vec::new());
+        write_message(&mut input, &request, &parts).unwrap();
+        work(&input[..], &mut output).unwrap();
+        let answer = output.iter().position(|byte| *byte == ANSWER).unwrap();
+        let (text, parts) = read_message::<Result<ImageRecord, Failure>>(&mut &output[answer + 1..]).unwrap();
+        text.map(|record| PreparedImage::from_parts(record, parts))
+    }
+
+    #[test]
+    fn another_process_prepares_a_file_as_this_one_does() {
+        let here = prepare_task(photograph()).perform(&|_| ControlFlow::Continue(())).unwrap();
+        let there = sent(prepare_task(photograph())).unwrap();
+        assert_eq!((here.record, here.objects), (there.record, there.objects));
+        let refused = sent(prepare_task(b"<svg/>".to_vec()));
+        let Err(Failure::Rejected(rejection)) = refused else { panic!("it is no picture") };
+        assert!(rejection.to_string().contains("SVG"), "{rejection}");
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_dies_costs_its_own_request() {
+        let secret = || InstallationSecret::from_bytes([7; 32]);
+        let (shares, blobs) = (Arc::new(MemoryShares::default()), Arc::new(MemoryBlobs::default()));
+        let builder = || ChatPic::builder(secret()).stores(shares.clone(), blobs.clone());
+        let chatpic = builder().build().await.unwrap();
+        let mut upload = chatpic.upload(None).unwrap();
+        upload.add(photograph()).await.unwrap();
+        let share = upload.commit(AccessPolicy::default()).await.unwrap();
+
+        let dying = WorkerProgram { program: "/bin/false".into(), arguments: Vec::new() };
+        let chatpic = builder().worker(dying).build().await.unwrap();
+        let added = chatpic.upload(None).unwrap().add(photograph()).await;
+        assert!(matches!(added, Err(Error::Panicked)), "{added:?}");
+        let access = chatpic.dashboard_access(&share.share_id, &share.dashboard_key);
+        let traced = chatpic.trace(&share.share_id, &access, photograph(), None).await;
+        assert!(matches!(traced, Err(Error::Panicked)), "{traced:?}");
+
+        let link = chatpic.link_access(&share.share_id, &share.link_key);
+        let opened = chatpic.open(&share.share_id, &link, Opening::default()).await.unwrap();
+        chatpic.image(&share.share_id, &opened.token, 0, None).await.unwrap();
+    }
 
     #[test]
     fn a_message_is_read_as_it_was_written_and_a_lying_one_is_refused() {

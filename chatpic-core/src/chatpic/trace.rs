@@ -176,7 +176,7 @@ impl ChatPic {
         let work = self.0.limits.trace_work.saturating_mul(sought.subjects.len() as u64);
         // It may look at all shares.
         let holder = self.holder(&scope.share.unwrap_or(ShareId::from_bytes([0; 12])));
-        self.trace_among(sought, leak, original, work, holder, &Waiting::default(), progress).await
+        self.trace_among(sought, (leak, original), work, holder, &Waiting::default(), progress).await
     }
 
     /// The images and sessions of a scope, from the ledger.
@@ -241,8 +241,7 @@ impl ChatPic {
     async fn trace_among(
         &self,
         sought: Sought,
-        leak: Vec<u8>,
-        original: Option<Vec<u8>>,
+        (leak, original): (Vec<u8>, Option<Vec<u8>>),
         work: u64,
         holder: Holder,
         waiting: &Waiting,
@@ -457,7 +456,7 @@ impl TraceTurn {
         let sought = self.chatpic.suspects(&scope).await?;
         let work = self.chatpic.0.limits.trace_work;
         let holder = self.chatpic.holder(&self.id);
-        self.chatpic.trace_among(sought, leak, original, work, holder, &self.waiting, |_| ()).await
+        self.chatpic.trace_among(sought, (leak, original), work, holder, &self.waiting, |_| ()).await
     }
 }
 

@@ -478,3 +478,18 @@ pub(crate) fn png(pixels: &RgbaImage) -> Result<Vec<u8>, Error> {
         .map_err(|_| Error::Damaged)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A file to be prepared as by default.
+    pub(crate) fn prepare_task(bytes: Vec<u8>) -> PrepareTask {
+        let text = PrepareText {
+            limits: Limits::default(),
+            visible: Some(VisibleMark::default()),
+            key: *MarkKey::new([1; 32]).image(b"image").as_bytes(),
+        };
+        PrepareTask { text, bytes }
+    }
+}

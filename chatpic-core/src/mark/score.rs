@@ -31,6 +31,9 @@ pub(crate) struct Reading {
     parts: Vec<Part>,
 }
 
+/// For each byte of a codeword and each value it may have, its part of a sum.
+type Table = Vec<[f32; 256]>;
+
 /// The segments of one rendition.
 #[derive(Clone, Debug)]
 struct Part {
@@ -178,7 +181,7 @@ impl Reading {
 
 impl Part {
     /// For each byte of a codeword and each value it may have, its part of the sum.
-    fn table(&self) -> Vec<[f32; 256]> {
+    fn table(&self) -> Table {
         let part = |chips: &[f32]| {
             let mut out = [0.; 256];
             out[0] = -chips.iter().sum::<f32>();
@@ -209,7 +212,7 @@ impl Part {
 struct Sieve<'a> {
     reading: &'a Reading,
     /// One for each part of the reading.
-    tables: Vec<Vec<[f32; 256]>>,
+    tables: Vec<Table>,
     /// The sum that passes, either side of zero.
     bar: f64,
     /// What the quick sum must reach for the exact one to be taken: rounding must not decide.
@@ -273,7 +276,7 @@ pub(crate) fn scan(
     let sieves: Vec<(usize, Sieve<'_>)> =
         reachable.map(|(i, (reading, bar))| (i, Sieve::new(reading, *bar))).collect();
     // Each rendition has codewords of its own, with which the parts of all readings of it are compared.
-    let mut renditions: BTreeMap<(usize, usize), Vec<(usize, &[[f32; 256]])>> = BTreeMap::new();
+    let mut renditions: BTreeMap<(usize, usize), Vec<(usize, &Table)>> = BTreeMap::new();
     for (i, (_, sieve)) in sieves.iter().enumerate() {
         for (part, table) in sieve.reading.parts.iter().zip(&sieve.tables) {
             renditions.entry((part.size, part.chips.len())).or_default().push((i, table));

@@ -270,9 +270,9 @@ impl Share {
         (self.false_alarm / self.comparisons).ln()
     }
 
-    /// The probability over all comparisons, of one whose own has this logarithm.
+    /// The probability over all comparisons, of one whose own has this logarithm; at least 1e-100, for none is 0.
     fn over_all(&self, log_chance: f64) -> f64 {
-        (self.comparisons.ln() + log_chance).exp().min(1.0)
+        (self.comparisons.ln() + log_chance).exp().clamp(1e-100, 1.0)
     }
 }
 

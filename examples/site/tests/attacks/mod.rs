@@ -93,7 +93,7 @@ async fn are_answered_while_others_view(site: &Site, leaks: Vec<(&str, Vec<u8>)>
             }
         };
         let (traced, ()) = tokio::join!(attacker.trace(&target, &leak), viewing);
-        let traced = traced.unwrap_or_else(|error| panic!("{shape}: {error}"));
+        let traced = traced.map_err(|error| format!("{shape}: {error}")).unwrap();
         assert_eq!(traced.status(), 200, "{shape}");
         let trace: Value = traced.json().await.unwrap();
         let peak = site.processes().iter().map(|process| process.peak_memory).sum::<u64>() >> 20;
@@ -266,8 +266,9 @@ async fn tall_and_wide_leaks_of_a_shares_copy_are_found() {
 /// than `before`.
 async fn kill_the_worker(site: &Site, before: &[Process]) {
     let mut looks = tokio::time::interval(Duration::from_millis(20));
-    for _ in 0..1000 {
+    for look in 0.. {
         looks.tick().await;
+        assert!(look < 1000, "no process but the server itself is at work");
         let took = |pid| {
             before.iter().find(|process| process.pid == pid).map_or(Duration::ZERO, |process| process.cpu)
         };
@@ -275,10 +276,9 @@ async fn kill_the_worker(site: &Site, before: &[Process]) {
         if let Some(worker) = site.processes().into_iter().skip(1).find(at_work) {
             let killed = Command::new("kill").arg("-9").arg(worker.pid.to_string()).status().unwrap();
             assert!(killed.success());
-            return;
+            break;
         }
     }
-    panic!("no process but the server itself is at work");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,10 +38,10 @@ pub(crate) fn scroll_capture(width: u32, height: u32, seed: u32) -> RgbImage {
         let (column, line) = (x / CELL.0, y / CELL.1);
         // Six strokes of a letter, each there or not.
         let (stroke_x, stroke_y) = (x % CELL.0 / 3, y % CELL.1 / 5);
-        let is_written = scattered(seed, column / 7, line) % 6 > 0 && line % 9 < 7;
+        let is_written = !scattered(seed, column / 7, line).is_multiple_of(6) && line % 9 < 7;
         let is_stroke = stroke_x < 3
             && stroke_y < 3
-            && scattered(seed, column * 4 + stroke_x, line * 5 + stroke_y) % 2 == 0;
+            && scattered(seed, column * 4 + stroke_x, line * 5 + stroke_y).is_multiple_of(2);
         let is_text = x > margin && x < width - margin && is_written && is_stroke;
         if is_text { Rgb([34, 36, 40]) } else { Rgb([252, 252, 250]) }
     });
