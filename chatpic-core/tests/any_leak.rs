@@ -2,11 +2,7 @@
 //!
 //! `CHATPIC_TEST_TRACES` leaks, or a few when it is not set.
 #![cfg(all(feature = "testing", target_os = "linux"))]
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and tells its leaks"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::ops::ControlFlow;
