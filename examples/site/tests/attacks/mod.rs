@@ -124,7 +124,7 @@ async fn a_thin_leak_is_answered_while_others_view() {
         ("a PNG of 16 x 64 000", pictures::png(pictures::bars(16, 64_000))),
         ("a GIF of 24 x 20 000", frames(24, 20_000)),
         ("a GIF of 32 x 16 416", frames(32, 16_416)),
-        ("a PNG of 1 000 000 x 24", pictures::png(pictures::noise(1_000_000, 24))),
+        ("a PNG of 1 000 000 x 24", pictures::png(pictures::bars(1_000_000, 24))),
     ];
     are_answered_while_others_view(&site, leaks).await;
 }
