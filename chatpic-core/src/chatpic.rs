@@ -10,7 +10,9 @@ pub(crate) mod upload;
 pub(crate) mod viewing;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinSet;
 
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::entropy::{Entropy, OsEntropy};
@@ -54,6 +56,8 @@ struct Inner {
     passwords: Workers,
     turns: copies::Turns,
     unwritten: unwritten::Unwritten,
+    /// What goes on behind answers that were given.
+    behind: Mutex<JoinSet<()>>,
     /// Shares being traced, each with how far its trace has come.
     tracing: Mutex<HashMap<ShareId, Arc<trace::Progress>>>,
 }
@@ -126,6 +130,7 @@ impl Builder {
             passwords: Workers::new(workers, queue),
             turns: copies::Turns::default(),
             unwritten: unwritten::Unwritten::default(),
+            behind: Mutex::default(),
             tracing: Mutex::default(),
         })))
     }
@@ -222,6 +227,13 @@ impl ChatPic {
             return Err(Unauthorized::Key.into());
         }
         Ok(self.find(id).await?.ok_or(Unauthorized::Key)?)
+    }
+
+    /// Does something that no answer waits for; [`ChatPic::flush`] does.
+    fn behind(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut behind = self.0.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        while behind.try_join_next().is_some() {}
+        behind.spawn(work);
     }
 
     fn entropy(&self) -> &dyn Entropy {
