@@ -11,7 +11,9 @@ pub(crate) mod viewing;
 
 use std::collections::HashMap;
 use std::hash::RandomState;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinSet;
 
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::entropy::{Entropy, OsEntropy};
@@ -64,6 +66,8 @@ struct Inner {
     isolation: Isolation,
     turns: copies::Turns,
     unwritten: unwritten::Unwritten,
+    /// What goes on behind answers that were given.
+    behind: Mutex<JoinSet<()>>,
     /// Shares being traced, each with how far its trace has come.
     tracing: Mutex<HashMap<ShareId, Arc<trace::Progress>>>,
 }
@@ -146,6 +150,7 @@ impl Builder {
                 isolation: self.isolation,
                 turns: copies::Turns::default(),
                 unwritten: unwritten::Unwritten::default(),
+                behind: Mutex::default(),
                 tracing: Mutex::default(),
             }),
             Client::Host,
@@ -256,6 +261,13 @@ impl ChatPic {
             return Err(Unauthorized::Key.into());
         }
         Ok(self.find(id).await?.ok_or(Unauthorized::Key)?)
+    }
+
+    /// Does something that no answer waits for; [`ChatPic::flush`] does.
+    fn behind(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut behind = self.0.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        while behind.try_join_next().is_some() {}
+        behind.spawn(work);
     }
 
     fn entropy(&self) -> &dyn Entropy {

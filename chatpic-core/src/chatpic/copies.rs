@@ -88,7 +88,7 @@ impl ChatPic {
         // It is made to its end and kept even when its viewer goes away meanwhile, who need not wait until it is kept.
         let chatpic = self.clone();
         let (answer, answered) = oneshot::channel();
-        tokio::spawn(async move {
+        self.behind(async move {
             let (copy, sealed) = match chatpic.make_copy(&wanted).await {
                 Ok(made) => made,
                 // The viewer may have gone.

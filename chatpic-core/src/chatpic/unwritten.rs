@@ -189,7 +189,7 @@ impl ChatPic {
         if news && self.0.unwritten.note_use(&share.id, session.id, ends_at, seen) {
             let chatpic = self.clone();
             // What fails is tried again with the next use, or by the sweep.
-            tokio::spawn(async move { chatpic.write_uses().await });
+            self.behind(async move { drop(chatpic.write_uses().await) });
         }
     }
 
@@ -203,12 +203,14 @@ impl ChatPic {
         Ok(())
     }
 
-    /// Writes what this node knows and its store does not: how sessions are used, ends that it saw, and tries that it
-    /// refused. Every sweep does so; a host calls it before it stops.
+    /// Finishes what this node does behind its answers: keeps copies that were sent, and writes how sessions are used,
+    /// ends that it saw, and tries that it refused. Sweeps write these too; a host calls it before it stops.
     ///
     /// # Errors
     /// [`Error::Store`]; what is left is written later.
     pub async fn flush(&self) -> Result<(), Error> {
+        let mut behind = std::mem::take(&mut *self.0.behind.lock().unwrap_or_else(PoisonError::into_inner));
+        while behind.join_next().await.is_some() {}
         self.write_uses().await?;
         self.write_ends_and_blocked().await.map(drop)
     }

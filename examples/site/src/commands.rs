@@ -131,8 +131,10 @@ pub(crate) async fn serve(
     let sweeper = tokio::spawn(sweep_forever(chatpic.clone()));
     take_connections(listener, chatpic_http::router(chatpic.clone(), options)).await;
     sweeper.abort();
-    if let Err(error) = chatpic.flush().await {
-        tracing::warn!(error = error.for_log(), "the last counts were not written");
+    match tokio::time::timeout(STOP_WITHIN, chatpic.flush()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error = error.for_log(), "the last counts were not written"),
+        Err(_) => tracing::warn!("the last counts were not written in time"),
     }
     Ok(DONE)
 }
