@@ -317,6 +317,8 @@ proptest! {
             let mut life = Life::begin(max, minutes).await;
             for act in acts {
                 life.act(act).await;
+                // What a node writes behind its answers, the other one sees a moment later.
+                life.handles[life.turn % 2].flush().await.unwrap();
                 life.check().await;
             }
             life.end().await;
