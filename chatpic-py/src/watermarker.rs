@@ -169,6 +169,9 @@ fn session(text: &str) -> Result<SessionId, Failure> {
 
 /// Marks copies of one image; carriers and codes are keyed by the secret, 32 bytes, and the image's name.
 ///
+/// Image files come in as uploads do, upright and in sRGB; one that is damaged, animated or past the default limits raises
+/// `Rejected`.
+///
 /// >>> import chatpic, numpy
 /// >>> marker = chatpic.Watermarker(bytes(32), image="holiday")
 /// >>> picture = numpy.random.default_rng(1).integers(0, 255, (480, 640, 3), numpy.uint8)
