@@ -225,7 +225,7 @@ async fn a_foreign_page_can_make_no_browser_change_anything() {
                 Request::builder().method(method.clone()).uri(&path).header("sec-fetch-site", foreign);
             let answer = site.send(request.body(Body::from("key=x")).unwrap()).await;
             assert_eq!(answer.status, 403, "{method} {path}: {}", answer.text());
-            assert!(answer.text().contains("not sent from this site"), "{path}: {}", answer.text());
+            assert!(answer.text().contains("Not from this site"), "{path}: {}", answer.text());
         }
         site.post_form("/", &[("sec-fetch-site", foreign)], &[], &files).await.expect(403);
         let followed = Request::get(format!("/s/{}", shared.id)).header("sec-fetch-site", foreign);
