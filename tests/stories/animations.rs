@@ -174,7 +174,7 @@ async fn the_session_id_is_drawn_on_every_frame_and_the_preview_is_the_uploaders
 }
 
 /// The session's copy, once it is kept too, which no answer waits for.
-async fn kept(site: &Site, shared: &Shared, session: &Value) -> Vec<u8> {
+async fn once_kept(site: &Site, shared: &Shared, session: &Value) -> Vec<u8> {
     let copy = site.image(shared, session).await.expect(200).body;
     site.chatpic.flush().await.unwrap();
     copy
@@ -186,12 +186,12 @@ async fn a_copy_is_made_once_kept_sealed_and_gone_with_the_share() {
     let shared = share(&site, &gif()).await;
     let prepared = site.objects().len();
     let session = site.open_session(&shared, json!({})).await.expect(201).json();
-    let copy = kept(&site, &shared, &session).await;
+    let copy = once_kept(&site, &shared, &session).await;
     assert_eq!(site.objects().len(), prepared + 1);
     let kept = site.objects();
     let kept: Vec<_> = kept.iter().map(|path| std::fs::read(path).unwrap()).collect();
     assert!(kept.iter().all(|bytes| !bytes.windows(4).any(|w| w == b"WEBP" || w == b"ANMF")), "sealed");
-    assert_eq!(kept(&site, &shared, &session).await, copy);
+    assert_eq!(once_kept(&site, &shared, &session).await, copy);
     still(&site, &shared, &session).await;
     site.chatpic.flush().await.unwrap();
     assert_eq!(site.objects().len(), prepared + 2);
@@ -208,7 +208,7 @@ async fn a_burn_deletes_copies_that_no_listing_has_found() {
     let shared = share(&site, &gif()).await;
     let prepared = site.objects().len();
     let session = site.open_session(&shared, json!({})).await.expect(201).json();
-    kept(&site, &shared, &session).await;
+    once_kept(&site, &shared, &session).await;
     site.clock.advance(DAY);
     let receipt = site.burn(&shared).await.expect(200).json();
     assert_eq!(receipt["objects_deleted"], prepared + 1);
@@ -220,7 +220,7 @@ async fn a_receipt_counts_the_copies_that_a_failing_store_holds() {
     let site = Site::new().await;
     let shared = share(&site, &gif()).await;
     let session = site.open_session(&shared, json!({})).await.expect(201).json();
-    kept(&site, &shared, &session).await;
+    once_kept(&site, &shared, &session).await;
     let objects = site.objects().len();
     site.clock.advance(5 * MINUTE);
     site.blob_faults.plan(std::iter::repeat(Some(Fault::Fails)));
@@ -254,11 +254,11 @@ async fn copies_count_for_what_may_be_stored() {
     for _ in 0..2 {
         sessions.push(site.open_session(&shared, json!({})).await.expect(201).json());
     }
-    kept(&site, &shared, &sessions[0]).await;
+    once_kept(&site, &shared, &sessions[0]).await;
     assert!(Some(stored(&site)) > max_stored, "the first copy is kept");
     assert!(matches!(site.chatpic.check_room().await, Err(Error::Full)));
     let objects = site.objects().len();
-    kept(&site, &shared, &sessions[1]).await;
+    once_kept(&site, &shared, &sessions[1]).await;
     assert_eq!(site.objects().len(), objects, "the second is made, and not kept");
     site.clock.advance(3 * 60 * MINUTE);
     site.chatpic.sweep().await.unwrap();
@@ -282,14 +282,14 @@ async fn copies_do_not_pile_up_while_their_share_lives() {
     let shared = share(&site, &gif()).await;
     let prepared = site.objects().len();
     let session = site.open_session(&shared, json!({})).await.expect(201).json();
-    let copy = kept(&site, &shared, &session).await;
+    let copy = once_kept(&site, &shared, &session).await;
     site.chatpic.sweep().await.unwrap();
     assert_eq!(site.objects().len(), prepared + 1, "kept while its session may live");
     site.clock.advance(2 * 60 * MINUTE + MINUTE);
     site.chatpic.sweep().await.unwrap();
     assert_eq!(site.objects().len(), prepared);
     let later = site.open_session(&shared, json!({})).await.expect(201).json();
-    assert_ne!(kept(&site, &shared, &later).await, copy);
+    assert_ne!(once_kept(&site, &shared, &later).await, copy);
 }
 
 #[tokio::test]
@@ -298,11 +298,11 @@ async fn a_copy_made_again_is_the_same() {
     let shared = share(&site, &gif()).await;
     let session = site.open_session(&shared, json!({})).await.expect(201).json();
     let before = site.objects();
-    let copy = kept(&site, &shared, &session).await;
+    let copy = once_kept(&site, &shared, &session).await;
     let kept: Vec<_> = site.objects().into_iter().filter(|path| !before.contains(path)).collect();
     let sealed = std::fs::read(&kept[0]).unwrap();
     std::fs::remove_file(&kept[0]).unwrap();
-    assert_eq!(kept(&site, &shared, &session).await, copy);
+    assert_eq!(once_kept(&site, &shared, &session).await, copy);
     assert_ne!(std::fs::read(&kept[0]).unwrap(), sealed, "never sealed twice under one name");
 }
 
