@@ -269,7 +269,7 @@ async fn expect_a_problem(browser: &Browser, name: &str, says: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_error_says_what_happened_and_what_to_do() {
-    let site = Site::start_with("", |options, _| options.uploads_per_hour = 4).await;
+    let site = Site::start_with("", |options, _| options.uploads_per_hour = 3).await;
     let browser = Browser::start().await;
     browser.go(&format!("{}nowhere", site.url)).await;
     expect_a_problem(&browser, "error-not-found", "Nothing to see here").await;
