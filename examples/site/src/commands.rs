@@ -24,6 +24,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval_at};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
@@ -126,10 +127,11 @@ pub(crate) async fn serve(
     let listening = io_error(format!("can't listen on {}", settings.listen));
     let listener = TcpListener::bind(settings.listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(io_error("can't listen"))?;
+    let stop = stop_signal()?;
     say(&format!("listening on http://{address}"))?;
 
     let sweeper = tokio::spawn(sweep_forever(chatpic.clone()));
-    take_connections(listener, chatpic_http::router(chatpic.clone(), options)).await;
+    take_connections(listener, chatpic_http::router(chatpic.clone(), options), stop).await;
     sweeper.abort();
     match tokio::time::timeout(STOP_WITHIN, chatpic.flush()).await {
         Ok(Ok(())) => {}
@@ -140,12 +142,12 @@ pub(crate) async fn serve(
 }
 
 /// Answers whoever comes, until the signal to stop.
-async fn take_connections(listener: TcpListener, router: Router) {
+async fn take_connections(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
     let mut door = Door { listener, shortage_told: None };
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
     let running = GracefulShutdown::new();
-    let mut stop = pin!(stop_signal());
+    let mut stop = pin!(stop);
     loop {
         let (stream, peer) = tokio::select! {
             accepted = door.next() => accepted,
@@ -228,18 +230,17 @@ async fn sweep_forever(chatpic: ChatPic) {
     }
 }
 
-async fn stop_signal() {
-    let interrupt = tokio::signal::ctrl_c();
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt => {}
-            }
+/// Waits for the signal to stop, SIGTERM or SIGINT. It is heard from this call on.
+fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
+    let heard = |kind| signal(kind).map_err(io_error("can't listen to signals"));
+    let (mut terminate, mut interrupt) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-        Err(_) => drop(interrupt.await),
-    }
-    tracing::info!("stopping");
+        tracing::info!("stopping");
+    })
 }
 
 /// Ends and deletes what is due, once, and compares the stores if that is asked for.
