@@ -19,7 +19,7 @@ def test_every_setting_that_documents_name_exists() -> None:
     for document in documents:
         text = document.read_text()
         for variable in re.findall(r"\bCHATPIC_[A-Z_]+", text):
-            assert variable in variables or variable.startswith("CHATPIC_TEST_"), f"{document.name}: {variable}"
+            assert variable in variables or variable.startswith(("CHATPIC_TEST_", "CHATPIC_BENCH_")), f"{document.name}: {variable}"
         for line in re.findall(r"(?:chatpic|chatpic serve|python -m chatpic [a-z]+) (--[^\n`]*)", text):
             for flag in re.findall(r"(?<!\S)--[a-z][a-z-]+", line):
                 assert flag in flags, f"{document.name}: {flag}"
