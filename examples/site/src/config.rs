@@ -51,16 +51,6 @@ pub(crate) enum Command {
         /// For which shell
         shell: Shell,
     },
-    /// Decode one file or search one leak, for `serve`
-    #[command(hide = true)]
-    Worker {
-        /// Bytes of memory, at most
-        #[arg(long)]
-        memory: u64,
-        /// End without work, to show that it can be confined
-        #[arg(long)]
-        probe: bool,
-    },
 }
 
 #[derive(Args)]

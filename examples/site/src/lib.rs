@@ -33,6 +33,10 @@ use crate::config::{Arguments, Command};
 /// file that it decodes and each leak that it searches.
 pub fn run(line: impl IntoIterator<Item = OsString>, is_binary: bool) -> u8 {
     umask(Mode::RWXG | Mode::RWXO);
+    let line: Vec<OsString> = line.into_iter().collect();
+    if let Some(status) = worker::run(&line) {
+        return status;
+    }
     let arguments = match Arguments::read(line) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -40,9 +44,6 @@ pub fn run(line: impl IntoIterator<Item = OsString>, is_binary: bool) -> u8 {
             return Status::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    if let Some(Command::Worker { memory, probe }) = arguments.command {
-        return worker::run(memory, probe);
-    }
     let level = std::env::var("CHATPIC_LOG").unwrap_or_else(|_| "info".to_owned());
     // It names objects when it tries again, and so tells shares and sessions apart.
     let filter = tracing_subscriber::EnvFilter::new(format!("{level},object_store=off"));
@@ -75,6 +76,5 @@ async fn obey(arguments: Arguments, worker: Option<WorkerProgram>) -> Result<Sta
         Command::Reports { json } => commands::reports(settings, json).await,
         Command::Check => check::check(settings).await,
         Command::Completions { shell } => commands::completions(shell),
-        Command::Worker { memory, probe } => Ok(worker::run(memory, probe)),
     }
 }

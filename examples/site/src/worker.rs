@@ -3,41 +3,49 @@
 //! Before it reads anything it gives up all system calls but those that compute, take memory and answer: no file, no
 //! network, no other program. What it could do instead of its work is to answer wrongly.
 
+use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
 use chatpic_core::{Limits, WorkerProgram};
 
-use crate::commands::{DONE, FAILED, Status};
+use crate::commands::{DONE, FAILED, Status, note};
+
+/// What a worker is called with, before its bytes of memory. Nobody but `serve` calls it, so it is no command.
+const WORKER: &str = "worker";
+/// Asks a worker to end without work, to show that it can be confined.
+const PROBE: &str = "probe";
 
 /// The program that `serve` starts for each piece of work, if it can be confined here.
 pub(crate) fn program(limits: &Limits) -> Option<WorkerProgram> {
     let program = std::env::current_exe().ok()?;
     // What decoding may take, as much again for marking and for what allocators keep, and the program itself.
     let memory = 2 * limits.decode_bytes + 256 * 1024 * 1024;
-    let arguments = vec!["worker".into(), "--memory".into(), memory.to_string().into()];
-    // With nothing to do it ends well if it could be confined.
+    let arguments: Vec<OsString> = vec![WORKER.into(), memory.to_string().into()];
     let mut probe = Command::new(&program);
-    probe.args(&arguments).arg("--probe").env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+    probe.args(&arguments).arg(PROBE).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
     let is_confined = probe.status().is_ok_and(|status| status.success());
     is_confined.then_some(WorkerProgram { program, arguments })
 }
 
-/// Does one piece of work from standard input to standard output, with at most this many bytes of memory.
-pub(crate) fn run(memory: u64, is_probe: bool) -> Status {
-    if let Err(error) = confine::confine(memory) {
-        crate::commands::note(&format!("a worker can't be confined: {error}"));
-        return FAILED;
+/// Does one piece of work from standard input to standard output, if that is what this command line asks for.
+pub(crate) fn run(line: &[OsString]) -> Option<Status> {
+    let [_, command, memory, rest @ ..] = line else { return None };
+    if command != WORKER {
+        return None;
     }
-    if is_probe {
-        return DONE;
-    }
-    match chatpic_core::work(std::io::stdin().lock(), std::io::stdout()) {
+    let outcome =
+        memory.to_str().and_then(|memory| memory.parse().ok()).ok_or("it needs a number of bytes".into());
+    let outcome = outcome.and_then(confine::confine).and_then(|()| match rest {
+        [] => Ok(chatpic_core::work(std::io::stdin().lock(), std::io::stdout())?),
+        _ => Ok(()),
+    });
+    Some(match outcome {
         Ok(()) => DONE,
         Err(error) => {
-            crate::commands::note(&format!("a worker failed: {error}"));
+            note(&format!("a worker failed: {error}"));
             FAILED
         }
-    }
+    })
 }
 
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
