@@ -338,6 +338,7 @@ async fn an_image_with_transparency_is_made_once_a_session_too() {
     assert_eq!(copy.headers["content-type"], "image/png");
     assert_eq!(site.image(&shared, &session).await.expect(200).body, copy.body);
     assert_eq!(still(&site, &shared, &session).await, copy.body, "a still is its own still");
+    site.chatpic.flush().await.unwrap();
     assert_eq!(site.objects().len(), prepared + 1);
     site.burn(&shared).await.expect(200);
     assert_eq!(site.objects().len(), 0);
