@@ -250,13 +250,7 @@ impl ChatPic {
         let Sought { subjects, shares, opened } = sought;
         let noted = Arc::clone(&waiting.0);
         let framed = self.0.visible_mark.clone();
-        let text = TraceText {
-            limits: self.0.limits.clone(),
-            framed,
-            subjects,
-            work,
-            has_original: original.is_some(),
-        };
+        let text = TraceText { limits: self.0.limits.clone(), framed, subjects, work };
         let task = TraceTask { text, leak, original };
         let isolation = self.0.isolation.clone();
         let job = move || {
@@ -323,7 +317,6 @@ pub(crate) struct TraceText {
     framed: Option<VisibleMark>,
     subjects: Vec<Subject>,
     work: u64,
-    has_original: bool,
 }
 
 /// What a search found.
@@ -340,8 +333,7 @@ impl TraceTask {
     pub(crate) fn from_parts(text: TraceText, bytes: Vec<Vec<u8>>) -> Result<Self, Error> {
         let mut bytes = bytes.into_iter();
         let leak = bytes.next().ok_or(Error::Damaged)?;
-        let original = bytes.next().filter(|_| text.has_original);
-        Ok(Self { text, leak, original })
+        Ok(Self { text, leak, original: bytes.next() })
     }
 }
 
@@ -354,7 +346,7 @@ impl Task for TraceTask {
     }
 
     fn perform(self, tell: &Tell<'_>) -> Result<Searched, Error> {
-        let Self { text: TraceText { limits, framed, subjects, work, .. }, leak, original } = self;
+        let Self { text: TraceText { limits, framed, subjects, work }, leak, original } = self;
         let rejected = |rejection| Error::Rejected { index: 0, rejection };
         // An animated leak gives several pictures, which share the false-alarm probability and the work.
         let leaks = match sample(&leak, &limits).map_err(rejected)? {
