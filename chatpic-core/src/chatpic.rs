@@ -4,6 +4,7 @@ mod copies;
 pub(crate) mod dashboard;
 pub(crate) mod reports;
 pub(crate) mod sweep;
+mod sweeper;
 pub(crate) mod trace;
 mod unwritten;
 pub(crate) mod upload;
@@ -12,6 +13,7 @@ pub(crate) mod viewing;
 use std::collections::HashMap;
 use std::hash::RandomState;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -21,7 +23,7 @@ use crate::error::{Error, Unauthorized};
 use crate::fair::{Client, Holder};
 use crate::id::ShareId;
 use crate::isolation::{Isolation, WorkerProgram};
-use crate::limits::Limits;
+use crate::limits::{Limits, check_visible};
 use crate::mark::visible::VisibleMark;
 use crate::secret::{
     DashboardAccess, DashboardKey, Derivation, InstallationSecret, LinkAccess, LinkKey, digests_match,
@@ -35,8 +37,13 @@ use crate::workers::{Bounds, Workers};
 const LOADED: usize = 64;
 /// How many times as many images that paid views ask for may wait as jobs of other kinds: they wait their turn.
 const WAITING_IMAGES: usize = 16;
+/// How often it sweeps by itself.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Private, temporary image sharing. Cheap to clone; clones share everything.
+///
+/// While one of them is held it sweeps by itself, every ten seconds, in the tokio runtime in which it is used: it ends what
+/// is due and deletes what is left of it. See [`Builder::sweep_every`].
 #[derive(Clone, Debug)]
 pub struct ChatPic(Arc<Inner>, Client);
 
@@ -66,6 +73,7 @@ struct Inner {
     isolation: Isolation,
     turns: copies::Turns,
     unwritten: unwritten::Unwritten,
+    sweeper: sweeper::Sweeper,
     /// What goes on behind answers that were given.
     behind: Mutex<JoinSet<()>>,
     /// Shares being traced, each with how far its trace has come.
@@ -83,6 +91,7 @@ pub struct Builder {
     limits: Limits,
     visible_mark: Option<VisibleMark>,
     isolation: Isolation,
+    sweep_every: Option<Duration>,
 }
 
 impl Builder {
@@ -117,11 +126,23 @@ impl Builder {
         Self { isolation: Isolation::Process(program), ..self }
     }
 
-    /// Checks that the secret fits the share store, and is done.
+    /// How often it sweeps by itself: every ten seconds unless this is called, and at the start. The sweep needs a tokio
+    /// runtime with time; it begins where the `ChatPic` is built, or first used after that runtime is gone.
+    ///
+    /// With `None` the sweep is left to the host, which calls [`ChatPic::sweep`] as often: until a share is swept after its
+    /// end, its keys and images are still there.
+    pub fn sweep_every(self, sweep_every: Option<Duration>) -> Self {
+        Self { sweep_every: sweep_every.map(|every| every.max(Duration::from_millis(1))), ..self }
+    }
+
+    /// Checks the limits, and that the secret fits the share store, and is done.
     ///
     /// # Errors
-    /// [`Error::ForeignSecret`] when the store was made with another secret; [`Error::Store`].
+    /// [`Error::Limit`] when a limit is out of its range or does not fit another; [`Error::ForeignSecret`] when the store
+    /// was made with another secret; [`Error::Store`].
     pub async fn build(self) -> Result<ChatPic, Error> {
+        self.limits.check()?;
+        self.visible_mark.as_ref().map(check_visible).transpose()?;
         let derivation = Derivation::new(&self.secret);
         let fingerprint = derivation.fingerprint();
         if !digests_match(&self.shares.fingerprint(&fingerprint).await?, &fingerprint) {
@@ -131,8 +152,9 @@ impl Builder {
         // Where a job takes long, an address leaves one place to the others.
         let slow = Bounds { workers, each: workers.saturating_sub(1), queue };
         let images = queue.saturating_mul(WAITING_IMAGES);
-        Ok(ChatPic(
+        let chatpic = ChatPic(
             Arc::new(Inner {
+                sweeper: sweeper::Sweeper::new(self.sweep_every, self.clock.now()),
                 shares: self.shares,
                 blobs: self.blobs,
                 clock: self.clock,
@@ -154,7 +176,9 @@ impl Builder {
                 tracing: Mutex::default(),
             }),
             Client::Host,
-        ))
+        );
+        chatpic.keep_sweeping();
+        Ok(chatpic)
     }
 }
 
@@ -170,6 +194,7 @@ impl ChatPic {
             limits: Limits::default(),
             visible_mark: Some(VisibleMark::default()),
             isolation: Isolation::None,
+            sweep_every: Some(SWEEP_EVERY),
         }
     }
 
@@ -227,6 +252,7 @@ impl ChatPic {
     /// What decides who may come in at this id. Whoever may not is refused by this alone, so that all who are refused,
     /// at ended shares and at none, are refused by the same work.
     async fn door(&self, id: &ShareId) -> StoreResult<Door> {
+        self.keep_sweeping();
         let mut door = self.0.shares.door(id).await?;
         self.0.unwritten.complete_door(id, &mut door, self.now());
         Ok(door)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::intake::Rejection;
+use crate::limits::InvalidLimit;
 use crate::mark::MarkError;
 
 /// Why something was not done. No message holds a key, token or password.
@@ -53,6 +54,9 @@ pub enum Error {
     /// Marking or tracing failed.
     #[error("{0}")]
     Mark(#[from] MarkError),
+    /// A limit is out of its range, or does not fit another.
+    #[error(transparent)]
+    Limit(#[from] InvalidLimit),
     /// The installation's secret is not the one that the share store was made with.
     #[error("the secret does not fit the database: shares there were sealed under another one")]
     ForeignSecret,

@@ -58,7 +58,7 @@ pub use error::{Conflict, Error, Invalid, StoreError, Unauthorized};
 pub use id::{Folder, ParseIdError, SessionId, ShareId};
 pub use intake::{Pixels, Rejection, decode};
 pub use isolation::{WorkerProgram, work};
-pub use limits::Limits;
+pub use limits::{InvalidLimit, Limits};
 pub use mark::visible::VisibleMark;
 pub use password::Password;
 pub use secret::{

@@ -51,14 +51,19 @@ pub(crate) fn router() -> Router<App> {
 }
 
 pub(crate) async fn ready(State(chatpic): State<ChatPic>) -> Answer<&'static str> {
-    let Readiness { shares, blobs } = chatpic.check_ready().await;
-    let failed = [("the shares", shares.err()), ("the images", blobs.err())];
-    let failed = failed.into_iter().filter_map(|(what, failed)| Some((what, failed?)));
-    let (names, problems): (Vec<_>, Vec<Problem>) = failed
-        .map(|(what, failed)| (format!("{what} ({})", failed.store), Error::Store(failed).into()))
-        .unzip();
-    let detail = format!("the store does not answer: {}", names.join(", "));
-    problems.into_iter().next().map_or(Ok("ready\n"), |problem| Err(Problem { detail, ..problem }))
+    let Readiness { shares, blobs, sweep_overdue } = chatpic.check_ready().await;
+    let mut problems = Vec::new();
+    for (what, answered) in [("the shares", shares), ("the images", blobs)] {
+        if let Err(failed) = answered {
+            problems.push(format!("the store of {what} ({}) does not answer", failed.store));
+            tracing::error!(error = Error::Store(failed).for_log(), "a store failed");
+        }
+    }
+    if let Some(since) = sweep_overdue {
+        problems
+            .push(format!("no sweep has run for {} seconds: nothing that ends is deleted", since.as_secs()));
+    }
+    if problems.is_empty() { Ok("ready\n") } else { Err(Problem::unavailable(problems.join("; "))) }
 }
 
 /// What an upload's form may hold.

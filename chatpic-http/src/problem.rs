@@ -50,6 +50,12 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail.into())
     }
 
+    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let problem = Self::new(status, "unavailable", "Not available at the moment", detail.into());
+        Self { retry_after: Some(BUSY_RETRY), ..problem }
+    }
+
     pub(crate) fn upload_password() -> Self {
         let detail =
             "this site asks uploaders for a password; the field upload_password must come before the images";
@@ -116,12 +122,7 @@ impl From<Error> for Problem {
             },
             Error::Store(_) => {
                 tracing::error!(error = error.for_log(), "a store failed");
-                let detail = "a store does not answer".to_owned();
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                Self {
-                    retry_after: Some(BUSY_RETRY),
-                    ..Self::new(status, "unavailable", "Not available at the moment", detail)
-                }
+                Self::unavailable("a store does not answer")
             }
             _ => {
                 tracing::error!(%error, "a request failed");

@@ -244,12 +244,14 @@ pub(crate) struct Swept {
     orphans: u64,
     /// Shares and folders that a store failed on; the next sweep tries again.
     failed: usize,
+    /// What the stores failed at, each once.
+    failures: Vec<String>,
 }
 
 impl From<chatpic_core::Swept> for Swept {
     fn from(swept: chatpic_core::Swept) -> Self {
-        let chatpic_core::Swept { ended, purged, forgotten, orphans, failed } = swept;
-        Self { ended, purged, forgotten, orphans, failed }
+        let chatpic_core::Swept { ended, purged, forgotten, orphans, failed, failures } = swept;
+        Self { ended, purged, forgotten, orphans, failed, failures: failures.into_iter().collect() }
     }
 }
 

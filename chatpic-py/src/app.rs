@@ -1,6 +1,7 @@
 //! `chatpic.ChatPic` and `chatpic.View`: the life of a share. Each call has a twin to be awaited.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use chatpic_core::{
 };
 use chatpic_site::{Place, default_limits};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use crate::answers::{Cover, Dashboard, ImageInfo, Receipt, Share, Swept, TraceReport, images, instant};
 use crate::errors::Failure;
@@ -38,14 +40,31 @@ use crate::runtime::{Home, spawn, wait};
 /// 0
 #[pyclass(frozen, module = "chatpic")]
 pub(crate) struct ChatPic {
-    core: Core,
+    /// Until it is closed.
+    core: Mutex<Option<Core>>,
     home: Home,
 }
 
 impl ChatPic {
     fn core(&self) -> Result<Core, Failure> {
-        self.home.check().map(|()| self.core.clone())
+        self.home.check()?;
+        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        core.ok_or_else(|| Failure::Said("this ChatPic is closed".to_owned()))
     }
+
+    /// Takes the core away, unless that was done before.
+    fn closed(&self) -> Option<Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// How often it sweeps by itself.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// How an installation is opened, beside its place.
+struct Ways {
+    visible_mark: bool,
+    sweep_every: Option<Duration>,
 }
 
 #[pymethods]
@@ -56,11 +75,15 @@ impl ChatPic {
     /// `postgres://USER:PASSWORD@HOST/DATABASE` or `mysql://..`; `blobs` is `file://FOLDER` or `s3://BUCKET/PREFIX`,
     /// with keys, region and endpoint from the `AWS_*` variables; `secret` is the installation's secret, 32 bytes,
     /// or the file that holds it. Without `visible_mark` no session ID is drawn, and the forensic mark is alone.
+    ///
+    /// While it is open it sweeps by itself, every `sweep_every`: it ends what is due and deletes what is left of it.
+    /// With `None` that is left to `sweep`, or to a site on the same stores.
     #[staticmethod]
     #[pyo3(
         signature = (data = PathBuf::from("./chatpic-data"), *, database = None, blobs = None, secret = None,
-            visible_mark = true),
-        text_signature = "(data='./chatpic-data', *, database=None, blobs=None, secret=None, visible_mark=True)"
+            visible_mark = true, sweep_every = Some(Span(SWEEP_EVERY))),
+        text_signature = "(data='./chatpic-data', *, database=None, blobs=None, secret=None, visible_mark=True, \
+        sweep_every=...)"
     )]
     fn open(
         py: Python<'_>,
@@ -69,16 +92,27 @@ impl ChatPic {
         blobs: Option<String>,
         secret: Option<Secret>,
         visible_mark: bool,
+        sweep_every: Option<Span>,
     ) -> PyResult<Self> {
-        wait(py, open(data, database, blobs, secret, visible_mark))
+        wait(
+            py,
+            open(
+                data,
+                database,
+                blobs,
+                secret,
+                Ways { visible_mark, sweep_every: sweep_every.map(|every| every.0) },
+            ),
+        )
     }
 
     /// `open`, to be awaited.
     #[staticmethod]
     #[pyo3(
         signature = (data = PathBuf::from("./chatpic-data"), *, database = None, blobs = None, secret = None,
-            visible_mark = true),
-        text_signature = "(data='./chatpic-data', *, database=None, blobs=None, secret=None, visible_mark=True)"
+            visible_mark = true, sweep_every = Some(Span(SWEEP_EVERY))),
+        text_signature = "(data='./chatpic-data', *, database=None, blobs=None, secret=None, visible_mark=True, \
+        sweep_every=...)"
     )]
     async fn open_async(
         data: PathBuf,
@@ -86,8 +120,16 @@ impl ChatPic {
         blobs: Option<String>,
         secret: Option<Secret>,
         visible_mark: bool,
+        sweep_every: Option<Span>,
     ) -> PyResult<Self> {
-        spawn(open(data, database, blobs, secret, visible_mark)).await
+        spawn(open(
+            data,
+            database,
+            blobs,
+            secret,
+            Ways { visible_mark, sweep_every: sweep_every.map(|every| every.0) },
+        ))
+        .await
     }
 
     /// An installation that is gone with the process, for tests and trials.
@@ -95,7 +137,8 @@ impl ChatPic {
     #[pyo3(signature = (*, visible_mark = true))]
     fn in_memory(py: Python<'_>, visible_mark: bool) -> PyResult<Self> {
         let secret = InstallationSecret::random(&OsEntropy);
-        wait(py, build(Core::builder(secret), visible_mark))
+        let ways = Ways { visible_mark, sweep_every: Some(SWEEP_EVERY) };
+        wait(py, build(Core::builder(secret), ways))
     }
 
     /// Makes a share of 1 to 10 images, each a file's bytes or its path.
@@ -339,6 +382,38 @@ impl ChatPic {
     async fn sweep_async(&self) -> PyResult<Swept> {
         spawn(sweep(self.core()?)).await
     }
+
+    /// Writes what is not written yet and stops sweeping; views that are open go on.
+    ///
+    /// `with chatpic.ChatPic.open(..) as app:` and `async with` do it at their end.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.home.check()?;
+        wait(py, close(self.closed()))
+    }
+
+    /// `close`, to be awaited.
+    async fn close_async(&self) -> PyResult<()> {
+        self.home.check()?;
+        spawn(close(self.closed())).await
+    }
+
+    fn __enter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    #[pyo3(signature = (*_raised))]
+    fn __exit__(&self, py: Python<'_>, _raised: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.close(py)
+    }
+
+    async fn __aenter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    #[pyo3(signature = (*_raised))]
+    async fn __aexit__(&self, _raised: Py<PyTuple>) -> PyResult<()> {
+        self.close_async().await
+    }
 }
 
 /// One viewing session, opened: its own copy of each image.
@@ -428,7 +503,7 @@ async fn open(
     database: Option<String>,
     blobs: Option<String>,
     secret: Option<Secret>,
-    visible_mark: bool,
+    ways: Ways,
 ) -> Result<ChatPic, Failure> {
     let (secret, secret_file) = match secret {
         Some(Secret::Bytes(bytes)) => (Some(InstallationSecret::from_bytes(bytes)), None),
@@ -436,13 +511,20 @@ async fn open(
         None => (None, None),
     };
     let place = Place { data, database, blobs, secret_file };
-    build(place.builder(secret).await?, visible_mark).await
+    build(place.builder(secret).await?, ways).await
 }
 
-async fn build(builder: chatpic_core::Builder, visible_mark: bool) -> Result<ChatPic, Failure> {
-    let mark = visible_mark.then(VisibleMark::default);
-    let core = builder.limits(default_limits()).visible_mark(mark).build().await?;
-    Ok(ChatPic { core, home: Home::here() })
+async fn build(builder: chatpic_core::Builder, ways: Ways) -> Result<ChatPic, Failure> {
+    let mark = ways.visible_mark.then(VisibleMark::default);
+    let builder = builder.limits(default_limits()).visible_mark(mark).sweep_every(ways.sweep_every);
+    Ok(ChatPic { core: Mutex::new(Some(builder.build().await?)), home: Home::here() })
+}
+
+async fn close(core: Option<Core>) -> Result<(), Failure> {
+    if let Some(core) = core {
+        core.flush().await?;
+    }
+    Ok(())
 }
 
 async fn create(

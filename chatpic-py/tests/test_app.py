@@ -185,6 +185,36 @@ def test_a_sweep_counts_what_it_did(app: chatpic.ChatPic, photograph: bytes) -> 
     assert (swept.ended, swept.orphans, swept.failed) == (0, 0, 0)
 
 
+def test_an_open_installation_sweeps_by_itself(photograph: bytes, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with chatpic.ChatPic.open(data, sweep_every=timedelta(milliseconds=20)) as app:
+        share = app.create([photograph], max_views=1)
+        app.keep_ledger(share.id, share.dashboard_key, timedelta(0))
+        app.burn(share.id, share.dashboard_key)
+        deadline = datetime.now(timezone.utc) + timedelta(seconds=30)
+        while datetime.now(timezone.utc) < deadline:
+            try:
+                app.dashboard(share.id, share.dashboard_key)
+            except chatpic.Unauthorized:
+                break
+        else:
+            pytest.fail("the ledger of a share that was to keep none is still there")
+    with pytest.raises(chatpic.ChatPicError, match="closed"):
+        app.sweep()
+    app.close()
+
+
+def test_the_sweep_can_be_left_to_the_host(photograph: bytes, tmp_path: Path) -> None:
+    app = chatpic.ChatPic.open(tmp_path / "data", sweep_every=None)
+    share = app.create([photograph])
+    app.keep_ledger(share.id, share.dashboard_key, timedelta(0))
+    app.burn(share.id, share.dashboard_key)
+    assert app.dashboard(share.id, share.dashboard_key).status == "burned"
+    assert app.sweep().forgotten == 1
+    with pytest.raises(chatpic.Unauthorized):
+        app.dashboard(share.id, share.dashboard_key)
+
+
 def test_every_blocking_call_has_a_twin_to_be_awaited() -> None:
     for kind, alone in ((chatpic.ChatPic, {"in_memory"}), (chatpic.View, set()), (chatpic.Watermarker, set())):
         calls = {name for name, value in vars(kind).items() if not name.startswith("_") and callable(value)}

@@ -168,6 +168,7 @@ async fn sweep(database: &Database) -> f64 {
     let chatpic = ChatPic::builder(InstallationSecret::from_bytes([1; 32]))
         .stores(database.shares.clone(), Arc::new(MemoryBlobs::default()))
         .clock(clock.clone())
+        .sweep_every(None)
         .build()
         .await
         .unwrap();

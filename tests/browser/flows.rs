@@ -107,9 +107,15 @@ async fn a_dashboard_extends_previews_and_keeps_its_ledger() {
     uploader.see_loaded(".gallery img").await;
     uploader.go(&share.dashboard).await;
     uploader.see_text("#views", "0").await;
-    uploader.press("#keep_days option[value='7']").await;
+    uploader.press("#keep_ledger option[value='604800']").await;
     uploader.click("form[action$=ledger] button").await;
-    uploader.see_true("document.querySelector('#keep_days [selected]').value === '7'").await;
+    uploader.see_text("#detail", "no leak of this share can be traced").await;
+    uploader.click("#leave").await;
+    uploader.see_true("document.querySelector('#keep_ledger [selected]')?.value === '7776000'").await;
+    uploader.press("#keep_ledger option[value='604800']").await;
+    uploader.click("form[action$=ledger] button").await;
+    uploader.click("#confirm").await;
+    uploader.see_true("document.querySelector('#keep_ledger [selected]')?.value === '604800'").await;
     uploader.expect_a_quiet_console().await;
 }
 

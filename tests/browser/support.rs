@@ -65,6 +65,7 @@ impl Site {
             .clock(clock.clone())
             .entropy(Arc::new(SeededEntropy::new(1)))
             .limits(limits)
+            .sweep_every(None)
             .build()
             .await
             .unwrap();

@@ -24,9 +24,10 @@ async fn an_uploader_extends_previews_and_chooses_how_long_the_ledger_is_kept() 
     uploader.press(".bar a").await;
     uploader.there_says("#views", "0").await;
 
-    uploader.press("#keep_days option[value='30']").await;
+    uploader.press("#keep_ledger option[value='2592000']").await;
     uploader.press("form[action$=ledger] button").await;
-    uploader.there("#keep_days option[value='30'][selected]").await;
+    uploader.press("#confirm").await;
+    uploader.there("#keep_ledger option[value='2592000'][selected]").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,17 @@
 //! What ends is deleted by itself; the ledger follows when its own time is up.
 
-use axum::http::Method;
-use chatpic_core::{AccessPolicy, Error, Invalid};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use chatpic_core::store::memory::{MemoryBlobs, MemoryShares};
+use chatpic_core::testing::ManualClock;
+use chatpic_core::{AccessPolicy, BlobStore, ChatPic, Error, InstallationSecret, Invalid, Timestamp};
+use chatpic_http::Options;
+use futures::StreamExt;
 use serde_json::json;
+use tower::ServiceExt;
 
 use crate::site::{DAY, MINUTE, Site, photograph};
 
@@ -24,6 +33,42 @@ async fn after_expiry_the_sweep_deletes_images_and_later_the_ledger() {
     assert_eq!(site.chatpic.sweep().await.unwrap().forgotten, 1);
     let path = format!("/api/v1/shares/{}/dashboard", shared.id);
     site.get(&path, Some(&shared.dashboard_key)).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_router_deletes_what_ended_though_its_host_never_sweeps() {
+    let clock = Arc::new(ManualClock::new(Timestamp(1_790_000_000_000)));
+    let blobs = MemoryBlobs::default();
+    let chatpic = ChatPic::builder(InstallationSecret::from_bytes([42; 32]))
+        .stores(Arc::new(MemoryShares::default()), Arc::new(blobs.clone()))
+        .clock(clock.clone())
+        .sweep_every(Some(Duration::from_millis(5)));
+    let chatpic = chatpic.build().await.unwrap();
+    let mut upload = chatpic.upload(None).unwrap();
+    upload.add(photograph()).await.unwrap();
+    let policy = AccessPolicy { expires_in: Some(MINUTE), ..AccessPolicy::default() };
+    upload.commit(policy).await.unwrap();
+    let router = chatpic_http::router(chatpic, Options::default());
+    clock.advance(MINUTE);
+    let deleted = async {
+        while blobs.folders().count().await > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(MINUTE, deleted).await.expect("nobody swept");
+    let ready = Request::get("/readyz").body(Body::empty()).unwrap();
+    assert_eq!(router.clone().oneshot(ready).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_site_that_is_not_swept_says_so() {
+    let site = Site::new().await;
+    site.get("/readyz", None).await.expect(200);
+    site.clock.advance(2 * MINUTE);
+    let told = site.get("/readyz", None).await.expect(503).text();
+    assert!(told.contains("no sweep has run for 120 seconds"), "{told}");
+    site.chatpic.sweep_due().await.unwrap();
+    site.get("/readyz", None).await.expect(200);
 }
 
 #[tokio::test]

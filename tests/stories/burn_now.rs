@@ -1,7 +1,5 @@
 //! Burning ends everything at once, tells what became of the data, and can be repeated.
 
-use axum::body::Body;
-use axum::http::{Method, Request, header};
 use chatpic_core::testing::faults::Fault;
 use serde_json::json;
 
@@ -44,14 +42,8 @@ async fn only_the_dashboard_key_burns() {
 
 /// What the dashboard's page says to whoever holds the dashboard link.
 async fn page(site: &Site, shared: &Shared) -> String {
-    let path = format!("/d/{}", shared.id);
-    let request = || Request::builder().uri(&path).header(header::HOST, "chatpic.test");
-    let form =
-        request().method(Method::POST).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    let entered = site.send(form.body(format!("key={}", shared.dashboard_key).into()).unwrap()).await;
-    let cookie =
-        entered.expect(303).headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
-    site.send(request().header(header::COOKIE, cookie).body(Body::empty()).unwrap()).await.expect(200).text()
+    let cookie = site.enter_dashboard(shared).await;
+    site.page(&format!("/d/{}", shared.id), &cookie).await.expect(200).text()
 }
 
 #[tokio::test]

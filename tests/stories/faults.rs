@@ -198,6 +198,7 @@ impl World {
                 .clock(clock.clone())
                 .entropy(Arc::new(SeededEntropy::new(seed)))
                 .visible_mark(None::<VisibleMark>)
+                .sweep_every(None)
                 .build()
                 .await
                 .unwrap()

@@ -104,6 +104,7 @@ impl Life {
                 .clock(clock.clone())
                 .entropy(Arc::new(SeededEntropy::new(seed)))
                 .visible_mark(None::<VisibleMark>)
+                .sweep_every(None)
                 .build()
                 .await
                 .unwrap()

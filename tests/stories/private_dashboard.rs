@@ -72,3 +72,65 @@ async fn over_https_only_cookies_that_https_has_set_are_believed() {
 fn name_of_the_form(kind: char) -> &'static str {
     if kind == 's' { "name=\"nonce\"" } else { "name=\"token\"" }
 }
+
+/// The time that the form for the ledger's life has chosen, in seconds.
+fn chosen_ledger(page: &str) -> &str {
+    let select = page.split("name=\"keep_ledger\">").nth(1).unwrap().split("</select>").next().unwrap();
+    let chosen: Vec<_> = select.split("<option ").filter(|option| option.contains(" selected>")).collect();
+    let [chosen] = chosen[..] else { panic!("not one is chosen: {select}") };
+    chosen.split('"').nth(1).unwrap()
+}
+
+#[tokio::test]
+async fn setting_the_ledger_to_what_the_dashboard_shows_changes_nothing() {
+    let site = Site::new().await;
+    let (burned, used_up) = (site.share(&[]).await, site.share(&[("max_views", "1")]).await);
+    let unusual = site.share(&[("keep_ledger", "P45D")]).await;
+    let forgotten = site.share(&[("keep_ledger", "0")]).await;
+    site.burn(&burned).await.expect(200);
+    site.open_session(&used_up, json!({})).await.expect(201);
+    site.clock.advance(MINUTE);
+    for (shared, seconds) in
+        [(&burned, 90 * 86_400), (&used_up, 90 * 86_400), (&unusual, 45 * 86_400), (&forgotten, 0)]
+    {
+        let path = format!("/d/{}", shared.id);
+        let cookie = site.enter_dashboard(shared).await;
+        let until = site.dashboard(shared).await["ledger_until"].clone();
+        let page = site.page(&path, &cookie).await.expect(200).text();
+        assert_eq!(chosen_ledger(&page), seconds.to_string());
+        let form = format!("keep_ledger={}", chosen_ledger(&page));
+        site.submit(&format!("{path}/ledger"), &cookie, &form).await.expect(303);
+        site.chatpic.sweep().await.unwrap();
+        assert_eq!(site.dashboard(shared).await["ledger_until"], until);
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_is_kept_for_a_shorter_time_only_after_a_question() {
+    let site = Site::new().await;
+    let shared = site.share(&[]).await;
+    let path = format!("/d/{}/ledger", shared.id);
+    let cookie = site.enter_dashboard(&shared).await;
+    let until = async || site.dashboard(&shared).await["ledger_until"].clone();
+    let before = until().await;
+    let asked = site.submit(&path, &cookie, "keep_ledger=2592000").await.expect(200).text();
+    assert!(
+        asked.contains("name=\"sure\"") && asked.contains("no leak of this share can be traced"),
+        "{asked}"
+    );
+    let asked = site.submit(&path, &cookie, "keep_ledger=0").await.expect(200).text();
+    assert!(asked.contains("When this share has ended") && asked.contains("can’t be undone"), "{asked}");
+    site.burn(&shared).await.expect(200);
+    let asked = site.submit(&path, &cookie, "keep_ledger=0").await.expect(200).text();
+    assert!(asked.contains("deleted at once"), "{asked}");
+    site.submit(&path, &cookie, "").await.expect(400);
+    site.submit(&path, &cookie, "keep_ledger=").await.expect(400);
+    site.chatpic.sweep().await.unwrap();
+    let left = until().await;
+    assert!(left.as_str() < before.as_str() && left.is_string(), "the burn alone has moved it");
+
+    site.submit(&path, &cookie, "keep_ledger=0&sure=yes").await.expect(303);
+    site.chatpic.sweep().await.unwrap();
+    let gone = format!("/api/v1/shares/{}/dashboard", shared.id);
+    site.get(&gone, Some(&shared.dashboard_key)).await.expect(401);
+}

@@ -99,6 +99,7 @@ impl Site {
             .clock(clock.clone())
             .entropy(Arc::new(SeededEntropy::new(seed)))
             .limits(limits)
+            .sweep_every(None)
             .build()
             .await
             .unwrap();
@@ -208,6 +209,29 @@ impl Site {
         let path = format!("/api/v1/shares/{}/trace", shared.id);
         let bearer = format!("Bearer {}", shared.dashboard_key);
         self.post_form(&path, &[("Authorization", &bearer)], &[], &[("image", leak)]).await
+    }
+
+    /// Exchanges the dashboard link for its cookie.
+    pub(crate) async fn enter_dashboard(&self, shared: &Shared) -> String {
+        let form = format!("key={}", shared.dashboard_key);
+        let entered = self.submit(&format!("/d/{}", shared.id), "", &form).await.expect(303);
+        entered.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
+    }
+
+    /// A page as a browser with this cookie is shown it.
+    pub(crate) async fn page(&self, path: &str, cookie: &str) -> Answer {
+        let request = Request::get(path).header(header::HOST, "chatpic.test").header(header::COOKIE, cookie);
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// Submits a page's form from a browser with this cookie.
+    pub(crate) async fn submit(&self, path: &str, cookie: &str, form: &str) -> Answer {
+        let request = Request::post(path)
+            .header(header::HOST, "chatpic.test")
+            .header(header::COOKIE, cookie)
+            .header("sec-fetch-site", "same-origin")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        self.send(request.body(Body::from(form.to_owned())).unwrap()).await
     }
 
     /// Every file under the site's folder.

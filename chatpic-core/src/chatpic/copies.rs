@@ -234,7 +234,7 @@ mod tests {
 
     /// A session of a share of one image with transparency, whose copies are kept.
     async fn viewed(blobs: Arc<SlowBlobs>) -> (ChatPic, ShareId, SessionToken) {
-        let builder = ChatPic::builder(InstallationSecret::from_bytes([7; 32]));
+        let builder = ChatPic::builder(InstallationSecret::from_bytes([7; 32])).sweep_every(None);
         let builder = builder.stores(Arc::new(MemoryShares::default()), blobs);
         let chatpic = builder.build().await.unwrap();
         let mut upload = chatpic.upload(None).unwrap();

@@ -108,6 +108,8 @@ pub struct Dashboard {
     pub blocked: Blocked,
     /// The secret of the share link; `None` after the end.
     pub link_key: Option<LinkKey>,
+    /// How long the ledger is kept after the end.
+    pub keep_ledger: Duration,
     /// When the ledger is destroyed.
     pub ledger_until: Timestamp,
     /// What became of the data, after the end.
@@ -232,6 +234,7 @@ impl ChatPic {
             next,
             blocked: share.blocked,
             link_key,
+            keep_ledger: share.keep_ledger,
             ledger_until: share.ledger_until(),
             receipt: (status != Status::Active).then_some(share.receipt),
             keys_destroyed,
@@ -315,7 +318,8 @@ impl ChatPic {
         }
         self.0.unwritten.ended(id);
         let share = self.find(id).await?.ok_or(Error::NotFound)?;
-        let share = self.purge(&share).await?;
+        let deleted = self.delete_objects(&share).await?;
+        let share = self.note_purge(id, &deleted).await?;
         let receipt = share.receipt;
         if receipt.purged_at.is_some() {
             // What fails here, the sweep does a minute later.

@@ -1,5 +1,7 @@
 //! What people report of a share, for the operator.
 
+use std::time::Duration;
+
 use super::ChatPic;
 use crate::clock::Timestamp;
 use crate::error::{Error, Invalid};
@@ -21,13 +23,16 @@ pub struct OpenedReport {
     pub link_key: Option<LinkKey>,
 }
 
-/// Whether the stores answer.
+/// Whether the stores answer, and a sweep ran.
 #[derive(Debug)]
 pub struct Readiness {
     /// The share store.
     pub shares: StoreResult<()>,
     /// The blob store.
     pub blobs: StoreResult<()>,
+    /// How long ago a sweep last went through on this node, or the node began, if that is more than a minute and more than
+    /// six times what lies between two sweeps: what ended meanwhile may not be deleted.
+    pub sweep_overdue: Option<Duration>,
 }
 
 impl ChatPic {
@@ -83,13 +88,13 @@ impl ChatPic {
         if found.as_deref() == Some(PROBE) { Ok(()) } else { Err(Error::Damaged) }
     }
 
-    /// Whether the share store and the blob store answer, and if not, why.
+    /// Whether the share store and the blob store answer, and if not, why; and whether the sweep runs.
     pub async fn check_ready(&self) -> Readiness {
         // Cheap questions: neither the share nor the folder need exist, but the place of all folders must.
         let folder = crate::id::Folder::new(self.now(), self.entropy());
         let shares = async { self.0.shares.find(&ShareId::from_bytes([0; 12])).await.map(drop) };
         let blobs = async { self.0.blobs.count(&folder).await.map(drop) };
         let (shares, blobs) = futures::future::join(shares, blobs).await;
-        Readiness { shares, blobs }
+        Readiness { shares, blobs, sweep_overdue: self.0.sweeper.overdue(self.now()) }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use super::ChatPic;
-use crate::error::Error;
+use crate::error::{Error, StoreError};
 use crate::id::{Folder, ShareId};
 use crate::share::{Share, Status};
 use crate::store::{Purge, StoreResult};
@@ -22,8 +22,11 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// When a share whose objects could not be deleted is tried again.
 const RETRY: Duration = Duration::from_secs(60);
 
+/// Different failures that a sweep tells of.
+const FAILURES: usize = 16;
+
 /// What a sweep did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Swept {
     /// Shares whose time was up.
     pub ended: usize,
@@ -35,6 +38,27 @@ pub struct Swept {
     pub orphans: u64,
     /// Shares and folders that a store failed on; they are tried again.
     pub failed: usize,
+    /// What the stores failed at, each once and 16 at most, in the words of [`Error::for_log`].
+    pub failures: BTreeSet<String>,
+}
+
+impl Swept {
+    fn fail(&mut self, error: impl Into<Error>) {
+        self.failed += 1;
+        if self.failures.len() < FAILURES {
+            self.failures.insert(error.into().for_log());
+        }
+    }
+}
+
+/// What became of an ended share's objects.
+#[derive(Default)]
+pub(super) struct Deleted {
+    objects_deleted: u64,
+    /// Those that a failing store may still hold.
+    objects_pending: u64,
+    /// What the store answered the last time that it failed.
+    failure: Option<StoreError>,
 }
 
 /// An active share that has lost objects, as [`ChatPic::reconcile`] finds it.
@@ -69,10 +93,12 @@ impl ChatPic {
     pub async fn sweep_due(&self) -> Result<Swept, Error> {
         let now = self.now();
         let mut swept = Swept::default();
-        swept.failed += usize::from(self.write_uses().await.is_err());
+        if let Err(error) = self.write_uses().await {
+            swept.fail(error);
+        }
         match self.write_ends_and_blocked().await {
             Ok(expired) => swept.ended += expired,
-            Err(_) => swept.failed += 1,
+            Err(error) => swept.fail(error),
         }
         self.0.shares.tidy(now, now - DAY).await?;
         let leased_until = now + LEASE;
@@ -88,22 +114,27 @@ impl ChatPic {
                         ended.push(share);
                     }
                     Ok(false) => {}
-                    Err(_) => swept.failed += 1,
+                    Err(error) => swept.fail(error),
                 }
             }
             for share in ended {
                 // What is left is due to whoever sweeps next, as are the keys whose time came meanwhile.
                 if self.now() >= leased_until {
-                    return Ok(swept);
+                    return Ok(self.went_through(swept));
                 }
-                if self.purge_and_forget(share, &mut swept).await.is_err() {
-                    swept.failed += 1;
+                if let Err(error) = self.purge_and_forget(share, &mut swept).await {
+                    swept.fail(error);
                 }
             }
             if last {
-                return Ok(swept);
+                return Ok(self.went_through(swept));
             }
         }
+    }
+
+    fn went_through(&self, swept: Swept) -> Swept {
+        self.0.sweeper.note(self.now());
+        swept
     }
 
     /// Sweeps, as [`ChatPic::sweep`] does, which compares the blob store with the share store, and then compares them
@@ -125,7 +156,7 @@ impl ChatPic {
                 match self.incomplete(share).await {
                     Ok(Some(incomplete)) => report(incomplete),
                     Ok(None) => {}
-                    Err(_) => swept.failed += 1,
+                    Err(error) => swept.fail(error),
                 }
             }
         }
@@ -171,8 +202,10 @@ impl ChatPic {
     /// Purges a share whose keys are destroyed, and its ledger too once that is over.
     async fn purge_and_forget(&self, mut share: Share, swept: &mut Swept) -> Result<(), Error> {
         if share.receipt.purged_at.is_none() {
-            share = self.purge(&share).await?;
+            let deleted = self.delete_objects(&share).await?;
+            share = self.note_purge(&share.id, &deleted).await?;
             swept.purged += usize::from(share.receipt.purged_at.is_some());
+            deleted.failure.into_iter().for_each(|failure| swept.fail(failure));
         }
         if share.receipt.purged_at.is_some() && share.ledger_until() <= self.now() {
             self.0.shares.forget(&share.id).await?;
@@ -183,32 +216,34 @@ impl ChatPic {
         Ok(())
     }
 
-    /// Deletes the objects of an ended share, whose wraps are destroyed already, and notes the receipt.
-    pub(super) async fn purge(&self, share: &Share) -> Result<Share, Error> {
+    /// Notes in the receipt what was deleted of an ended share.
+    pub(super) async fn note_purge(&self, id: &ShareId, deleted: &Deleted) -> Result<Share, Error> {
         let now = self.now();
-        let (objects_deleted, objects_pending) = self.delete_objects(share).await?;
+        let Deleted { objects_deleted, objects_pending, .. } = *deleted;
         let purge =
             Purge { objects_deleted, objects_pending, purged_at: (objects_pending == 0).then_some(now) };
-        self.0.shares.note_purge(&share.id, &purge, now + RETRY).await?;
+        self.0.shares.note_purge(id, &purge, now + RETRY).await?;
         // The receipt is what the store says: somebody may have burned or purged the share in between.
-        self.find(&share.id).await?.ok_or(Error::NotFound)
+        self.find(id).await?.ok_or(Error::NotFound)
     }
 
-    /// Deletes a share's objects and the copies noted for its sessions; says how many are gone, and how many a failing
-    /// store may still hold.
-    pub(super) async fn delete_objects(&self, share: &Share) -> StoreResult<(u64, u64)> {
+    /// Deletes the objects of an ended share, whose wraps are destroyed already, and the copies noted for its sessions.
+    pub(super) async fn delete_objects(&self, share: &Share) -> StoreResult<Deleted> {
         // They are asked for after the wraps are destroyed, so none can be noted any more.
         let copies = self.0.shares.copies(&share.id).await?;
         let copies = copies.iter().map(|copies| (&copies.folder, copies.objects));
-        let (mut stored, mut pending) = (0, 0);
+        let mut deleted = Deleted::default();
         for (folder, objects) in std::iter::once((&share.folder, share.objects)).chain(copies) {
-            stored += objects;
-            if self.0.blobs.delete_folder(folder).await.is_err() {
+            let mut pending = 0;
+            if let Err(failure) = self.0.blobs.delete_folder(folder).await {
                 // As many are left as it counts, or all, if it can't tell that either.
-                pending += self.0.blobs.count(folder).await.unwrap_or(objects).min(objects);
+                pending = self.0.blobs.count(folder).await.unwrap_or(objects).min(objects);
+                deleted.failure = Some(failure);
             }
+            deleted.objects_deleted += objects - pending;
+            deleted.objects_pending += pending;
         }
-        Ok((stored - pending, pending))
+        Ok(deleted)
     }
 
     /// Makes a purged share due when its ledger is over, also when its uploader moves that in between.
@@ -226,12 +261,16 @@ impl ChatPic {
         let given_up = self.now() - self.0.limits.upload_timeout;
         let mut pages = self.0.blobs.folders().chunks(PAGE);
         while let Some(page) = pages.next().await {
-            let (listed, failed): (Vec<_>, Vec<_>) = page.into_iter().partition(Result::is_ok);
-            swept.failed += failed.len();
-            let old: BTreeSet<Folder> =
-                listed.into_iter().flatten().filter(|folder| folder.begun() <= given_up).collect();
-            if self.delete_unused(old.into_iter().collect(), swept).await.is_err() {
-                swept.failed += 1;
+            let mut old = BTreeSet::new();
+            for listed in page {
+                match listed {
+                    Ok(folder) if folder.begun() <= given_up => drop(old.insert(folder)),
+                    Ok(_) => {}
+                    Err(error) => swept.fail(error),
+                }
+            }
+            if let Err(error) = self.delete_unused(old.into_iter().collect(), swept).await {
+                swept.fail(error);
             }
         }
     }
@@ -245,7 +284,7 @@ impl ChatPic {
                     swept.orphans += objects;
                     deleted.push(folder);
                 }
-                Err(_) => swept.failed += 1,
+                Err(error) => swept.fail(error),
             }
         }
         self.0.shares.forget_copies(&deleted).await
@@ -277,6 +316,7 @@ mod tests {
             let blobs = FaultyBlobs::new(Arc::new(MemoryBlobs::default()), faults.clone());
             let builder = ChatPic::builder(InstallationSecret::from_bytes([7; 32])).clock(clock.clone());
             let builder = builder.stores(Arc::new(MemoryShares::default()), Arc::new(blobs));
+            let builder = builder.sweep_every(None);
             Self { chatpic: builder.build().await.unwrap(), clock, faults }
         }
 

@@ -262,7 +262,8 @@ mod tests {
     #[tokio::test]
     async fn the_use_of_a_session_is_written_behind_and_at_most_every_twenty_seconds() {
         let clock = Arc::new(ManualClock::new(Timestamp(1_790_000_000_000)));
-        let builder = ChatPic::builder(InstallationSecret::from_bytes([7; 32])).clock(clock.clone());
+        let builder =
+            ChatPic::builder(InstallationSecret::from_bytes([7; 32])).clock(clock.clone()).sweep_every(None);
         let chatpic = builder
             .stores(Arc::new(MemoryShares::default()), Arc::new(MemoryBlobs::default()))
             .build()

@@ -148,6 +148,7 @@ impl ChatPic {
         if idempotency_key.is_some_and(|key| !(16..=255).contains(&key.len())) {
             return Err(Invalid::IdempotencyKey.into());
         }
+        self.keep_sweeping();
         let entropy = self.entropy();
         let derivation = &self.0.derivation;
         let idempotency = idempotency_key.map(|key| derivation.idempotency_seed(key));

@@ -1,5 +1,6 @@
 //! The uploader's dashboard: what happened, and what can be done.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use askama::Template;
@@ -77,8 +78,13 @@ impl Place {
     }
 }
 
-/// How long the ledger can be kept, as the dashboard offers it.
-const LEDGER_DAYS: [u64; 4] = [0, 7, 30, 90];
+/// How long the ledger can be kept, in seconds, as the dashboard offers it: usual times up to the longest, and the present
+/// one.
+fn ledger_times(present: Duration, longest: Duration) -> BTreeSet<u64> {
+    let usual = [0, 7, 30, 90].map(|days| days * 86_400);
+    let usual = usual.into_iter().filter(|seconds| *seconds <= longest.as_secs());
+    usual.chain([present.as_secs()]).collect()
+}
 
 /// Sessions on one page, so that it stays light; the API's pages and the CSV are longer.
 const SESSIONS: usize = 100;
@@ -104,8 +110,8 @@ struct DashboardPage {
     sessions: Vec<SessionRow>,
     older: Option<String>,
     ledger_until: String,
-    keep_days: u64,
-    ledger_days: Vec<(u64, Phrase)>,
+    /// How long the ledger can be kept, in seconds and in words.
+    ledger_times: Vec<(u64, Phrase)>,
     burned_at: Option<String>,
     purged_at: Option<String>,
     megabytes: usize,
@@ -213,12 +219,9 @@ async fn show_page(
         older: older.map(|next| format!("{path}?after={next}")),
         path,
         ledger_until: rfc3339(d.ledger_until),
-        keep_days: d.expires_at.until(d.ledger_until).as_secs() / 86_400,
-        ledger_days: LEDGER_DAYS
+        ledger_times: ledger_times(d.keep_ledger, limits.max_ledger)
             .into_iter()
-            .map(|days| (days, days * 86_400))
-            .filter(|(_, seconds)| *seconds <= limits.max_ledger.as_secs())
-            .map(|(days, seconds)| (days, frame.time(seconds)))
+            .map(|seconds| (seconds, frame.time(seconds)))
             .collect(),
         burned_at: d.receipt.as_ref().and_then(|receipt| receipt.burned_at).map(rfc3339),
         purged_at: d.receipt.as_ref().and_then(|receipt| receipt.purged_at).map(rfc3339),
@@ -311,7 +314,9 @@ async fn sessions_csv(
 struct Fields {
     token: Option<String>,
     extend_by: Option<String>,
-    keep_days: Option<u64>,
+    keep_ledger: Option<String>,
+    /// Whether the uploader has confirmed it.
+    sure: Option<String>,
 }
 
 /// A form of a share's dashboard that was really sent from it.
@@ -369,13 +374,62 @@ async fn extend(State(app): State<App>, sent: Sent) -> Response {
 
 async fn ledger(State(app): State<App>, sent: Sent) -> Response {
     let done = async {
-        let days =
-            sent.fields.keep_days.ok_or_else(|| Problem::malformed("the number of days is missing"))?;
-        let keep = Duration::from_secs(days.saturating_mul(86_400));
-        Ok(app.chatpic.keep_ledger(&sent.id, &sent.access, keep).await?)
+        let keep = duration("keep_ledger", sent.fields.keep_ledger.as_deref().unwrap_or_default())?;
+        if sent.fields.sure.is_none() {
+            let d = app.chatpic.dashboard(&sent.id, &sent.access, None).await?;
+            if keep < d.keep_ledger {
+                return Ok(Some(confirm_shortening(&app, &sent, &d, keep)));
+            }
+        }
+        app.chatpic.keep_ledger(&sent.id, &sent.access, keep).await?;
+        Ok(None)
     };
-    let done = done.await;
-    sent.done(done)
+    match done.await {
+        Ok(Some(question)) => question,
+        done => sent.done(done),
+    }
+}
+
+/// A question before something is done that can't be undone.
+#[derive(Template)]
+#[template(path = "confirm.html")]
+struct Confirm {
+    frame: Frame,
+    what: Phrase,
+    /// Where the answer goes, with this field.
+    action: String,
+    token: String,
+    field: &'static str,
+    value: String,
+    yes: Phrase,
+    no: Phrase,
+    back: String,
+}
+
+/// Asks whether the ledger is to be kept for a shorter time.
+fn confirm_shortening(app: &App, sent: &Sent, d: &Dashboard, keep: Duration) -> Response {
+    let frame = Frame::new(&sent.origin, "dashboard.shorten");
+    let until = d.ledger_until - d.keep_ledger + keep;
+    let what = if until <= app.chatpic.now() {
+        frame.say("dashboard.shorten_now")
+    } else if keep.is_zero() {
+        frame.say("dashboard.shorten_end")
+    } else {
+        let until = frame.instant(&rfc3339(until));
+        let before = frame.instant(&rfc3339(d.ledger_until));
+        frame.say("dashboard.shorten_until").put("time", until).put("before", before)
+    };
+    show(&Confirm {
+        what,
+        action: format!("{}/ledger", sent.path),
+        token: form_token(&sent.access.reveal()),
+        field: "keep_ledger",
+        value: keep.as_secs().to_string(),
+        yes: frame.say("dashboard.shorten_yes"),
+        no: frame.say("dashboard.shorten_no"),
+        back: sent.path.clone(),
+        frame,
+    })
 }
 
 async fn burn(State(app): State<App>, sent: Sent) -> Response {

@@ -32,7 +32,6 @@ use tower::ServiceExt;
 use crate::config::{Arguments, Settings, Trace};
 use crate::error::{CommandError, io_error};
 
-const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How long a request's head may take, and a connection may wait for the next one: longer than proxies keep theirs.
 const HEAD_WITHIN: Duration = Duration::from_secs(75);
 /// A client that takes nothing of its answer for so long has gone.
@@ -55,8 +54,9 @@ pub(crate) const DONE: Status = 0;
 /// Nothing was found, or something failed.
 pub(crate) const FAILED: Status = 1;
 
+/// For a command that does one thing and is done, and leaves the sweep to `serve`.
 pub(crate) async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
-    Ok(builder(settings).await?.build().await?)
+    Ok(builder(settings).await?.sweep_every(None).build().await?)
 }
 
 async fn builder(settings: &Settings) -> Result<Builder, CommandError> {
@@ -130,9 +130,7 @@ pub(crate) async fn serve(
     let stop = stop_signal()?;
     say(&format!("listening on http://{address}"))?;
 
-    let sweeper = tokio::spawn(sweep_forever(chatpic.clone()));
     take_connections(listener, chatpic_http::router(chatpic.clone(), options), stop).await;
-    sweeper.abort();
     match tokio::time::timeout(STOP_WITHIN, chatpic.flush()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(error = error.for_log(), "the last counts were not written"),
@@ -207,29 +205,6 @@ fn is_due(told: &mut Option<Instant>, now: Instant) -> bool {
     is_due
 }
 
-async fn sweep_forever(chatpic: ChatPic) {
-    let mut ticks = tokio::time::interval(SWEEP_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut list_blobs_at = Timestamp::default();
-    loop {
-        ticks.tick().await;
-        let began = chatpic.now();
-        let swept = if began >= list_blobs_at {
-            let swept = chatpic.sweep().await;
-            // A listing takes the longer the more is stored; it may cost a hundredth of the time.
-            list_blobs_at = chatpic.now() + 100 * began.until(chatpic.now());
-            swept
-        } else {
-            chatpic.sweep_due().await
-        };
-        match swept {
-            Ok(swept) if swept != Default::default() => tracing::info!(?swept, "swept"),
-            Ok(_) => {}
-            Err(error) => tracing::error!(error = error.for_log(), "the sweep failed and will run again"),
-        }
-    }
-}
-
 /// Waits for the signal to stop, SIGTERM or SIGINT. It is heard from this call on.
 fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
     let heard = |kind| signal(kind).map_err(io_error("can't listen to signals"));
@@ -258,6 +233,7 @@ pub(crate) async fn sweep(settings: &Settings, reconcile: bool) -> Result<Status
         "{} ended, {} purged, {} forgotten, {} orphaned objects deleted, {} failed",
         swept.ended, swept.purged, swept.forgotten, swept.orphans, swept.failed
     ))?;
+    swept.failures.iter().for_each(|failure| note(failure));
     if incomplete > 0 {
         say(&format!("{incomplete} shares have lost objects; `chatpic burn ID` ends one for good"))?;
     }

@@ -336,9 +336,6 @@ fn with_file(mut command: Clap, file: &Path) -> Result<Clap, String> {
 
 #[derive(Args)]
 pub(crate) struct Sweep {
-    /// Do it once and stop, which is what it does anyway
-    #[arg(long)]
-    pub(crate) once: bool,
     /// Compare the stores with each other, too, and list the shares that have lost objects; asks the blob store once
     /// for every active share
     #[arg(long)]

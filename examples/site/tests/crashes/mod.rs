@@ -69,7 +69,7 @@ impl Place {
 
     fn sweep(&self) -> bool {
         let mut sweep = chatpic();
-        sweep.args(["sweep", "--once", "--data"]).arg(&self.data).envs(self.stores());
+        sweep.args(["sweep", "--data"]).arg(&self.data).envs(self.stores());
         sweep.output().unwrap().status.success()
     }
 
@@ -80,7 +80,7 @@ impl Place {
         let (shares, blobs) = (share_store(&self.database).await.unwrap(), blob_store(&self.blobs).unwrap());
         let clock = Arc::new(ManualClock::new(SystemClock.now() + Duration::from_secs(365 * 24 * 60 * 60)));
         let stores = ChatPic::builder(secret).stores(shares.clone(), blobs.clone());
-        let chatpic = stores.clock(clock).build().await.unwrap();
+        let chatpic = stores.clock(clock).sweep_every(None).build().await.unwrap();
         for _ in 0..2 {
             assert_eq!(chatpic.sweep().await.unwrap().failed, 0);
         }

@@ -345,7 +345,7 @@ async fn an_s3_that_takes_a_write_and_never_answers_leaves_nothing_behind() {
 
     let sweep = |timeout: &str| {
         let mut command = chatpic();
-        command.args(["sweep", "--once", "--upload-timeout", timeout, "--data"]).arg(&data);
+        command.args(["sweep", "--upload-timeout", timeout, "--data"]).arg(&data);
         let swept = command.envs(variables.iter().copied()).output().unwrap();
         assert!(swept.status.success());
         String::from_utf8(swept.stdout).unwrap()
@@ -378,7 +378,7 @@ async fn reconciling_deletes_orphans_and_names_shares_that_lost_objects() {
     fs::write(torn.join("0-0#1"), b"sea").unwrap();
     fs::write(data.join("blobs/not-ours"), b"").unwrap();
 
-    let (code, told) = run(&data, &["sweep", "--once", "--reconcile"]);
+    let (code, told) = run(&data, &["sweep", "--reconcile"]);
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains(&id(&damaged)) && !told.contains(&id(&whole)), "{told}");
     assert!(told.contains(" 1 orphaned objects deleted"), "{told}");
