@@ -200,13 +200,49 @@ impl fmt::Debug for Logo {
     }
 }
 
+/// Where a link leads: an address with `https:`, `http:` or `mailto:`, or a path of the same host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Href(String);
+
+impl FromStr for Href {
+    type Err = BrandError;
+
+    fn from_str(text: &str) -> Result<Self, BrandError> {
+        let text = text.trim();
+        let leads = text.split_once(':').is_some_and(|(scheme, rest)| match &*scheme.to_ascii_lowercase() {
+            "https" | "http" => rest.strip_prefix("//").is_some_and(|host| !host.is_empty()),
+            "mailto" => rest.contains('@'),
+            _ => false,
+        });
+        let is_path = text.starts_with('/') && !text.starts_with("//");
+        if (leads || is_path) && !text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BrandError("a link leads to https:, http: or mailto:, or to a path such as /terms"))
+        }
+    }
+}
+
+impl fmt::Display for Href {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Href {
+    /// What a reader is told of it: an address of mail without its scheme.
+    pub(crate) fn in_words(&self) -> &str {
+        self.0.strip_prefix("mailto:").unwrap_or(&self.0)
+    }
+}
+
 /// A link at the foot of every page, written as `Imprint=https://pics.example/imprint`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FooterLink {
     /// What it says.
     pub label: String,
     /// Where it leads.
-    pub url: String,
+    pub url: Href,
 }
 
 impl FromStr for FooterLink {
@@ -214,8 +250,8 @@ impl FromStr for FooterLink {
 
     fn from_str(text: &str) -> Result<Self, BrandError> {
         match text.split_once('=') {
-            Some((label, url)) if !label.trim().is_empty() && !url.trim().is_empty() => {
-                Ok(Self { label: label.trim().to_owned(), url: url.trim().to_owned() })
+            Some((label, url)) if !label.trim().is_empty() => {
+                Ok(Self { label: label.trim().to_owned(), url: url.parse()? })
             }
             _ => Err(BrandError("a link is written as LABEL=URL")),
         }
@@ -274,10 +310,18 @@ mod tests {
         }
         assert!(Logo::new(vec![b' '; 300_000]).is_err());
         assert_eq!(Logo::new(&b"<?xml?><svg/>"[..]).unwrap().media_type(), "image/svg+xml");
-        for text in ["Imprint", "=https://a.example", "Imprint="] {
+        for text in ["Imprint", "=https://a.example", "Imprint=", "Mail=op@x.org", "Run=javascript:alert(1)"]
+        {
             assert!(text.parse::<FooterLink>().is_err(), "{text}");
         }
         let link: FooterLink = "Imprint=https://a.example/?a=b".parse().unwrap();
-        assert_eq!(link.url, "https://a.example/?a=b");
+        assert_eq!(link.url.to_string(), "https://a.example/?a=b");
+        for leads in ["mailto:op@x.org", "https://a.example", "HTTP://a.example", "/terms"] {
+            assert!(leads.parse::<Href>().is_ok(), "{leads}");
+        }
+        for broken in ["op@x.org", "pics.example", "//pics.example", "mailto:", "https://", "https://a b", ""]
+        {
+            assert!(broken.parse::<Href>().is_err(), "{broken}");
+        }
     }
 }

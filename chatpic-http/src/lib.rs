@@ -32,7 +32,7 @@ use axum::{Router, middleware};
 use chatpic_core::{ChatPic, ShareId};
 use ipnet::IpNet;
 
-pub use brand::{Accent, BrandError, FooterLink, Logo};
+pub use brand::{Accent, BrandError, FooterLink, Href, Logo};
 pub use country::Countries;
 pub use text::{Text, TextError};
 pub use upload::UploadPassword;
@@ -52,9 +52,9 @@ pub struct Options {
     /// The colour of buttons and links.
     pub accent: Accent,
     /// How the operator is reached: a `mailto:` or `https:` address that pages link to.
-    pub contact: Option<String>,
+    pub contact: Option<Href>,
     /// Where the operator's terms stand, which pages link to.
-    pub terms: Option<String>,
+    pub terms: Option<Href>,
     /// Further links at the foot of every page.
     pub links: Vec<FooterLink>,
     /// What pages say.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chatpic_core::{BlobStore, ShareStore, StoreError, Timestamp};
+use chatpic_core::{BlobStore, Digest, ShareStore, StoreError, Timestamp};
 use percent_encoding::percent_decode_str;
 
 use crate::ObjectBlobs;
@@ -16,6 +16,8 @@ pub struct Inspected {
     pub schema: Option<i64>,
     /// Version to which this ChatPic brings them.
     pub known: i64,
+    /// Fingerprint of the installation's secret, as [`ShareStore::fingerprint`] noted it; `None` when none is noted yet.
+    pub fingerprint: Option<Digest>,
     /// What the server's clock shows; a file has none.
     pub clock: Option<Timestamp>,
 }
@@ -52,7 +54,8 @@ pub async fn share_store(url: &str) -> Result<Arc<dyn ShareStore>, StoreError> {
     }
 }
 
-/// Looks at a database without changing anything in it: at its version, and at its clock. Says in words why it can't.
+/// Looks at a database without making it or changing anything in it: at its version, at whose it is, and at its clock. Says
+/// in words why it can't.
 pub async fn inspect(url: &str) -> Result<Inspected, StoreError> {
     const OPENING: &str = "open the database";
     match parts(url, OPENING)? {
@@ -64,6 +67,11 @@ pub async fn inspect(url: &str) -> Result<Inspected, StoreError> {
         ("mysql" | "mariadb", _) => crate::MySqlShares::inspect(url).await,
         (scheme, _) => Err(refused(OPENING, format!("this build has no store for {scheme}://"))),
     }
+}
+
+/// The folder of a blob store whose objects are files, `file://FOLDER`.
+pub fn blob_folder(url: &str) -> Option<PathBuf> {
+    url.strip_prefix("file://").map(path)
 }
 
 /// Opens a blob store: `file://FOLDER` or `s3://BUCKET/PREFIX`.

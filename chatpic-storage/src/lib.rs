@@ -24,7 +24,7 @@ mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-pub use connect::{Inspected, blob_store, inspect, share_store};
+pub use connect::{Inspected, blob_folder, blob_store, inspect, share_store};
 #[cfg(feature = "mysql")]
 pub use mysql::MySqlShares;
 pub use object::ObjectBlobs;

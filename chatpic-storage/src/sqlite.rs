@@ -96,9 +96,14 @@ impl SqliteShares {
     /// A file that is not there has no tables yet.
     pub(crate) async fn inspect(path: &Path) -> Result<Inspected, StoreError> {
         if !path.exists() {
-            return Ok(Inspected { schema: None, known: Sqlite::MIGRATIONS.len() as i64, clock: None });
+            let known = Sqlite::MIGRATIONS.len() as i64;
+            return Ok(Inspected { schema: None, known, fingerprint: None, clock: None });
         }
-        let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT);
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT).read_only(true);
+        // Where there is no log nobody has it open, and it is read without making one.
+        let options = options.immutable(!Path::new(&log).exists());
         inspect::<Sqlite>(&options, &path.display().to_string()).await
     }
 }

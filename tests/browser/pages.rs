@@ -359,7 +359,7 @@ async fn an_operators_own_name_logo_colour_links_and_language_have_no_barriers()
             options.name = "Pics & <Proofs>".to_owned();
             options.logo = Some(chatpic_http::Logo::new(logo).unwrap());
             options.accent = accent.parse().unwrap();
-            options.terms = Some("https://pics.example/terms".to_owned());
+            options.terms = Some("https://pics.example/terms".parse().unwrap());
             options.links = vec!["Imprint=https://pics.example/imprint".parse().unwrap()];
             options.text = chatpic_http::Text::parse(german).unwrap();
         });

@@ -56,7 +56,7 @@ impl Site {
         let mut options = Options {
             trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
             country_header: Some("X-Country".to_owned()),
-            contact: Some("mailto:operator@example.org".to_owned()),
+            contact: Some("mailto:operator@example.org".parse().unwrap()),
             ..Options::default()
         };
         change(&mut options, &mut limits);

@@ -32,6 +32,13 @@ pub(crate) async fn inspect<D: Dialect>(options: &Options<D>, server: &str) -> R
         Err(error) => Err(error),
     };
     let schema = schema.map_err(|error| failed::<D>("read its version", error))?.flatten();
+    let noted = D::fetch(&mut db, "SELECT fingerprint FROM installation", values![]).await;
+    let fingerprint = match noted {
+        Ok(rows) => rows.first().map(|row| Record::<D>(row).bytes("fingerprint")).transpose(),
+        Err(sqlx::Error::Database(_)) => Ok(None),
+        Err(error) => Err(error),
+    };
+    let fingerprint = fingerprint.map_err(|error| failed::<D>("read the secret's fingerprint", error))?;
     let clock = match D::CLOCK {
         None => None,
         Some(query) => {
@@ -43,7 +50,7 @@ pub(crate) async fn inspect<D: Dialect>(options: &Options<D>, server: &str) -> R
     };
     // What is not closed in peace is closed all the same.
     drop(db.close().await);
-    Ok(Inspected { schema, known: D::MIGRATIONS.len() as i64, clock })
+    Ok(Inspected { schema, known: D::MIGRATIONS.len() as i64, fingerprint, clock })
 }
 
 /// Why a server's database was not opened.

@@ -3,11 +3,16 @@
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use chatpic_core::{Clock, SystemClock, Timestamp};
+use chatpic_core::secret::Derivation;
+use chatpic_core::store::memory::MemoryShares;
+use chatpic_core::{ChatPic, Clock, InstallationSecret, OsEntropy, SystemClock, Timestamp};
+use chatpic_storage::Inspected;
+use rustix::fs::{Access, access};
 
-use crate::commands::{DONE, Status, open, options, say};
+use crate::commands::{DONE, Status, check_limits, options, say};
 use crate::config::Settings;
 use crate::error::{CommandError, io_error};
 
@@ -16,27 +21,77 @@ const CLOCK_AT_LEAST: Timestamp = Timestamp(1_793_491_200_000);
 /// How far clocks may be apart: all nodes go by their own.
 const CLOCKS_APART: Duration = Duration::from_secs(2);
 
-/// Checks the settings, the secret, the stores and the clock, in this order, until something is wrong.
+/// Checks the settings, the secret, the stores and the clock, in this order, until something is wrong. Makes nothing, and
+/// leaves nothing behind.
 pub(crate) async fn check(settings: &Settings) -> Result<Status, CommandError> {
     options(settings)?;
-    check_secret(&settings.place.secret_file())?;
+    check_limits(&settings.limits.limits())?;
+    let place = &settings.place;
+    check_secret(&place.secret_file())?;
     say("settings: ok")?;
-    let database = chatpic_storage::inspect(&settings.place.database_url()).await?;
-    if let Some(schema) = database.schema.filter(|schema| *schema < database.known) {
-        return Err(CommandError::Setting(format!(
-            "the database's tables have version {schema}, older than this ChatPic's {}: back them up, and `chatpic \
-             serve` brings them up to date when it starts",
-            database.known
-        )));
+    let database = chatpic_storage::inspect(&place.database_url()).await?;
+    check_version(&database)?;
+    let is_made = match (place.find_secret().await?, database.fingerprint) {
+        (Some(secret), Some(noted)) if Derivation::new(&secret).fingerprint() != noted => {
+            return Err(chatpic_core::Error::ForeignSecret.into());
+        }
+        (secret, noted) => secret.is_some() && noted.is_some(),
+    };
+    if !is_made {
+        check_future_folder(&place.data)?;
     }
-    let chatpic = open(settings).await?;
-    chatpic.check_stores().await?;
-    say("stores: ok")?;
-    chatpic.check_room().await?;
-    say("room: ok")?;
+    check_blobs(settings, is_made).await?;
+    say(if is_made {
+        "stores: ok\nroom: ok"
+    } else {
+        "stores: none yet; `chatpic serve` makes them at its first start"
+    })?;
     check_clock(SystemClock.now(), database.clock)?;
     say("clock: ok")?;
     Ok(DONE)
+}
+
+/// Whether the blob store keeps what it is given, which is deleted at once, and has room.
+async fn check_blobs(settings: &Settings, is_made: bool) -> Result<(), CommandError> {
+    let url = settings.place.blobs_url();
+    if let Some(folder) = chatpic_storage::blob_folder(&url).filter(|folder| !folder.is_dir()) {
+        if is_made {
+            let missing = format!("the folder of images, {}, is missing", folder.display());
+            return Err(CommandError::Setting(missing));
+        }
+        return check_future_folder(&folder);
+    }
+    let blobs = chatpic_storage::blob_store(&url)?;
+    // The database was looked at, and is not opened: a ChatPic in memory asks the blob store alone.
+    let chatpic = ChatPic::builder(InstallationSecret::random(&OsEntropy))
+        .stores(Arc::new(MemoryShares::default()), blobs)
+        .limits(settings.limits.limits())
+        .sweep_every(None);
+    let chatpic = chatpic.build().await?;
+    chatpic.check_stores().await?;
+    Ok(chatpic.check_room().await?)
+}
+
+fn check_version(database: &Inspected) -> Result<(), CommandError> {
+    let Inspected { schema, known, .. } = database;
+    let Some(schema) = schema.filter(|schema| schema != known) else { return Ok(()) };
+    Err(CommandError::Setting(if schema < *known {
+        format!(
+            "the database's tables have version {schema}, older than this ChatPic's {known}: back them up, and \
+             `chatpic serve` brings them up to date when it starts"
+        )
+    } else {
+        format!("the database's tables have version {schema}, which is newer than this ChatPic's {known}")
+    }))
+}
+
+/// Whether a folder that is not there, or empty, can be made and written.
+fn check_future_folder(folder: &Path) -> Result<(), CommandError> {
+    let there = std::path::absolute(folder).map_err(io_error("can't tell the folder"))?;
+    let there = there.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let allowed = access(there, Access::WRITE_OK | Access::EXEC_OK);
+    allowed
+        .map_err(|error| io_error(format!("can't write into the folder {}", there.display()))(error.into()))
 }
 
 fn check_secret(file: &Path) -> Result<(), CommandError> {

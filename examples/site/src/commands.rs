@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use chatpic_core::{
-    Builder, ChatPic, Clock, Incomplete, OpenedReport, ShareId, SystemClock, Timestamp, TraceReport,
+    Builder, ChatPic, Clock, Incomplete, Limits, OpenedReport, ShareId, SystemClock, Timestamp, TraceReport,
     TraceScope, WorkerProgram,
 };
 use chatpic_http::{Countries, Logo, Options, Text, UploadPassword};
@@ -54,13 +54,28 @@ pub(crate) const DONE: Status = 0;
 /// Nothing was found, or something failed.
 pub(crate) const FAILED: Status = 1;
 
-/// For a command that does one thing and is done, and leaves the sweep to `serve`.
+/// Opens an installation for a command that does one thing and is done. Making one, and the sweep, are left to `serve`.
 pub(crate) async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
+    if settings.place.find_secret().await?.is_none() {
+        let file = settings.place.secret_file();
+        let missing = format!("there is no installation here: {} is missing", file.display());
+        return Err(CommandError::Setting(missing));
+    }
     Ok(builder(settings).await?.sweep_every(None).build().await?)
 }
 
 async fn builder(settings: &Settings) -> Result<Builder, CommandError> {
-    Ok(settings.place.builder(None).await?.limits(settings.limits.limits()))
+    // Before anything is made.
+    let limits = settings.limits.limits();
+    check_limits(&limits)?;
+    Ok(settings.place.builder(None).await?.limits(limits))
+}
+
+/// Checks the limits, and names those that are wrong like their flags.
+pub(crate) fn check_limits(limits: &Limits) -> Result<(), CommandError> {
+    limits
+        .check()
+        .map_err(|error| CommandError::Setting(format!("--{}", error.to_string().replace('_', "-"))))
 }
 
 /// What is read from a setting's file, if one is set.
@@ -115,6 +130,7 @@ pub(crate) async fn serve(
     settings: &Settings,
     worker: Option<WorkerProgram>,
 ) -> Result<Status, CommandError> {
+    let options = options(settings)?;
     let builder = builder(settings).await?;
     if worker.is_none() {
         tracing::warn!(
@@ -123,7 +139,6 @@ pub(crate) async fn serve(
     }
     let builder = worker.into_iter().fold(builder, Builder::worker);
     let chatpic = builder.build().await?;
-    let options = options(settings)?;
     let listening = io_error(format!("can't listen on {}", settings.listen));
     let listener = TcpListener::bind(settings.listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(io_error("can't listen"))?;

@@ -1,12 +1,12 @@
 //! What the command line, `CHATPIC_*` variables and a configuration file can set, in this order.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chatpic_core::{Limits, SessionId, ShareId, Timestamp};
-use chatpic_http::{Accent, FooterLink, Options};
+use chatpic_http::{Accent, FooterLink, Href, Options};
 use clap::error::ErrorKind;
 use clap::{Args, Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
@@ -89,18 +89,25 @@ pub(crate) struct Settings {
     pub(crate) accent: Accent,
     /// How the operator is reached, for a link on every page, such as mailto:me@example.org
     #[arg(long, env = "CHATPIC_CONTACT", value_name = "URL", global = true)]
-    pub(crate) contact: Option<String>,
+    pub(crate) contact: Option<Href>,
     /// The operator's terms, for a link on every page
     #[arg(long, env = "CHATPIC_TERMS", value_name = "URL", global = true)]
-    pub(crate) terms: Option<String>,
+    pub(crate) terms: Option<Href>,
     /// A further link at the foot of every page; can be given several times
     #[arg(long, env = "CHATPIC_FOOTER_LINK", value_name = "LABEL=URL", value_delimiter = ',', global = true)]
     pub(crate) footer_link: Vec<FooterLink>,
     /// What pages say, in another language: a translation of chatpic-http/text/en.json
     #[arg(long, env = "CHATPIC_TEXT", value_name = "FILE", global = true)]
     pub(crate) text: Option<PathBuf>,
-    /// A proxy whose headers are believed; can be given several times
-    #[arg(long, env = "CHATPIC_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',', global = true)]
+    /// A proxy whose headers are believed, an address or a network; can be given several times
+    #[arg(
+        long,
+        env = "CHATPIC_TRUSTED_PROXY",
+        value_name = "CIDR",
+        value_parser = network,
+        value_delimiter = ',',
+        global = true
+    )]
     pub(crate) trusted_proxy: Vec<IpNet>,
     /// The header in which a trusted proxy gives the client's address
     #[arg(
@@ -269,6 +276,12 @@ fn count<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, 
 
 fn percent(text: &str) -> Result<u8, String> {
     count(text).and_then(|percent| if percent <= 100 { Ok(percent) } else { Err("more than 100".to_owned()) })
+}
+
+/// A network such as `10.0.0.0/8`, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    address.or_else(|_| text.parse()).map_err(|_| "this is neither an address nor a network".to_owned())
 }
 
 /// A length of time: whole seconds, ISO 8601, or such as `7d` and `1h 30m`.

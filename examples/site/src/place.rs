@@ -2,11 +2,9 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use chatpic_core::{BlobStore, Builder, ChatPic, InstallationSecret};
-use chatpic_storage::ObjectBlobs;
+use chatpic_core::{Builder, ChatPic, InstallationSecret};
 use clap::Args;
 
 use crate::error::{CommandError, io_error};
@@ -34,24 +32,59 @@ pub struct Place {
 }
 
 impl Place {
-    /// Opens the stores, with this secret or the one in the file; the folder is made if anything lies in it.
+    /// Opens the stores, with this secret or the one in the file. What is missing is made, but for the secret of a database
+    /// that has one.
     ///
     /// # Errors
     /// [`CommandError`] when a file, a folder or a store can't be used.
     pub async fn builder(&self, secret: Option<InstallationSecret>) -> Result<Builder, CommandError> {
         let secret = match secret {
             Some(secret) => secret,
-            None => self.secret()?,
+            None => match self.find_secret().await? {
+                Some(secret) => secret,
+                None => self.make_secret()?,
+            },
         };
-        if self.database.is_none() {
-            self.folder()?;
+        if self.database.is_none() || self.blobs.is_none() {
+            self.make_folder()?;
         }
         let shares = chatpic_storage::share_store(&self.database_url()).await?;
-        let blobs: Arc<dyn BlobStore> = match &self.blobs {
-            Some(url) => chatpic_storage::blob_store(url)?,
-            None => Arc::new(ObjectBlobs::local(&self.folder()?.join("blobs"))?),
-        };
+        let blobs = chatpic_storage::blob_store(&self.blobs_url())?;
         Ok(ChatPic::builder(secret).stores(shares, blobs))
+    }
+
+    /// The secret, if there is one.
+    ///
+    /// # Errors
+    /// [`CommandError::Setting`] when the database has one that is missing here: nothing in it could be opened, and whoever
+    /// looks for that secret must not find another in its place.
+    pub(crate) async fn find_secret(&self) -> Result<Option<InstallationSecret>, CommandError> {
+        let load = || secret::load(&self.secret_file()).map_err(self.unusable_secret());
+        if let Some(secret) = load()? {
+            return Ok(Some(secret));
+        }
+        if chatpic_storage::inspect(&self.database_url()).await?.fingerprint.is_none() {
+            return Ok(None);
+        }
+        // Another process may have made both meanwhile.
+        load()?.map(Some).ok_or_else(|| {
+            CommandError::Setting(format!(
+                "there is a database, but its installation's secret is missing: put it back as {}, or name its file \
+                 with --secret-file; nothing was written",
+                self.secret_file().display()
+            ))
+        })
+    }
+
+    fn make_secret(&self) -> Result<InstallationSecret, CommandError> {
+        if self.secret_file.is_none() {
+            self.make_folder()?;
+        }
+        secret::create(&self.secret_file()).map_err(self.unusable_secret())
+    }
+
+    fn unusable_secret(&self) -> impl FnOnce(std::io::Error) -> CommandError {
+        io_error(format!("can't use the secret file {}", self.secret_file().display()))
     }
 
     /// Where the secret stands.
@@ -61,23 +94,23 @@ impl Place {
 
     /// Where shares are kept.
     pub(crate) fn database_url(&self) -> String {
-        let own = || format!("sqlite://{}", self.data.join("chatpic.sqlite").display()).replace('%', "%25");
-        self.database.clone().unwrap_or_else(own)
+        self.database.clone().unwrap_or_else(|| self.within("sqlite", "chatpic.sqlite"))
     }
 
-    fn secret(&self) -> Result<InstallationSecret, CommandError> {
-        if self.secret_file.is_none() {
-            self.folder()?;
-        }
-        let file = self.secret_file();
-        let what = format!("can't use the secret file {}", file.display());
-        secret::load_or_create(&file).map_err(io_error(what))
+    /// Where sealed images are kept.
+    pub(crate) fn blobs_url(&self) -> String {
+        self.blobs.clone().unwrap_or_else(|| self.within("file", "blobs"))
     }
 
-    fn folder(&self) -> Result<&Path, CommandError> {
+    /// The URL of something in the data folder.
+    fn within(&self, scheme: &str, name: &str) -> String {
+        let path = self.data.join(name).display().to_string();
+        format!("{scheme}://{}", path.replace('%', "%25"))
+    }
+
+    fn make_folder(&self) -> Result<(), CommandError> {
         let what = format!("can't make the folder {}", self.data.display());
         // Whoever else is on this computer need not even know when something was shared.
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.data).map_err(io_error(what))?;
-        Ok(&self.data)
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.data).map_err(io_error(what))
     }
 }

@@ -7,19 +7,20 @@ use std::path::Path;
 
 use chatpic_core::{InstallationSecret, OsEntropy};
 
-/// Reads the secret, or makes it. Two processes that start at once agree on one.
-pub(crate) fn load_or_create(path: &Path) -> io::Result<InstallationSecret> {
+/// Reads the secret, if there is one.
+pub(crate) fn load(path: &Path) -> io::Result<Option<InstallationSecret>> {
     match std::fs::read_to_string(path) {
         Ok(text) => {
             let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "the secret file holds no secret");
-            text.parse().map_err(wrong)
+            text.parse().map(Some).map_err(wrong)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn create(path: &Path) -> io::Result<InstallationSecret> {
+/// Makes the secret. Two processes that start at once agree on one.
+pub(crate) fn create(path: &Path) -> io::Result<InstallationSecret> {
     let secret = InstallationSecret::random(&OsEntropy);
     // Written whole under another name and then linked, so that nobody reads half of it and the first wins.
     let draft = path.with_extension(format!("new-{}", std::process::id()));
@@ -30,7 +31,9 @@ fn create(path: &Path) -> io::Result<InstallationSecret> {
     std::fs::remove_file(&draft)?;
     match linked {
         Ok(()) => Ok(secret),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => load_or_create(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            load(path)?.ok_or_else(|| io::ErrorKind::NotFound.into())
+        }
         Err(error) => Err(error),
     }
 }

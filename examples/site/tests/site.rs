@@ -13,6 +13,7 @@ mod faults;
 mod postgres_and_s3;
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -155,10 +156,11 @@ async fn another_secret_is_refused_at_the_start() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
     Site::start(&data).kill();
-    std::fs::remove_file(data.join("secret")).unwrap();
-    let output = chatpic().arg("sweep").arg("--data").arg(&data).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("secret does not fit"));
+    std::fs::write(data.join("secret"), "A".repeat(43)).unwrap();
+    for command in ["sweep", "check", "serve"] {
+        let why = refused(&data, &[command, "--listen", "127.0.0.1:0"]);
+        assert!(why.contains("secret does not fit"), "{command}: {why}");
+    }
 }
 
 #[tokio::test]
@@ -313,4 +315,110 @@ async fn a_want_of_file_descriptors_is_told_and_passes() {
     let healthy = reqwest::get(format!("{}/healthz", site.url)).await.unwrap();
     assert_eq!(healthy.status(), 200);
     assert_eq!(told(), 1, "{}", site.log());
+}
+
+/// What lies in a folder, by path, with the bytes of each file but of the memory that a database's processes share.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path.clone());
+                found.insert(path, Vec::new());
+            } else if !path.ends_with("chatpic.sqlite-shm") {
+                let bytes = std::fs::read(&path).unwrap();
+                found.insert(path, bytes);
+            }
+        }
+    }
+    found
+}
+
+/// How a command ended that must fail, and why.
+fn refused(data: &Path, arguments: &[&str]) -> String {
+    let output = chatpic().args(arguments).arg("--data").arg(data).output().unwrap();
+    let why = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {why}");
+    why
+}
+
+#[tokio::test]
+async fn a_secret_that_is_missing_beside_its_database_is_not_replaced() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let site = Site::start(&data);
+    site.share(1).await;
+    drop(site);
+    let (secret, elsewhere) = (data.join("secret"), folder.path().join("secret"));
+    std::fs::rename(&secret, &elsewhere).unwrap();
+    let before = contents(&data);
+    for command in ["serve", "check", "sweep", "reports"] {
+        let why = refused(&data, &[command, "--listen", "127.0.0.1:0"]);
+        assert!(why.contains("its installation's secret is missing: put it back as"), "{command}: {why}");
+    }
+    assert_eq!(contents(&data), before, "nothing was written");
+    std::fs::rename(&elsewhere, &secret).unwrap();
+    assert_eq!(run(&data, &["check"]).0, Some(0));
+    Site::start(&data).share(1).await;
+}
+
+#[tokio::test]
+async fn only_serve_makes_an_installation_and_a_check_makes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("mistyped");
+    for command in [&["sweep"][..], &["reports"], &["burn", "AAAAAAAAAAAAAAAA"]] {
+        let why = refused(&data, command);
+        assert!(why.contains("there is no installation here"), "{command:?}: {why}");
+    }
+    let (code, told) = run(&data, &["check"]);
+    assert_eq!(code, Some(0));
+    assert!(told.contains("none yet"), "{told}");
+    assert!(!data.exists(), "nothing was made");
+
+    let site = Site::start(&data);
+    site.share(1).await;
+    drop(site);
+    let before = contents(&data);
+    assert_eq!(run(&data, &["check"]).0, Some(0));
+    assert_eq!(contents(&data), before, "nothing was changed");
+    std::fs::remove_dir_all(data.join("blobs")).unwrap();
+    let why = refused(&data, &["check"]);
+    assert!(why.contains("blobs, is missing"), "{why}");
+    assert!(!data.join("blobs").exists());
+}
+
+#[test]
+fn settings_that_break_what_they_rule_are_refused_before_anything_is_made() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    for (flag, value, told) in [
+        (
+            "--default-expiry",
+            "90d",
+            "--default-expiry must be from min-expiry (60 s) to max-expiry (30 days), not 90 days",
+        ),
+        ("--default-expiry", "0d", "--default-expiry must be from min-expiry"),
+        ("--max-expiry", "30s", "--min-expiry must be from 1 s to max-expiry (30 s), not 60 s"),
+        ("--images", "0", "--images must be from 1 to 32, not 0"),
+        ("--images", "33", "--images must be from 1 to 32, not 33"),
+        ("--max-views", "0", "--max-views must be from 1 to unlimited-views (100000), not 0"),
+        ("--session-idle", "0s", "--session-idle must be from 1 s to session-absolute (3600 s)"),
+        ("--long-side", "10", "--long-side must be from 320 to longest-side (8192), not 10"),
+    ] {
+        for command in ["check", "serve"] {
+            let why = refused(&data, &[command, "--listen", "127.0.0.1:0", flag, value]);
+            assert!(why.contains(told), "{command} {flag} {value}: {why}");
+        }
+    }
+    for (flag, value) in
+        [("--contact", "op@x.org"), ("--terms", "pics.example/terms"), ("--trusted-proxy", "localhost")]
+    {
+        assert_eq!(run(&data, &["check", flag, value]).0, Some(2), "{flag} {value}");
+    }
+    assert!(!data.exists());
+    assert_eq!(
+        run(&data, &["check", "--trusted-proxy", "127.0.0.1", "--trusted-proxy", "fd00::/8"]).0,
+        Some(0)
+    );
 }
