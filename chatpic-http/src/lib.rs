@@ -174,6 +174,8 @@ impl App {
 }
 
 /// The JSON API under `/api/v1`, the pages, `/healthz`, `/readyz` and `/metrics`.
+///
+/// What ends is deleted by the sweep of the [`ChatPic`], which runs by itself unless its builder was told otherwise.
 pub fn router(chatpic: ChatPic, options: Options) -> Router {
     routes(App::new(chatpic, options))
 }
