@@ -12,7 +12,7 @@ use chatpic_core::{ChatPic, Clock, InstallationSecret, OsEntropy, SystemClock, T
 use chatpic_storage::Inspected;
 use rustix::fs::{Access, access};
 
-use crate::commands::{DONE, Status, check_limits, options, say};
+use crate::commands::{DONE, Status, check_limits, note, options, say};
 use crate::config::Settings;
 use crate::error::{CommandError, io_error};
 
@@ -29,6 +29,7 @@ pub(crate) async fn check(settings: &Settings) -> Result<Status, CommandError> {
     let place = &settings.place;
     check_secret(&place.secret_file())?;
     say("settings: ok")?;
+    settings.memory_shortage().into_iter().for_each(|shortage| note(&shortage));
     let database = chatpic_storage::inspect(&place.database_url()).await?;
     check_version(&database)?;
     let is_made = match (place.find_secret().await?, database.fingerprint) {

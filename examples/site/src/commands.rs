@@ -132,6 +132,7 @@ pub(crate) async fn serve(
 ) -> Result<Status, CommandError> {
     let options = options(settings)?;
     let builder = builder(settings).await?;
+    settings.memory_shortage().into_iter().for_each(|shortage| tracing::warn!("{shortage}"));
     if worker.is_none() {
         tracing::warn!(
             "files are decoded and leaks searched in this process: one that goes wrong can end it"

@@ -187,10 +187,38 @@ fn default_traces(workers: usize, decode_bytes: u64) -> usize {
 /// How many traces may run at the same time beside workers that take this much: two, so that one leak does not keep all
 /// others waiting, if there is memory for both.
 fn traces(memory: Option<u64>, workers: u64) -> usize {
-    const EACH: u64 = 700 * 1024 * 1024;
-    const REST: u64 = 512 * 1024 * 1024;
-    let enough_for_two = memory.is_none_or(|memory| memory >= workers + 2 * EACH + REST);
+    // Forms and answers, and the program itself.
+    const REST: u64 = 1024 * 1024 * 1024;
+    let enough_for_two = memory.is_none_or(|memory| memory >= workers + 2 * TRACE_BYTES + REST);
     if enough_for_two { 2 } else { 1 }
+}
+
+/// Bytes that a trace may take.
+const TRACE_BYTES: u64 = 700 * 1024 * 1024;
+
+impl Settings {
+    /// That everything at once would take more memory than there is, in words.
+    pub(crate) fn memory_shortage(&self) -> Option<String> {
+        let limits = self.limits.limits();
+        let workers = (limits.workers as u64).saturating_mul(limits.decode_bytes);
+        let traces = limits.traces as u64 * TRACE_BYTES;
+        let most = [traces, self.form_bytes as u64, self.answer_bytes as u64]
+            .into_iter()
+            .fold(workers, u64::saturating_add);
+        memory_shortage(most, memory::limit(Path::new("/"))?)
+    }
+}
+
+fn memory_shortage(most: u64, memory: u64) -> Option<String> {
+    let mib = |bytes| bytes / (1024 * 1024);
+    (most > memory).then(|| {
+        format!(
+            "images, traces, forms and answers may take {} MiB at once, and there are {}: lower --workers, --traces, \
+             --decode-bytes, --form-bytes or --answer-bytes",
+            mib(most),
+            mib(memory)
+        )
+    })
 }
 
 /// How many of them may each decode an image at the same time; the other half of the memory is for all else.
@@ -417,6 +445,11 @@ mod tests {
         assert_eq!(workers(8, Some(4 << 30), decode_bytes), 4, "as in deploy/");
         assert_eq!(workers(8, Some(4 << 30), 2 * decode_bytes), 2);
         assert_eq!(workers(8, Some(256 << 20), decode_bytes), 1);
+        assert_eq!(traces(Some(8 << 30), 4 * decode_bytes), 2);
+        assert_eq!(traces(Some(4 << 30), 4 * decode_bytes), 1);
+        assert_eq!(memory_shortage(1 << 30, 1 << 30), None);
+        let told = memory_shortage(2 << 30, 1 << 30).unwrap();
+        assert!(told.contains("2048 MiB at once, and there are 1024"), "{told}");
         let greedy = read(&["--decode-bytes", "1000000000000000"]).ok().unwrap().settings.limits;
         assert_eq!(greedy.limits().workers, 1);
         let set =
