@@ -1,5 +1,7 @@
 //! What takes time or memory is bounded: on tokio's paused clock, so that nothing waits.
 
+mod addresses;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -196,8 +198,9 @@ async fn an_address_has_its_traces_within_an_hour() {
     let app = site(Options { traces_per_hour: 1, ..Options::default() }, Limits::default()).await;
     let (one, other) = (share(&app).await, share(&app).await);
     let picture = || stream::iter([form("image", b"no picture")]);
-    assert_eq!(send(&app, trace(&one, picture())).await.status(), 415);
-    assert_eq!(send(&app, trace(&other, picture())).await.status(), 429, "whatever the share");
+    assert_eq!(send(&app, from(1, trace(&one, picture()))).await.status(), 415);
+    assert_eq!(send(&app, from(1, trace(&other, picture()))).await.status(), 429, "whatever the share");
+    assert_eq!(send(&app, from(2, trace(&other, picture()))).await.status(), 415, "another has its own");
 }
 
 #[tokio::test(start_paused = true)]
