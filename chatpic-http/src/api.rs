@@ -62,7 +62,7 @@ pub(crate) async fn ready(State(chatpic): State<ChatPic>, Peer(peer): Peer) -> A
     problems.into_iter().next().map_or(Ok(ready), |problem| Err(Problem { detail, ..problem }))
 }
 
-/// What an upload's form may hold. What its limits are, the document tells as they are set.
+/// What an upload's form may hold.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form for the OpenAPI document; the form is read as a stream")]
