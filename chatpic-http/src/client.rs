@@ -18,8 +18,8 @@ use crate::{App, Options};
 
 /// The client as far as it is known.
 pub(crate) struct Client {
-    /// Whom caps, turns and wrong passwords are counted for: an address, of IPv6 its /64. A client without an address is
-    /// told from others by what a trusted proxy calls it, or is one of its own for each request: never one for all.
+    /// Whom caps, turns and wrong passwords are counted for: an address, of IPv6 its /64. A client whose address is unknown
+    /// goes by what a trusted proxy calls it; without that, each request counts as a client of its own.
     pub(crate) address: String,
     pub(crate) country: Option<Country>,
     pub(crate) device: Device,
@@ -78,8 +78,8 @@ pub(crate) struct Strangers {
 }
 
 impl Strangers {
-    /// A name for the client of a request that came without its peer's address: one of its own, since a name for all of
-    /// them would let each use up what is meant for one address.
+    /// Names the client of a request that came without its peer's address. Each request gets a name of its own: if clients
+    /// shared one, each could use up the others' caps.
     fn without_peer(&self) -> String {
         let number = self.without_peer.fetch_add(1, Ordering::Relaxed);
         if number == 0 {

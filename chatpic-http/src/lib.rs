@@ -158,7 +158,7 @@ impl FromRef<App> for ChatPic {
 /// Event streams of one session, which may be open in several tabs, or of one dashboard.
 const STREAMS_EACH: usize = 8;
 
-/// Forms on this node at the same time whose images are kept until their upload password comes: one for an address.
+/// Forms on this node at the same time that send images before the upload password; an address has a quarter, so one.
 const UNPROVED: usize = 4;
 
 impl App {
@@ -197,7 +197,12 @@ impl App {
 pub fn router(chatpic: ChatPic, options: Options) -> Router {
     let site = routes(App::new(chatpic, options.clone()));
     let path = options.base_url.as_deref().map_or("", |url| client::split_url(url).1);
-    if path.is_empty() { site } else { Router::new().nest_service(path, site.clone()).fallback_service(site) }
+    if path.is_empty() {
+        return site;
+    }
+    // The path is no pattern, whatever it holds.
+    let path = path.replace('{', "{{").replace('}', "}}");
+    Router::new().without_v07_checks().nest_service(&path, site.clone()).fallback_service(site)
 }
 
 /// A pattern below the router's own path, and what answers there.

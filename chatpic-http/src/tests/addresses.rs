@@ -214,7 +214,7 @@ impl Visitor<'_> {
             let text = |name: &str| attributes.get(name).cloned().unwrap_or_default();
             if tag == "form" {
                 let action = attributes.get("action").map_or(path.to_owned(), |action| own(action));
-                forms.push(Form { action, multipart: text("enctype") != "", ..Form::default() });
+                forms.push(Form { action, multipart: !text("enctype").is_empty(), ..Form::default() });
             }
             let link = text("value");
             if link.starts_with("http") {
@@ -455,6 +455,15 @@ async fn what_operators_ask_for_is_at_the_root_alone_unless_asked() {
         assert_eq!(place.get(path).await.status, 200, "{path}");
         assert_eq!(place.get(&format!("/pics{path}")).await.status, 404, "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_path_of_a_base_url_is_no_pattern() {
+    let url = format!("https://{HOST}/{{a}}/*b/:c");
+    let router = site(Options { base_url: Some(url), ..Options::default() }).await;
+    let place = Place { router, prefix: "/{a}/*b/:c", stripped: false, scheme: "https" };
+    assert_eq!(place.get("/{a}/*b/:c/privacy").await.status, 200);
+    assert_eq!(place.get("/x/y/z/privacy").await.status, 404);
 }
 
 #[tokio::test]
