@@ -11,7 +11,7 @@ async fn app() -> Result<Router, chatpic_core::Error> {
     // In memory, for a try; see chatpic-storage for stores that last, and keep the secret in a file.
     let chatpic = ChatPic::builder(InstallationSecret::random(&OsEntropy)).build().await?;
     let pictures = chatpic_http::router(chatpic, Options::default());
-    Ok(Router::new().route("/", get(|| async { "a page of my own" })).nest("/pics", pictures))
+    Ok(Router::new().route("/", get(|| async { "a page of my own" })).nest_service("/pics", pictures))
 }
 
 #[tokio::main]
@@ -43,8 +43,13 @@ mod tests {
         let app = app().await.unwrap();
         let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
         assert_eq!(answer(&app, get("/")).await, (StatusCode::OK, "a page of my own".to_owned()));
-        assert_eq!(answer(&app, get("/pics/healthz")).await.0, StatusCode::OK);
+        assert_eq!(
+            answer(&app, get("/pics/healthz")).await.0,
+            StatusCode::NOT_FOUND,
+            "it is not for the public"
+        );
         assert_eq!(answer(&app, get("/pics")).await.0, StatusCode::OK);
+        assert_eq!(answer(&app, get("/pics/")).await.0, StatusCode::OK);
 
         let mut form =
             b"--b\r\nContent-Disposition: form-data; name=\"images\"; filename=\"a\"\r\n\r\n".to_vec();
@@ -58,5 +63,7 @@ mod tests {
         let (status, body) = answer(&app, upload).await;
         assert_eq!(status, StatusCode::CREATED, "{body}");
         assert!(body.contains("\"link\":\"http://my.example/pics/s/"), "{body}");
+        let document = answer(&app, get("/pics/api/v1/openapi.json")).await.1;
+        assert!(document.contains("\"url\":\"/pics/api/v1\""), "{document}");
     }
 }

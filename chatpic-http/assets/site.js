@@ -169,10 +169,20 @@ arriveAtResult();
 // ---- A link's key stands after the # and never reaches a log: it is posted, then gone from the address ---------
 
 const keyForm = byId("key-form");
-if (keyForm && keyForm.dataset.wrong === "false" && location.hash.length > 1) {
-  byId("key").value = location.hash.slice(1);
-  history.replaceState(null, "", location.pathname);
-  keyForm.submit();
+const isDashboard = location.pathname.includes("/d/");
+if (keyForm && keyForm.dataset.wrong === "false") {
+  const { href, hash, pathname } = location;
+  const path = new URL(keyForm.action).pathname;
+  // What a messenger made of the link may have the key in its path; the server finds it in the whole.
+  if (hash.length > 1 || pathname !== path) {
+    byId("key").value = href;
+    history.replaceState(null, "", path);
+    // Redirects keep a fragment: a dashboard's address keeps its key, so that it can be bookmarked.
+    if (isDashboard) keyForm.action += hash;
+    keyForm.submit();
+  }
+} else if (location.pathname.includes("/s/") && /[\w-]{22}/.test(location.hash)) {
+  history.replaceState(null, "", location.pathname + location.search);
 }
 
 // ---- Passwords ------------------------------------------------------------------------------------------------
@@ -615,6 +625,8 @@ if (byId("viewer")) startViewer(byId("viewer"));
 
 const startDashboard = (page) => {
   const path = page.dataset.path;
+  // What leads back here keeps the key in the address.
+  for (const form of page.querySelectorAll("form:not([action*='#'], [action$=preview])")) form.action += location.hash;
   // The server draws; what it drew anew takes the place of the figures, and no form in use is touched.
   const refresh = async () => {
     const answer = await fetch(location.pathname + location.search, { cache: "no-store" });

@@ -7,7 +7,6 @@ use chatpic_core::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::App;
 use crate::client::Origin;
 use crate::time::rfc3339;
 
@@ -41,7 +40,7 @@ struct SharedImage {
 }
 
 impl CreatedShare {
-    pub(crate) fn new(app: &App, origin: &Origin, created: &Created) -> Self {
+    pub(crate) fn new(origin: &Origin, created: &Created) -> Self {
         let (link_key, dashboard_key) = (created.link_key.reveal(), created.dashboard_key.reveal());
         let image = |info: &ImageInfo| SharedImage {
             index: info.index,
@@ -53,8 +52,8 @@ impl CreatedShare {
         };
         Self {
             share_id: created.share_id.to_string(),
-            link: app.link(origin, 's', &created.share_id, &link_key),
-            dashboard: app.link(origin, 'd', &created.share_id, &dashboard_key),
+            link: origin.link('s', &created.share_id, &link_key),
+            dashboard: origin.link('d', &created.share_id, &dashboard_key),
             link_key,
             dashboard_key,
             expires_at: rfc3339(created.expires_at),
@@ -65,9 +64,64 @@ impl CreatedShare {
     }
 }
 
+/// How a share stands.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes answers for the OpenAPI document, as the enums below do")]
+pub(crate) enum ShareStatus {
+    Active,
+    Exhausted,
+    Expired,
+    Burned,
+}
+
+/// A viewer's kind of device.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code)]
+pub(crate) enum DeviceKind {
+    Phone,
+    Tablet,
+    Desktop,
+    Unknown,
+}
+
+/// Whether a trace found anything.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code)]
+pub(crate) enum Verdict {
+    Match,
+    NoMatch,
+}
+
+/// What a match rests on: `blind`, the leak alone; `original`, the leak less the original; `inverse`, the reverse of the
+/// session's mark, whose copy was taken away from others; `triple`, three copies put together.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code)]
+pub(crate) enum EvidenceKind {
+    Blind,
+    Original,
+    Inverse,
+    Triple,
+}
+
+/// What an event of a stream tells of.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code)]
+pub(crate) enum EventName {
+    Counts,
+    Trace,
+    Session,
+    End,
+}
+
 /// What anybody may know of an active share.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CoverAnswer {
+    #[schema(value_type = ShareStatus)]
     status: &'static str,
     password_required: bool,
     image_count: usize,
@@ -111,7 +165,7 @@ pub(crate) struct OpenedSession {
 #[derive(Serialize, ToSchema)]
 struct SessionImage {
     index: usize,
-    /// The path below the site's address.
+    /// Its path on the site's host.
     url: String,
     width: u32,
     height: u32,
@@ -119,10 +173,11 @@ struct SessionImage {
 }
 
 impl OpenedSession {
-    pub(crate) fn new(id: &ShareId, opened: &Opened) -> Self {
+    pub(crate) fn new(origin: &Origin, id: &ShareId, opened: &Opened) -> Self {
+        let api = origin.api();
         let image = |info: &ImageInfo| SessionImage {
             index: info.index,
-            url: format!("/api/v1/shares/{id}/images/{}", info.index),
+            url: format!("{api}/shares/{id}/images/{}", info.index),
             width: info.width,
             height: info.height,
             media_type: info.media_type,
@@ -155,7 +210,7 @@ impl From<Current> for CurrentSession {
 /// Everything that an uploader may know.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DashboardAnswer {
-    /// `active`, `exhausted`, `expired` or `burned`.
+    #[schema(value_type = ShareStatus)]
     status: &'static str,
     #[schema(format = DateTime)]
     created_at: String,
@@ -205,6 +260,7 @@ struct SessionRow {
     #[schema(format = DateTime)]
     opened_at: String,
     country: Option<String>,
+    #[schema(value_type = DeviceKind)]
     device: &'static str,
     images_seen: u32,
 }
@@ -225,7 +281,7 @@ impl From<Blocked> for BlockedTries {
 }
 
 impl DashboardAnswer {
-    pub(crate) fn new(app: &App, origin: &Origin, id: &ShareId, dashboard: &Dashboard) -> Self {
+    pub(crate) fn new(origin: &Origin, id: &ShareId, dashboard: &Dashboard) -> Self {
         let countries = dashboard.countries.iter();
         let sessions = dashboard.sessions.iter();
         Self {
@@ -259,7 +315,7 @@ impl DashboardAnswer {
                 .collect(),
             next: dashboard.next.map(|next| next.to_string()),
             blocked: dashboard.blocked.into(),
-            link: dashboard.link_key.as_ref().map(|key| app.link(origin, 's', id, &key.reveal())),
+            link: dashboard.link_key.as_ref().map(|key| origin.link('s', id, &key.reveal())),
             ledger_until: rfc3339(dashboard.ledger_until),
             receipt: dashboard.receipt.as_ref().map(|r| ReceiptAnswer::new(r, dashboard.keys_destroyed)),
         }
@@ -324,7 +380,7 @@ pub(crate) struct LedgerKept {
 /// What a trace found; no match proves nobody's innocence.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TraceAnswer {
-    /// `match` or `no_match`.
+    #[schema(value_type = Verdict)]
     verdict: &'static str,
     /// Best first.
     matches: Vec<TraceMatch>,
@@ -343,8 +399,7 @@ struct TraceMatch {
     score: f64,
     /// The probability that any innocent candidate would score so high.
     false_alarm: f64,
-    /// What the match rests on: `blind`, the leak alone; `original`, the leak less the original; `inverse`, the reverse of
-    /// the session's mark, whose copy was taken away from others; `triple`, three copies put together.
+    #[schema(value_type = EvidenceKind)]
     evidence: &'static str,
     /// Null for the uploader's own preview.
     #[schema(format = DateTime)]
@@ -377,6 +432,7 @@ impl From<&TraceReport> for TraceAnswer {
 /// What the event `counts` of a dashboard's stream tells.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Counts {
+    #[schema(value_type = ShareStatus)]
     status: &'static str,
     seconds_left: u64,
     views: u32,

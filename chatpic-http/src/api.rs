@@ -17,16 +17,13 @@ use data_encoding::BASE64URL_NOPAD;
 use futures::stream;
 use serde::Deserialize;
 use serde_json::Number;
-use utoipa::openapi::schema::{
-    ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
-};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::answers::{
     CSV_HEADER, CoverAnswer, CreatedShare, CurrentSession, DashboardAnswer, Extended, LedgerKept,
     OpenedSession, ReceiptAnswer, TraceAnswer, csv_line,
 };
-use crate::client::{Bearer, Client, Origin, share_id};
+use crate::client::{Bearer, Client, Origin, Peer, share_id};
 use crate::problem::{Problem, ProblemDocument};
 use crate::time::{duration, rfc3339};
 use crate::{App, events, openapi, sending, upload};
@@ -50,7 +47,7 @@ pub(crate) fn router() -> Router<App> {
         .route("/shares/{id}/reports", post(report))
 }
 
-pub(crate) async fn ready(State(chatpic): State<ChatPic>) -> Answer<&'static str> {
+pub(crate) async fn ready(State(chatpic): State<ChatPic>, Peer(peer): Peer) -> Answer<&'static str> {
     let Readiness { shares, blobs, sweep_overdue } = chatpic.check_ready().await;
     let mut problems = Vec::new();
     for (what, answered) in [("the shares", shares), ("the images", blobs)] {
@@ -63,7 +60,13 @@ pub(crate) async fn ready(State(chatpic): State<ChatPic>) -> Answer<&'static str
         problems
             .push(format!("no sweep has run for {} seconds: nothing that ends is deleted", since.as_secs()));
     }
-    if problems.is_empty() { Ok("ready\n") } else { Err(Problem::unavailable(problems.join("; "))) }
+    if !problems.is_empty() {
+        return Err(Problem::unavailable(problems.join("; ")));
+    }
+    Ok(match peer {
+        Some(_) => "ready\n",
+        None => "ready, but no cap for an address holds: requests come without their peer's address\n",
+    })
 }
 
 /// What an upload's form may hold.
@@ -71,29 +74,24 @@ pub(crate) async fn ready(State(chatpic): State<ChatPic>) -> Answer<&'static str
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form for the OpenAPI document; the form is read as a stream")]
 pub(crate) struct ShareForm {
-    /// 1 to 10 images: JPEG, PNG, GIF or WebP.
-    #[schema(schema_with = image_files)]
     images: Vec<Vec<u8>>,
-    /// Seven days when absent or empty.
-    #[schema(schema_with = form_life, required = false)]
+    #[schema(required = false)]
     expires_in: String,
-    /// No limit when absent or empty.
-    #[schema(schema_with = form_max_views, required = false)]
+    #[schema(required = false)]
     max_views: String,
-    /// None when absent or empty.
-    #[schema(max_length = 128, required = false)]
+    #[schema(required = false)]
     password: String,
-    /// How long a leak can be traced after the end; 90 days when absent or empty.
-    #[schema(schema_with = form_ledger, required = false)]
+    #[schema(required = false)]
     keep_ledger: String,
-    /// Where the site asks uploaders for a password; before the images.
+    /// Where the site asks uploaders for a password, unless it comes as `Authorization: Bearer`. Best before the images:
+    /// those that come first are kept until it does, of one form of an address at a time.
     #[schema(required = false)]
     upload_password: String,
 }
 
-/// Makes a share of one to ten images.
+/// Makes a share.
 #[utoipa::path(
-    post, path = "/shares",
+    post, tag = "uploading", path = "/shares",
     params(("Idempotency-Key" = Option<String>, Header, nullable = false, pattern = "^[!-~]+$", min_length = 16, max_length = 255, description = "16 to 255 characters; a retry with the same key and form makes no second share")),
     request_body(content = ShareForm, content_type = "multipart/form-data", encoding(("images" = (content_type = "image/jpeg, image/png, image/gif, image/webp")))),
     responses(
@@ -110,12 +108,12 @@ pub(crate) async fn create(
 ) -> Answer<(StatusCode, Json<CreatedShare>)> {
     let created = upload::create(&app, &client, request).await?;
     let status = if created.repeated { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(CreatedShare::new(&app, &origin, &created))))
+    Ok((status, Json(CreatedShare::new(&origin, &created))))
 }
 
 /// What anybody may know of an active share; spends nothing.
 #[utoipa::path(
-    get, path = "/shares/{id}", params(("id" = String, Path, description = "The share's id")),
+    get, tag = "viewing", path = "/shares/{id}", params(("id" = String, Path, description = "The share's id")),
     responses(
         (status = 200, description = "The share is active", body = CoverAnswer),
         (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
@@ -144,7 +142,7 @@ pub(crate) struct OpenRequest {
 
 /// Opens a viewing session, which spends a view.
 #[utoipa::path(
-    post, path = "/shares/{id}/sessions", params(("id" = String, Path, description = "The share's id")),
+    post, tag = "viewing", path = "/shares/{id}/sessions", params(("id" = String, Path, description = "The share's id")),
     request_body = OpenRequest,
     responses(
         (status = 201, description = "A view was spent", body = OpenedSession),
@@ -155,6 +153,7 @@ pub(crate) struct OpenRequest {
 pub(crate) async fn open(
     State(chatpic): State<ChatPic>,
     Path(id): Path<String>,
+    origin: Origin,
     client: Client,
     body: Result<Json<OpenRequest>, JsonRejection>,
 ) -> Answer<(StatusCode, Json<OpenedSession>)> {
@@ -177,12 +176,12 @@ pub(crate) async fn open(
     };
     let opened = chatpic.open(&id, &access, opening).await?;
     let status = if opened.repeated { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(OpenedSession::new(&id, &opened))))
+    Ok((status, Json(OpenedSession::new(&origin, &id, &opened))))
 }
 
 /// How a viewing session stands; asking is no activity.
 #[utoipa::path(
-    get, path = "/shares/{id}/sessions/current", params(("id" = String, Path, description = "The share's id")),
+    get, tag = "viewing", path = "/shares/{id}/sessions/current", params(("id" = String, Path, description = "The share's id")),
     responses(
         (status = 200, description = "It goes on", body = CurrentSession),
         (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
@@ -208,12 +207,19 @@ pub(crate) struct ImageQuery {
     still: Option<bool>,
 }
 
+/// An image's bytes.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub(crate) struct ImageFile(
+    #[expect(dead_code, reason = "describes an answer for the OpenAPI document")] Vec<u8>,
+);
+
 /// The session's own copy of an image, with its marks.
 #[utoipa::path(
-    get, path = "/shares/{id}/images/{index}",
+    get, tag = "viewing", path = "/shares/{id}/images/{index}",
     params(("id" = String, Path, description = "The share's id"), ("index" = u32, Path, description = "Which image, from 0"), ImageQuery),
     responses(
-        (status = 200, description = "The marked image", content((String = "image/jpeg"), (String = "image/png"), (String = "image/webp"))),
+        (status = 200, description = "The marked image: JPEG, PNG, GIF or WebP", body = ImageFile, content_type = "image/*"),
         (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("session_token" = []))
@@ -264,7 +270,7 @@ pub(crate) struct Page {
 
 /// Everything that the uploader may know.
 #[utoipa::path(
-    get, path = "/shares/{id}/dashboard", params(("id" = String, Path, description = "The share's id"), Page),
+    get, tag = "dashboard", path = "/shares/{id}/dashboard", params(("id" = String, Path, description = "The share's id"), Page),
     responses(
         (status = 200, description = "The dashboard", body = DashboardAnswer),
         (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
@@ -286,12 +292,12 @@ pub(crate) async fn dashboard(
         .map(|after| after.parse().map_err(|_| Problem::malformed("after is no cursor")))
         .transpose()?;
     let dashboard = app.chatpic.dashboard(&id, &access, after).await?;
-    Ok(Json(DashboardAnswer::new(&app, &origin, &id, &dashboard)))
+    Ok(Json(DashboardAnswer::new(&origin, &id, &dashboard)))
 }
 
 /// All sessions, newest first, as comma-separated values.
 #[utoipa::path(
-    get, path = "/shares/{id}/sessions.csv", params(("id" = String, Path, description = "The share's id")),
+    get, tag = "dashboard", path = "/shares/{id}/sessions.csv", params(("id" = String, Path, description = "The share's id")),
     responses(
         (status = 200, description = "One line a session", content_type = "text/csv", body = String),
         (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
@@ -337,7 +343,7 @@ pub(crate) async fn serve_csv(chatpic: ChatPic, id: ShareId, access: DashboardAc
 
 /// The uploader's own look: marked `UPLOADER`, spends nothing.
 #[utoipa::path(
-    post, path = "/shares/{id}/preview", params(("id" = String, Path, description = "The share's id")),
+    post, tag = "dashboard", path = "/shares/{id}/preview", params(("id" = String, Path, description = "The share's id")),
     responses(
         (status = 201, description = "A session that counts nothing", body = OpenedSession),
         (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
@@ -347,11 +353,12 @@ pub(crate) async fn serve_csv(chatpic: ChatPic, id: ShareId, access: DashboardAc
 pub(crate) async fn preview(
     State(chatpic): State<ChatPic>,
     Path(id): Path<String>,
+    origin: Origin,
     bearer: Bearer,
 ) -> Answer<(StatusCode, Json<OpenedSession>)> {
     let id = share_id(&id)?;
     let opened = chatpic.preview(&id, &chatpic.dashboard_access(&id, &bearer.parse()?)).await?;
-    Ok((StatusCode::CREATED, Json(OpenedSession::new(&id, &opened))))
+    Ok((StatusCode::CREATED, Json(OpenedSession::new(&origin, &id, &opened))))
 }
 
 /// Whole seconds, or ISO 8601 with weeks, days, hours, minutes, seconds.
@@ -362,53 +369,6 @@ pub(crate) enum DurationValue {
     Seconds(Number),
     /// ISO 8601.
     Text(String),
-}
-
-/// Describes a length of time: whole seconds from `min` to `max`, or as long in ISO 8601.
-fn length(min: u64, max: u64) -> OneOfBuilder {
-    let seconds =
-        ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(min)).maximum(Some(max)).examples([min]);
-    let text = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Duration)))
-        .examples(["PT1H"]);
-    OneOfBuilder::new().item(seconds).item(text)
-}
-
-/// Describes a field that counts as absent when it is empty.
-fn or_empty(field: OneOfBuilder) -> Schema {
-    field.item(ObjectBuilder::new().schema_type(Type::String).max_length(Some(0))).into()
-}
-
-const MINUTE: u64 = 60;
-const DAY: u64 = 24 * 60 * MINUTE;
-
-fn form_life() -> Schema {
-    or_empty(length(MINUTE, 30 * DAY))
-}
-
-fn form_ledger() -> Schema {
-    or_empty(length(0, 90 * DAY))
-}
-
-fn form_max_views() -> Schema {
-    let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(10_000));
-    or_empty(OneOfBuilder::new().item(limit))
-}
-
-fn image_files() -> Schema {
-    let file = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
-    ArrayBuilder::new().items(file).min_items(Some(1)).max_items(Some(10)).into()
-}
-
-fn extension() -> Schema {
-    length(1, 30 * DAY).into()
-}
-
-fn ledger() -> Schema {
-    length(0, 90 * DAY).into()
 }
 
 impl DurationValue {
@@ -428,14 +388,13 @@ impl DurationValue {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExtendRequest {
-    /// Whole seconds, or ISO 8601 with weeks, days, hours, minutes, seconds; the new end lies at most 30 days ahead.
-    #[schema(schema_with = extension)]
+    #[schema(value_type = String)]
     extend_by: DurationValue,
 }
 
 /// Moves the end of an active share away; never revives one.
 #[utoipa::path(
-    post, path = "/shares/{id}/extend", params(("id" = String, Path, description = "The share's id")),
+    post, tag = "dashboard", path = "/shares/{id}/extend", params(("id" = String, Path, description = "The share's id")),
     request_body = ExtendRequest,
     responses(
         (status = 200, description = "The new end", body = Extended),
@@ -460,14 +419,13 @@ pub(crate) async fn extend(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LedgerRequest {
-    /// 0 to 90 days: whole seconds, or ISO 8601.
-    #[schema(schema_with = ledger)]
+    #[schema(value_type = String)]
     keep_ledger: DurationValue,
 }
 
 /// Sets how long a leak can be traced after the end.
 #[utoipa::path(
-    patch, path = "/shares/{id}", params(("id" = String, Path, description = "The share's id")),
+    patch, tag = "dashboard", path = "/shares/{id}", params(("id" = String, Path, description = "The share's id")),
     request_body = LedgerRequest,
     responses(
         (status = 200, description = "Until when", body = LedgerKept),
@@ -490,7 +448,7 @@ pub(crate) async fn keep_ledger(
 
 /// Ends a share now; again gives the same receipt.
 #[utoipa::path(
-    delete, path = "/shares/{id}", params(("id" = String, Path, description = "The share's id")),
+    delete, tag = "dashboard", path = "/shares/{id}", params(("id" = String, Path, description = "The share's id")),
     responses(
         (status = 200, description = "What became of the data", body = ReceiptAnswer),
         (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
@@ -513,17 +471,14 @@ pub(crate) async fn burn(
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form for the OpenAPI document; the form is read as a stream")]
 pub(crate) struct TraceForm {
-    /// The leaked picture.
-    #[schema(value_type = String, format = Binary)]
     image: Vec<u8>,
-    /// The picture that was uploaded, which makes the search surer.
-    #[schema(value_type = String, format = Binary, required = false)]
+    #[schema(required = false)]
     original: Vec<u8>,
 }
 
 /// Names the viewing session that a leaked picture was served to.
 #[utoipa::path(
-    post, path = "/shares/{id}/trace", params(("id" = String, Path, description = "The share's id")),
+    post, tag = "tracing", path = "/shares/{id}/trace", params(("id" = String, Path, description = "The share's id")),
     request_body(content = TraceForm, content_type = "multipart/form-data", encoding(
         ("image" = (content_type = "image/jpeg, image/png, image/gif, image/webp")),
         ("original" = (content_type = "image/jpeg, image/png, image/gif, image/webp")),
@@ -551,8 +506,6 @@ pub(crate) async fn trace(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReportRequest {
-    /// Why, in 1 to 2000 characters.
-    #[schema(pattern = "\\S", max_length = 2000)]
     reason: String,
     /// The link key, sealed to the operator, who can then look at the share.
     key: Option<String>,
@@ -560,7 +513,7 @@ pub(crate) struct ReportRequest {
 
 /// Takes a report for the operator; the answer tells nothing of the share.
 #[utoipa::path(
-    post, path = "/shares/{id}/reports", params(("id" = String, Path, description = "The share's id")),
+    post, tag = "reports", path = "/shares/{id}/reports", params(("id" = String, Path, description = "The share's id")),
     request_body = ReportRequest,
     responses(
         (status = 202, description = "Taken"),

@@ -1,23 +1,23 @@
 //! Style, script, texts and pictures of pages, embedded; no page needs anything from elsewhere.
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use crate::App;
 use crate::brand::Logo;
 use crate::pages::chart::world;
+use crate::{App, Route};
 
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/assets/site.css", get(style))
-        .route("/assets/site.js", get(|| file("text/javascript", include_str!("../assets/site.js"))))
-        .route("/assets/text.js", get(text))
-        .route("/assets/logo", get(logo))
-        .route("/assets/world.svg", get(|| file("image/svg+xml", world())))
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        ("/assets/site.css", get(style)),
+        ("/assets/site.js", get(|| file("text/javascript", include_str!("../assets/site.js")))),
+        ("/assets/text.js", get(text)),
+        ("/assets/logo", get(logo)),
+        ("/assets/world.svg", get(|| file("image/svg+xml", world()))),
+    ]
 }
 
 async fn style(State(app): State<App>) -> impl IntoResponse {

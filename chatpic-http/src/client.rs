@@ -1,14 +1,16 @@
 //! Who asks: address, country, device, keys and the site's own address, read from a request.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use axum::extract::FromRequestParts;
 use axum::extract::connect_info::{ConnectInfo, MockConnectInfo};
+use axum::extract::{FromRequestParts, OriginalUri, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{Extensions, HeaderMap, header};
 use chatpic_core::{Country, Device, ShareId};
 
 use crate::problem::Problem;
@@ -16,7 +18,8 @@ use crate::{App, Options};
 
 /// The client as far as it is known.
 pub(crate) struct Client {
-    /// The address that wrong passwords are counted for; an IPv6 address stands for its /64.
+    /// Whom caps, turns and wrong passwords are counted for: an address, of IPv6 its /64. A client whose address is unknown
+    /// goes by what a trusted proxy calls it; without that, each request counts as a client of its own.
     pub(crate) address: String,
     pub(crate) country: Option<Country>,
     pub(crate) device: Device,
@@ -26,22 +29,75 @@ impl FromRequestParts<App> for Client {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        let peer =
-            peer.or_else(|| parts.extensions.get::<MockConnectInfo<SocketAddr>>().map(|info| info.0.ip()));
         let options = &*app.options;
+        let Ok(Peer(peer)) = Peer::from_request_parts(parts, app).await;
         let trusted = peer.is_some_and(|peer| is_trusted(peer, options));
-        let address = peer.map(|peer| if trusted { forwarded(peer, &parts.headers, options) } else { peer });
+        let (address, named) = match peer {
+            None => (None, app.strangers.without_peer()),
+            Some(peer) if !trusted => (Some(peer), network(peer)),
+            Some(peer) => match forwarded(&parts.headers, options) {
+                Forwarded::Address(address) => (Some(address), network(address)),
+                Forwarded::Word(word) => {
+                    app.strangers.unreadable(app);
+                    (None, format!("called {word} by a proxy"))
+                }
+                Forwarded::Nothing => {
+                    app.strangers.unreadable(app);
+                    (Some(peer), network(peer))
+                }
+            },
+        };
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let country = options.country_header.as_deref().filter(|_| trusted).and_then(header);
         // The proxy's word first, then the table or the operator's database, then unknown.
         let country = country.and_then(|code| code.parse().ok());
         let country = country.or_else(|| options.countries.find(address?));
-        Ok(Self {
-            address: address.map(network).unwrap_or_default(),
-            country,
-            device: header("user-agent").map(Device::from_user_agent).unwrap_or_default(),
-        })
+        let device = header("user-agent").map(Device::from_user_agent).unwrap_or_default();
+        Ok(Self { address: named, country, device })
+    }
+}
+
+/// The other end of the connection; `None` where the host serves the router without it.
+pub(crate) struct Peer(pub(crate) Option<IpAddr>);
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        let peer = peer.or_else(|| parts.extensions.get::<MockConnectInfo<SocketAddr>>().map(|info| info.0));
+        Ok(Self(peer.map(|peer| peer.ip())))
+    }
+}
+
+/// Clients whose address can't be told. Each way of it is logged once.
+#[derive(Debug, Default)]
+pub(crate) struct Strangers {
+    without_peer: AtomicU64,
+    unreadable: AtomicBool,
+}
+
+impl Strangers {
+    /// Names the client of a request that came without its peer's address. Each request gets a name of its own: if clients
+    /// shared one, each could use up the others' caps.
+    fn without_peer(&self) -> String {
+        let number = self.without_peer.fetch_add(1, Ordering::Relaxed);
+        if number == 0 {
+            tracing::warn!(
+                "requests come without their peer's address, so no cap for an address holds: serve the router with \
+                 into_make_service_with_connect_info::<SocketAddr>()"
+            );
+        }
+        format!("unknown {number}")
+    }
+
+    /// Notes a request of which a trusted proxy told no address. What it told instead is not logged: it may hold one.
+    fn unreadable(&self, app: &App) {
+        app.metrics.unreadable_clients.inc();
+        if !self.unreadable.swap(true, Ordering::Relaxed) {
+            let header = &app.options.client_header;
+            tracing::warn!(%header, "a trusted proxy's header holds no address where the client's should be");
+        }
     }
 }
 
@@ -49,20 +105,38 @@ fn is_trusted(address: IpAddr, options: &Options) -> bool {
     options.trusted_proxies.iter().any(|network| network.contains(&address.to_canonical()))
 }
 
+/// What trusted proxies tell of a client.
+#[derive(PartialEq, Debug)]
+enum Forwarded {
+    Address(IpAddr),
+    /// What the last of them wrote in place of an address. It knows clients by it, so they are told apart by it here.
+    Word(String),
+    Nothing,
+}
+
 /// The first address, from the right, that is no trusted proxy's; all lines of the header count as one list.
-fn forwarded(peer: IpAddr, headers: &HeaderMap, options: &Options) -> IpAddr {
-    let lines: Vec<&str> =
-        headers.get_all(&options.client_header).iter().filter_map(|line| line.to_str().ok()).collect();
+fn forwarded(headers: &HeaderMap, options: &Options) -> Forwarded {
+    let lines = headers.get_all(&options.client_header).iter();
+    let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
     let list = lines.join(",");
-    let mut nearest = peer;
-    for address in list.rsplit(',') {
-        let Ok(address) = address.trim().parse::<IpAddr>() else { return nearest };
-        nearest = address;
+    let mut found = Forwarded::Nothing;
+    for entry in list.rsplit(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        let Some(address) = entry_address(entry) else { return Forwarded::Word(entry.to_owned()) };
+        found = Forwarded::Address(address);
         if !is_trusted(address, options) {
             break;
         }
     }
-    nearest
+    found
+}
+
+/// The address in an entry, which may have a port, and stand in brackets or quotes.
+fn entry_address(entry: &str) -> Option<IpAddr> {
+    let entry = entry.trim_matches('"');
+    let in_brackets = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let with_port = || entry.parse::<SocketAddr>().ok();
+    let address = entry.parse().ok().or_else(|| with_port().map(|address| address.ip()));
+    address.or_else(in_brackets)
 }
 
 fn network(address: IpAddr) -> String {
@@ -75,12 +149,11 @@ fn network(address: IpAddr) -> String {
     }
 }
 
-/// The site's own address as the request names it, such as `http://127.0.0.1:8080`, with the path that the router
-/// is nested under.
+/// Where the site stands, for a request: every address in an answer is made here.
 pub(crate) struct Origin {
-    /// The address with the prefix.
-    pub(crate) url: String,
-    /// The path that the router is nested under, such as `/pics`; empty at the root.
+    /// Scheme and host, such as `http://127.0.0.1:8080`.
+    host: String,
+    /// The path below which everything is asked for, such as `/pics`; empty at the root.
     pub(crate) prefix: String,
     /// How the site presents itself there.
     pub(crate) options: Arc<Options>,
@@ -90,17 +163,77 @@ impl FromRequestParts<App> for Origin {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
-        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-        let inner = parts.uri.path();
-        let outer = parts.extensions.get::<axum::extract::OriginalUri>().map(|uri| uri.0.path().to_owned());
-        let outer = outer.unwrap_or_else(|| inner.to_owned());
-        let inner = inner.strip_suffix('/').unwrap_or(inner);
-        let prefix = ["/api/v1", ""]
-            .iter()
-            .find_map(|own| outer.trim_end_matches('/').strip_suffix(&format!("{own}{inner}")));
-        let prefix = prefix.unwrap_or_default().to_owned();
-        Ok(Self { url: format!("http://{host}{prefix}"), prefix, options: app.options.clone() })
+        let options = app.options.clone();
+        let (host, prefix) = match &options.base_url {
+            Some(url) => {
+                let (host, path) = split_url(url);
+                (host.to_owned(), path.to_owned())
+            }
+            None => {
+                let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+                (
+                    format!("http://{}", host.unwrap_or("localhost")),
+                    nested_under(&parts.extensions).to_owned(),
+                )
+            }
+        };
+        Ok(Self { host, prefix, options })
     }
+}
+
+/// The path that this router is nested under, empty at the root.
+#[derive(Clone, Debug)]
+struct NestedUnder(String);
+
+/// Notes what a request's path has before the part that this router was given.
+pub(crate) async fn note_nesting(mut request: Request) -> Request {
+    let inner = request.uri().path();
+    let outer = request.extensions().get::<OriginalUri>().map_or(inner, |uri| uri.0.path());
+    let inner = inner.strip_suffix('/').unwrap_or(inner);
+    let prefix = outer.trim_end_matches('/').strip_suffix(inner).unwrap_or_default().to_owned();
+    request.extensions_mut().insert(NestedUnder(prefix));
+    request
+}
+
+/// The path that the router is nested under, whatever the site's base URL says.
+pub(crate) fn nested_under(extensions: &Extensions) -> &str {
+    extensions.get::<NestedUnder>().map_or("", |under| &under.0)
+}
+
+/// Scheme and host, and the path without a slash at its end, of a base URL.
+pub(crate) fn split_url(url: &str) -> (&str, &str) {
+    let url = url.trim_end_matches('/');
+    let host = url.find("://").map_or(0, |scheme| scheme + "://".len());
+    let path = url.get(host..).and_then(|rest| rest.find('/')).map_or(url.len(), |slash| host + slash);
+    url.split_at(path)
+}
+
+impl Origin {
+    /// The path of the front page: a router nested by axum answers there without a slash at the end.
+    pub(crate) fn home(&self) -> String {
+        if self.prefix.is_empty() { "/".to_owned() } else { self.prefix.clone() }
+    }
+
+    /// The path of the JSON API.
+    pub(crate) fn api(&self) -> String {
+        format!("{}/api/v1", self.prefix)
+    }
+
+    /// The path of a share's pages of this kind: `s` for viewers, `d` for the uploader.
+    pub(crate) fn share(&self, kind: char, id: impl Display) -> String {
+        format!("{}/{kind}/{id}", self.prefix)
+    }
+
+    /// The share link or dashboard link; the key stands in the fragment, which browsers never send.
+    pub(crate) fn link(&self, kind: char, id: &ShareId, key: &str) -> String {
+        format!("{}{}#{key}", self.host, self.share(kind, id))
+    }
+}
+
+/// What stands in an `Authorization: Bearer` header.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
 /// The key or token of an `Authorization: Bearer` header.
@@ -110,14 +243,8 @@ impl FromRequestParts<App> for Bearer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
-        let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = header.and_then(|value| value.split_once(' '));
-        match token {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                Ok(Self(token.trim().to_owned()))
-            }
-            _ => Err(Problem::unauthorized()),
-        }
+        let token = bearer(&parts.headers).ok_or_else(Problem::unauthorized)?;
+        Ok(Self(token.to_owned()))
     }
 }
 
@@ -144,28 +271,113 @@ pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 
 #[cfg(test)]
 mod tests {
+    use chatpic_core::Limits;
+
     use super::*;
+    use crate::tests::site;
 
     fn options() -> Options {
         Options { trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()], ..Options::default() }
     }
 
-    fn seen(peer: &str, header: &str) -> String {
-        let peer = peer.parse().unwrap();
-        let headers = HeaderMap::from_iter([(
-            header::HeaderName::from_static("x-forwarded-for"),
-            header.parse().unwrap(),
-        )]);
-        let options = options();
-        network(if is_trusted(peer, &options) { forwarded(peer, &headers, &options) } else { peer })
+    fn told(lines: &[&str]) -> Forwarded {
+        let lines = lines
+            .iter()
+            .map(|line| (header::HeaderName::from_static("x-forwarded-for"), line.parse().unwrap()));
+        forwarded(&HeaderMap::from_iter(lines), &options())
+    }
+
+    fn address(text: &str) -> Forwarded {
+        Forwarded::Address(text.parse().unwrap())
     }
 
     #[test]
-    fn only_a_trusted_proxys_header_counts_and_only_its_rightmost_stranger() {
-        assert_eq!(seen("203.0.113.9", "198.51.100.1"), "203.0.113.9");
-        assert_eq!(seen("10.0.0.1", "198.51.100.1"), "198.51.100.1");
-        assert_eq!(seen("10.0.0.1", "6.6.6.6, 198.51.100.1, 10.0.0.2"), "198.51.100.1");
-        assert_eq!(seen("10.0.0.1", "198.51.100.1, nonsense"), "10.0.0.1");
-        assert_eq!(seen("::ffff:10.0.0.1", "2001:db8:1:2:3::4"), "2001:db8:1:2::/64");
+    fn the_rightmost_stranger_counts() {
+        assert_eq!(told(&["198.51.100.1"]), address("198.51.100.1"));
+        assert_eq!(told(&["6.6.6.6, 198.51.100.1, 10.0.0.2"]), address("198.51.100.1"));
+        assert_eq!(told(&["6.6.6.6", "198.51.100.1,", "10.0.0.2"]), address("198.51.100.1"));
+        assert_eq!(told(&["10.0.0.3, 10.0.0.2"]), address("10.0.0.3"), "all are trusted");
+        assert_eq!(
+            told(&["\u{fffd}, 198.51.100.1"]),
+            address("198.51.100.1"),
+            "what a stranger wrote is not read"
+        );
+    }
+
+    #[test]
+    fn an_entry_may_have_a_port_brackets_and_quotes() {
+        for entry in
+            ["203.0.113.9", "203.0.113.9:5555", "\"203.0.113.9\"", "\"203.0.113.9:5555\"", "[203.0.113.9]"]
+        {
+            assert_eq!(told(&[entry]), address("203.0.113.9"), "{entry}");
+        }
+        for entry in [
+            "2001:db8::1",
+            "[2001:db8::1]",
+            "[2001:db8::1]:443",
+            "\"[2001:db8::1]\"",
+            "\"[2001:db8::1]:443\"",
+        ] {
+            assert_eq!(told(&[entry]), address("2001:db8::1"), "{entry}");
+        }
+        assert_eq!(told(&["203.0.113.9:1, 10.0.0.2:2"]), address("203.0.113.9"), "a trusted proxy's, too");
+    }
+
+    #[test]
+    fn what_is_no_address_is_the_proxys_word() {
+        for entry in ["unknown", "_hidden", "203.0.113.9:99999", "203.0.113", "unix:/run/a"] {
+            assert_eq!(told(&[&format!("6.6.6.6, {entry}")]), Forwarded::Word(entry.to_owned()));
+        }
+        assert_eq!(told(&["6.6.6.6, _a, 10.0.0.2"]), Forwarded::Word("_a".to_owned()));
+        assert_eq!(told(&[]), Forwarded::Nothing);
+        assert_eq!(told(&["", " , "]), Forwarded::Nothing);
+    }
+
+    /// Whom a request with this header is counted for, from this peer.
+    async fn named(app: &App, peer: Option<&str>, header: &str) -> String {
+        let mut request = Request::get("/").header("x-forwarded-for", header).body(()).unwrap();
+        if let Some(peer) = peer {
+            let peer: IpAddr = peer.parse().unwrap();
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::from((peer, 4711))));
+        }
+        let Ok(client) = Client::from_request_parts(&mut request.into_parts().0, app).await;
+        client.address
+    }
+
+    #[tokio::test]
+    async fn only_clients_of_one_address_are_counted_as_one() {
+        let app = site(options(), Limits::default()).await;
+        let proxy = Some("10.0.0.1");
+        assert_eq!(
+            named(&app, Some("203.0.113.9"), "198.51.100.1").await,
+            "203.0.113.9",
+            "no proxy's header"
+        );
+        assert_eq!(named(&app, proxy, "203.0.113.9:1").await, named(&app, proxy, "203.0.113.9:2").await);
+        assert_eq!(
+            named(&app, Some("::ffff:10.0.0.1"), "[2001:db8:1:2:3::4]:443").await,
+            "2001:db8:1:2::/64"
+        );
+        assert_eq!(app.metrics.unreadable_clients.get(), 0);
+        assert_eq!(named(&app, proxy, "_one").await, named(&app, proxy, "_one").await);
+        assert_ne!(named(&app, proxy, "_one").await, named(&app, proxy, "_other").await);
+        assert_ne!(
+            named(&app, proxy, "2001:db8:1:2::/64").await,
+            named(&app, proxy, "2001:db8:1:2::1").await
+        );
+        assert_eq!(named(&app, proxy, "").await, "10.0.0.1");
+        assert_eq!(app.metrics.unreadable_clients.get(), 6);
+        assert_ne!(named(&app, None, "198.51.100.1").await, named(&app, None, "198.51.100.1").await);
+    }
+
+    #[test]
+    fn a_base_url_has_a_host_and_a_path() {
+        for (url, parts) in [
+            ("https://pics.example", ("https://pics.example", "")),
+            ("https://pics.example/", ("https://pics.example", "")),
+            ("https://pics.example:8443/a/b/", ("https://pics.example:8443", "/a/b")),
+        ] {
+            assert_eq!(split_url(url), parts);
+        }
     }
 }

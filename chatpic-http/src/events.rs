@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -17,12 +16,12 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use crate::App;
-use crate::answers::{Counts, CurrentSession};
+use crate::answers::{Counts, CurrentSession, EventName};
 use crate::client::{Bearer, Client, share_id};
 use crate::pages::{dashboard_cookie, session_cookie};
 use crate::places::{Holder, Place};
 use crate::problem::Problem;
+use crate::{App, Route};
 
 /// A burn must reach its viewers within two seconds.
 const POLL: Duration = Duration::from_secs(1);
@@ -151,8 +150,8 @@ async fn poll(app: App) {
     }
 }
 
-pub(crate) fn router() -> Router<App> {
-    Router::new().route("/s/{id}/events", get(viewer_events)).route("/d/{id}/events", get(uploader_events))
+pub(crate) fn routes() -> Vec<Route> {
+    vec![("/s/{id}/events", get(viewer_events)), ("/d/{id}/events", get(uploader_events))]
 }
 
 fn data(name: &'static str, value: &impl serde::Serialize) -> Event {
@@ -229,7 +228,7 @@ async fn of_session(app: App, client: Client, id: ShareId, token: SessionToken) 
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes the stream for the OpenAPI document")]
 pub(crate) struct StreamEvent {
-    /// `counts`, `trace`, `session` or `end`.
+    #[schema(value_type = EventName)]
     event: String,
     /// An object in JSON.
     data: String,
@@ -237,7 +236,7 @@ pub(crate) struct StreamEvent {
 
 /// A stream of what happens: a share's counts and trace progress for its uploader, the session's end for a viewer.
 #[utoipa::path(
-    get, path = "/shares/{id}/events", params(("id" = String, Path, description = "The share's id")),
+    get, tag = "viewing", path = "/shares/{id}/events", params(("id" = String, Path, description = "The share's id")),
     responses(
         (status = 200, description = "With a dashboard key `counts` and `trace`, with a session token `session` and `end`", content_type = "text/event-stream", body = StreamEvent),
         (status = "default", description = "What went wrong", body = crate::problem::ProblemDocument, content_type = "application/problem+json"),

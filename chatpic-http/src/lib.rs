@@ -9,6 +9,7 @@ mod brand;
 mod client;
 mod country;
 mod events;
+mod forms;
 mod metrics;
 mod openapi;
 mod pace;
@@ -27,9 +28,9 @@ mod upload;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, FromRef};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use axum::{Router, middleware};
-use chatpic_core::{ChatPic, ShareId};
+use chatpic_core::ChatPic;
 use ipnet::IpNet;
 
 pub use brand::{Accent, BrandError, FooterLink, Href, Logo};
@@ -37,6 +38,7 @@ pub use country::Countries;
 pub use text::{Text, TextError};
 pub use upload::UploadPassword;
 
+use crate::client::Strangers;
 use crate::events::Hub;
 use crate::metrics::Metrics;
 use crate::places::Places;
@@ -59,12 +61,16 @@ pub struct Options {
     pub links: Vec<FooterLink>,
     /// What pages say.
     pub text: Text,
-    /// The site's public address, such as `https://pics.example`, with the path that the router is nested under;
-    /// without it, links are made from the request's `Host`.
+    /// The site's public address, such as `https://pics.example` or `https://example.org/pics`. Every address in an answer
+    /// is made from it, and with a path in it the routes answer below that path too, as well as at the root, for proxies
+    /// that strip it. Without it, addresses are made from the request's `Host` and the path that the router is nested
+    /// under.
     pub base_url: Option<String>,
     /// Peers whose headers are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// The header in which a trusted proxy gives the client's address.
+    /// The header in which a trusted proxy gives the client's address, with or without a port, brackets or quotes. An entry
+    /// that is no address is logged once and counted in `/metrics`; such clients are told apart by what the proxy wrote,
+    /// and their country is unknown.
     pub client_header: String,
     /// The header in which a trusted proxy gives the client's country.
     pub country_header: Option<String>,
@@ -90,6 +96,9 @@ pub struct Options {
     pub answer_bytes: usize,
     /// Whether `/metrics` is shown.
     pub metrics: bool,
+    /// Whether `/healthz`, `/readyz` and `/metrics` are answered under a path too: where the router is nested, or the path
+    /// of [`Options::base_url`]. At the root they always are.
+    pub nested_health: bool,
 }
 
 impl Default for Options {
@@ -116,6 +125,7 @@ impl Default for Options {
             form_bytes: 512 * 1024 * 1024,
             answer_bytes: 256 * 1024 * 1024,
             metrics: true,
+            nested_health: false,
         }
     }
 }
@@ -132,6 +142,9 @@ struct App {
     streams: Arc<Places>,
     forms: Arc<Places>,
     answers: Arc<Places>,
+    /// Forms whose images came before their upload password.
+    unproved: Arc<Places>,
+    strangers: Arc<Strangers>,
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
 }
@@ -145,6 +158,9 @@ impl FromRef<App> for ChatPic {
 /// Event streams of one session, which may be open in several tabs, or of one dashboard.
 const STREAMS_EACH: usize = 8;
 
+/// Forms on this node at the same time that send images before the upload password; an address has a quarter, so one.
+const UNPROVED: usize = 4;
+
 impl App {
     fn new(chatpic: ChatPic, options: Options) -> Self {
         Self {
@@ -156,6 +172,8 @@ impl App {
             streams: Places::new(options.listeners, STREAMS_EACH),
             forms: Places::new(options.form_bytes, options.form_bytes),
             answers: Places::new(options.answer_bytes, options.answer_bytes / 4),
+            unproved: Places::new(UNPROVED, UNPROVED),
+            strangers: Arc::default(),
             hub: Arc::default(),
             metrics: Arc::new(Metrics::new()),
             options: Arc::new(options),
@@ -165,32 +183,58 @@ impl App {
     fn is_https(&self) -> bool {
         self.options.base_url.as_deref().is_some_and(|url| url.starts_with("https:"))
     }
-
-    /// The share link or (`/d/`) dashboard link; the key stands in the fragment, which browsers never send.
-    fn link(&self, origin: &client::Origin, kind: char, id: &ShareId, key: &str) -> String {
-        let base = self.options.base_url.as_deref().unwrap_or(&origin.url).trim_end_matches('/');
-        format!("{base}/{kind}/{id}#{key}")
-    }
 }
 
 /// The JSON API under `/api/v1`, the pages, `/healthz`, `/readyz` and `/metrics`.
 ///
+/// It nests under any path: `Router::nest_service("/pics", router)` answers `/pics` and `/pics/`, while `Router::nest`
+/// leaves the latter to the host.
+///
+/// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: caps, turns and wrong passwords are counted by the
+/// client's address. A request without its peer's address counts as a client of its own, so that strangers can't use up
+/// each other's caps. What holds for a share or the node still holds, but no cap for an address does: a warning is logged
+/// once, and `/readyz` says so.
+///
 /// What ends is deleted by the sweep of the [`ChatPic`], which runs by itself unless its builder was told otherwise.
 pub fn router(chatpic: ChatPic, options: Options) -> Router {
-    routes(App::new(chatpic, options))
+    let site = routes(App::new(chatpic, options.clone()));
+    let path = options.base_url.as_deref().map_or("", |url| client::split_url(url).1);
+    if path.is_empty() {
+        return site;
+    }
+    // The path is no pattern, whatever it holds.
+    let path = path.replace('{', "{{").replace('}', "}}");
+    Router::new().without_v07_checks().nest_service(&path, site.clone()).fallback_service(site)
+}
+
+/// A pattern below the router's own path, and what answers there.
+type Route = (&'static str, MethodRouter<App>);
+
+/// The pages with what they ask for; the JSON API is told by its own document.
+fn site_routes() -> Vec<Route> {
+    [pages::routes(), events::routes(), assets::routes()].concat()
+}
+
+/// What operators ask for.
+fn health(app: &App) -> Router<App> {
+    let mut router =
+        Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(api::ready));
+    if app.options.metrics {
+        router = router.route("/metrics", get(metrics::show));
+    }
+    if app.options.nested_health {
+        return router;
+    }
+    router.route_layer(middleware::from_fn_with_state(app.clone(), security::at_the_root))
 }
 
 fn routes(app: App) -> Router {
-    let metrics =
-        if app.options.metrics { Router::new().route("/metrics", get(metrics::show)) } else { Router::new() };
     Router::new()
-        .merge(pages::router())
-        .merge(events::router())
+        .merge(
+            site_routes().into_iter().fold(Router::new(), |router, (path, route)| router.route(path, route)),
+        )
         .nest("/api/v1", api::router())
-        .merge(assets::router())
-        .merge(metrics)
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(api::ready))
+        .merge(health(&app))
         .fallback(pages::not_found)
         // Handlers that take uploads bound their bodies themselves; nothing else needs more than this.
         .layer(DefaultBodyLimit::max(64 * 1024))
@@ -200,6 +244,8 @@ fn routes(app: App) -> Router {
         .layer(middleware::from_fn(security::headers))
         .layer(middleware::from_fn_with_state(app.clone(), metrics::count))
         .layer(middleware::from_fn(security::log))
+        .layer(middleware::map_request(forms::tidy_content_type))
+        .layer(middleware::map_request(client::note_nesting))
         .with_state(app)
 }
 

@@ -34,6 +34,7 @@ pub(crate) struct Metrics {
     requests: Family<Served, Counter>,
     seconds: Family<Route, Histogram>,
     pub(crate) throttled: Counter,
+    pub(crate) unreadable_clients: Counter,
     pub(crate) listeners: Gauge,
     pub(crate) polls: Counter<u64, AtomicU64>,
 }
@@ -52,11 +53,14 @@ impl Metrics {
         registry.register_with_unit("answer", help, Unit::Seconds, seconds.clone());
         let throttled = Counter::default();
         registry.register("throttled", "Uploads, opens and traces past an address's cap", throttled.clone());
+        let unreadable_clients = Counter::default();
+        let help = "Requests of which a trusted proxy told no address that can be read";
+        registry.register("unreadable_clients", help, unreadable_clients.clone());
         let listeners = Gauge::default();
         registry.register("listeners", "Open event streams", listeners.clone());
         let polls = Counter::default();
         registry.register("event_polls", "Looks at the share store for event streams", polls.clone());
-        Self { registry, requests, seconds, throttled, listeners, polls }
+        Self { registry, requests, seconds, throttled, unreadable_clients, listeners, polls }
     }
 }
 

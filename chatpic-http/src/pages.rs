@@ -7,30 +7,26 @@ mod report;
 mod upload;
 mod viewing;
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Router;
+use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
+use chatpic_core::ShareId;
 use serde::Deserialize;
 
 pub(crate) use dashboard::dashboard_cookie;
 pub(crate) use viewing::session_cookie;
 
 use crate::client::Origin;
+use crate::forms::id_in;
 use crate::problem::Problem;
 use crate::text::{Number, Phrase};
-use crate::{App, Options};
+use crate::{App, Options, Route};
 
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .merge(upload::router())
-        .merge(privacy::router())
-        .merge(report::router())
-        .merge(viewing::router())
-        .merge(dashboard::router())
+pub(crate) fn routes() -> Vec<Route> {
+    [upload::routes(), privacy::routes(), report::routes(), viewing::routes(), dashboard::routes()].concat()
 }
 
 /// What every page shows around its own content, and what it says.
@@ -46,7 +42,7 @@ impl Frame {
     /// The frame of a page whose title is the text at this path.
     fn new(origin: &Origin, title: &str) -> Self {
         let options = origin.options.clone();
-        Self { prefix: origin.prefix.clone(), home: home(origin), title: options.text.say(title), options }
+        Self { prefix: origin.prefix.clone(), home: origin.home(), title: options.text.say(title), options }
     }
 
     fn say(&self, path: &str) -> Phrase {
@@ -72,10 +68,6 @@ impl Frame {
         let Options { contact, terms, links, .. } = &*self.options;
         contact.is_some() || terms.is_some() || !links.is_empty()
     }
-}
-
-fn home(origin: &Origin) -> String {
-    if origin.prefix.is_empty() { "/".to_owned() } else { origin.prefix.clone() }
 }
 
 fn show(page: &impl Template) -> Response {
@@ -139,6 +131,8 @@ struct KeyForm {
 #[template(path = "shell.html")]
 struct Shell {
     frame: Frame,
+    /// The link's path, as it was before a messenger bent it.
+    path: String,
     heading: &'static str,
     wrong_text: &'static str,
     wrong: bool,
@@ -151,12 +145,23 @@ enum Lock {
     Dashboard,
 }
 
-fn shell(origin: &Origin, lock: Lock, wrong: bool) -> Response {
+impl Lock {
+    /// Which of a share's pages it opens.
+    fn kind(self) -> char {
+        match self {
+            Lock::Share => 's',
+            Lock::Dashboard => 'd',
+        }
+    }
+}
+
+fn shell(origin: &Origin, lock: Lock, id: &ShareId, wrong: bool) -> Response {
     let (heading, wrong_text) = match lock {
         Lock::Share => ("key.share", "key.wrong_share"),
         Lock::Dashboard => ("key.dashboard", "key.wrong_dashboard"),
     };
-    let mut response = show(&Shell { frame: Frame::new(origin, "key.title"), heading, wrong_text, wrong });
+    let (frame, path) = (Frame::new(origin, "key.title"), origin.share(lock.kind(), id));
+    let mut response = show(&Shell { frame, path, heading, wrong_text, wrong });
     if wrong {
         *response.status_mut() = StatusCode::UNAUTHORIZED;
     }
@@ -180,32 +185,20 @@ fn with_cookie(mut response: Response, app: &App, name: &str, value: &str, path:
     response
 }
 
-fn see_other(location: &str) -> Response {
-    (StatusCode::SEE_OTHER, [(header::LOCATION, location.to_owned())]).into_response()
+/// A link to which a slash was added. Browsers keep its fragment.
+async fn without_slash(origin: Origin, Path(id): Path<String>, lock: Lock) -> Response {
+    match id_in(&id) {
+        Some(share) if id == share.to_string() => see_other(&origin.share(lock.kind(), share)),
+        Some(share) => shell(&origin, lock, &share, false),
+        None => problem_page(&origin, Problem::not_found(), None),
+    }
 }
 
-/// The key that a pasted text holds: the key itself, or what follows the `#` of a whole link.
-fn pasted_key(text: &str) -> &str {
-    text.rsplit('#').next().unwrap_or(text).trim()
+fn see_other(location: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, location.to_owned())]).into_response()
 }
 
 /// A secret from a cookie.
 fn secret_cookie<T: std::str::FromStr>(app: &App, headers: &HeaderMap, name: &str) -> Option<T> {
     crate::client::cookie(headers, &cookie_name(app, name)).and_then(|value| value.parse().ok())
-}
-
-/// The path of a share's pages of this kind, `s` or `d`.
-fn share_path(origin: &Origin, kind: char, id: impl Display) -> String {
-    format!("{}/{kind}/{id}", origin.prefix)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pasted_link_gives_its_key() {
-        assert_eq!(pasted_key(" https://pics.example/s/abc#KEY "), "KEY");
-        assert_eq!(pasted_key("KEY"), "KEY");
-    }
 }

@@ -6,12 +6,52 @@ use axum::response::{IntoResponse, Response};
 use chatpic_core::{Conflict, Error, Invalid, Unauthorized};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 /// Seconds after which a busy server is worth another try.
 const BUSY_RETRY: u64 = 5;
 
 /// Seconds after which shares may have ended and made room.
 const FULL_RETRY: u64 = 10 * 60;
+
+/// What every problem's type begins with.
+const URN: &str = "urn:chatpic:problem:";
+
+/// The last parts of all problems' types. `docs/problems.md` says what each means.
+pub(crate) const KINDS: [&str; 22] = [
+    "malformed",
+    "key",
+    "password-missing",
+    "password-wrong",
+    "session-over",
+    "upload-password",
+    "foreign-form",
+    "not-found",
+    "no-such-image",
+    "ended",
+    "nonce-spent",
+    "idempotency-key",
+    "tracing",
+    "too-large",
+    "image-too-large",
+    "image-unsupported",
+    "out-of-range",
+    "throttled",
+    "busy",
+    "full",
+    "unavailable",
+    "internal",
+];
+
+/// All problems' types, for the OpenAPI document.
+fn types() -> Schema {
+    let types = KINDS.map(|kind| format!("{URN}{kind}"));
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("What kind of problem it is, stable for programs."))
+        .enum_values(Some(types))
+        .into()
+}
 
 /// What went wrong, for a program or a page.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,6 +66,7 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: String) -> Self {
+        debug_assert!(KINDS.contains(&kind), "{kind} is not among all kinds");
         Self { status, kind, title, detail, retry_after: None }
     }
 
@@ -57,9 +98,8 @@ impl Problem {
     }
 
     pub(crate) fn upload_password() -> Self {
-        let detail =
-            "this site asks uploaders for a password; the field upload_password must come before the images";
-        Self::new(StatusCode::UNAUTHORIZED, "upload-password", "Not allowed", detail.to_owned())
+        let detail = "this site asks uploaders for a password, and it is missing or wrong".to_owned();
+        Self::new(StatusCode::UNAUTHORIZED, "upload-password", "Not allowed", detail)
     }
 
     pub(crate) fn forbidden() -> Self {
@@ -140,15 +180,20 @@ impl From<JsonRejection> for Problem {
 }
 
 impl From<FormRejection> for Problem {
-    fn from(_: FormRejection) -> Self {
-        Self::malformed("the form can't be read")
+    fn from(rejection: FormRejection) -> Self {
+        Self::malformed(format!("the form can't be read: {}", first_cause(&rejection)))
     }
 }
 
 impl From<QueryRejection> for Problem {
-    fn from(_: QueryRejection) -> Self {
-        Self::malformed("the query can't be read")
+    fn from(rejection: QueryRejection) -> Self {
+        Self::malformed(format!("the query can't be read: {}", first_cause(&rejection)))
     }
+}
+
+/// What an error began with, such as a field that comes twice.
+fn first_cause(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error).to_string()
 }
 
 impl From<BytesRejection> for Problem {
@@ -160,7 +205,7 @@ impl From<BytesRejection> for Problem {
 /// A problem document (RFC 9457).
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ProblemDocument<'a> {
-    /// What kind of problem it is, stable for programs.
+    #[schema(schema_with = types)]
     r#type: String,
     title: &'a str,
     status: u16,
@@ -170,7 +215,7 @@ pub(crate) struct ProblemDocument<'a> {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let document = ProblemDocument {
-            r#type: format!("urn:chatpic:problem:{}", self.kind),
+            r#type: format!("{URN}{}", self.kind),
             title: self.title,
             status: self.status.as_u16(),
             detail: &self.detail,

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
 use ring::hmac;
 
-use crate::client::Origin;
+use crate::client::{Origin, nested_under};
 use crate::problem::Problem;
 use crate::{App, pages, upload};
 
@@ -17,7 +17,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// Adds the security headers to every answer.
 pub(crate) async fn headers(request: Request, next: Next) -> Response {
-    let is_front_page = request.extensions().get::<MatchedPath>().is_some_and(|path| path.as_str() == "/");
+    // Below this router's own path, wherever it is nested.
+    let is_front_page = request.uri().path() == "/";
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     let mut add = |name: HeaderName, value: &'static str| {
@@ -64,6 +65,15 @@ pub(crate) async fn refuse(app: &App, request: Request, problem: Problem) -> Res
     }
     let Ok(origin) = Origin::from_request_parts(&mut parts, app).await;
     pages::problem_page(&origin, problem, None)
+}
+
+/// Hides what only operators ask for from those who come by a path of another site.
+pub(crate) async fn at_the_root(State(app): State<App>, request: Request, next: Next) -> Response {
+    if nested_under(request.extensions()).is_empty() {
+        next.run(request).await
+    } else {
+        refuse(&app, request, Problem::not_found()).await
+    }
 }
 
 /// The token that a form carries for browsers without `Sec-Fetch-Site`: a hash of the form's cookie.

@@ -1,5 +1,7 @@
 //! What takes time or memory is bounded: on tokio's paused clock, so that nothing waits.
 
+mod addresses;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, interval};
 use tower::ServiceExt;
 
-use crate::{App, Options, routes};
+use crate::{App, Options, UploadPassword, routes};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -175,6 +177,56 @@ async fn forms_in_memory_are_bounded_by_node_and_by_address() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_an_address_one_form_at_a_time_has_its_images_before_its_password() {
+    let password = Some(UploadPassword::new("swordfish"));
+    let app = site(Options { upload_password: password, ..Options::default() }, Limits::default()).await;
+    let image = samples::jpeg(&samples::photograph(300, 200, 7), 92);
+    let password = head("upload_password") + "swordfish\r\n--b--\r\n";
+    let late = [head("images").as_bytes(), &image, b"\r\n", password.as_bytes()].concat();
+    let late = || post("/api/v1/shares", stream::iter([Bytes::from(late.clone())]));
+    let (chunks, begun) = stalling("images");
+    let first = tokio::spawn({
+        let (app, request) = (app.clone(), from(1, post("/api/v1/shares", chunks)));
+        async move { send(&app, request).await }
+    });
+    begun.await.unwrap();
+    let busy = send(&app, from(1, late())).await;
+    assert_eq!(busy.status(), 503);
+    assert!(busy.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(at_once(send(&app, from(2, late()))).await.status(), 201, "others have theirs");
+    let mut proved = from(1, post("/api/v1/shares", stream::iter([form("images", &image)])));
+    proved.headers_mut().insert(header::AUTHORIZATION, "Bearer swordfish".parse().unwrap());
+    assert_eq!(at_once(send(&app, proved)).await.status(), 201, "and those who prove it first");
+    assert_eq!(first.await.unwrap().status(), 422);
+    assert_eq!(at_once(send(&app, from(1, late()))).await.status(), 201, "its place is back");
+}
+
+#[tokio::test]
+async fn readiness_says_that_addresses_are_unknown() {
+    let app = site(Options::default(), Limits::default()).await;
+    let ready = async |request| {
+        let answer = send(&app, request).await;
+        assert_eq!(answer.status(), 200);
+        String::from_utf8(body(answer).await.unwrap().to_vec()).unwrap()
+    };
+    let request = || Request::get("/readyz").body(Body::empty()).unwrap();
+    assert_eq!(ready(from(1, request())).await, "ready\n");
+    assert!(ready(request()).await.contains("without their peer's address"));
+}
+
+#[tokio::test]
+async fn without_their_addresses_strangers_use_up_nothing_of_each_other() {
+    let app = site(Options { uploads_per_hour: 1, ..Options::default() }, Limits::default()).await;
+    let image = form("images", &samples::jpeg(&samples::photograph(300, 200, 7), 92));
+    let upload = || post("/api/v1/shares", stream::iter([image.clone()]));
+    for _ in 0..3 {
+        assert_eq!(send(&app, upload()).await.status(), 201);
+    }
+    assert_eq!(send(&app, from(1, upload())).await.status(), 201);
+    assert_eq!(send(&app, from(1, upload())).await.status(), 429);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_trace_has_its_turn_and_its_count_before_its_pictures_come() {
     let app = site(Options::default(), Limits { traces_per_day: 2, ..Limits::default() }).await;
     let share = share(&app).await;
@@ -196,8 +248,9 @@ async fn an_address_has_its_traces_within_an_hour() {
     let app = site(Options { traces_per_hour: 1, ..Options::default() }, Limits::default()).await;
     let (one, other) = (share(&app).await, share(&app).await);
     let picture = || stream::iter([form("image", b"no picture")]);
-    assert_eq!(send(&app, trace(&one, picture())).await.status(), 415);
-    assert_eq!(send(&app, trace(&other, picture())).await.status(), 429, "whatever the share");
+    assert_eq!(send(&app, from(1, trace(&one, picture()))).await.status(), 415);
+    assert_eq!(send(&app, from(1, trace(&other, picture()))).await.status(), 429, "whatever the share");
+    assert_eq!(send(&app, from(2, trace(&other, picture()))).await.status(), 415, "another has its own");
 }
 
 #[tokio::test(start_paused = true)]

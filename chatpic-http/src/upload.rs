@@ -1,5 +1,6 @@
 //! Uploads: a multipart form streamed field by field into a bounded buffer, one image at a time.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,7 @@ use futures::stream::{self, StreamExt};
 use ring::hmac;
 
 use crate::App;
-use crate::client::Client;
+use crate::client::{Client, bearer};
 use crate::pace::is_slow;
 use crate::places::{Holder, Place};
 use crate::problem::Problem;
@@ -62,6 +63,7 @@ impl fmt::Debug for UploadPassword {
 /// Reads a share from a form and makes it. A refusal reaches the client: the rest of the body is read first.
 pub(crate) async fn create(app: &App, client: &Client, request: Request) -> Result<Created, Problem> {
     let chatpic = app.chatpic.for_client(&client.address);
+    let bearer = bearer(request.headers()).map(str::to_owned);
     let begun = idempotency_key(request.headers())
         .and_then(|key| chatpic.upload(key.as_deref()).map_err(Problem::from));
     let mut upload = match begun {
@@ -72,8 +74,8 @@ pub(crate) async fn create(app: &App, client: &Client, request: Request) -> Resu
         }
     };
     // One image of it is in memory at a time.
-    let mut form = Form::begin(app, client, request, 1).await?;
-    match receive(app, &mut upload, &mut form).await {
+    let mut form = Form::begin(app, client, request, 1, &["images"]).await?;
+    match receive(app, client, bearer.as_deref(), &mut upload, &mut form).await {
         Ok(policy) => Ok(upload.commit(policy).await?),
         Err(problem) => {
             upload.abort().await;
@@ -99,7 +101,7 @@ pub(crate) async fn trace(
             return Err(error.into());
         }
     };
-    let mut form = Form::begin(app, client, request, 2).await?;
+    let mut form = Form::begin(app, client, request, 2, &[]).await?;
     let (mut leak, mut original, mut token) = (None, None, None);
     let outcome = async {
         while let Some(mut part) = form.next().await? {
@@ -227,13 +229,23 @@ pub(crate) async fn drain(app: &App, body: Body) {
 struct Form {
     fields: Multipart,
     body: Bounded,
+    /// The fields that may come more than once.
+    repeatable: &'static [&'static str],
+    /// The names of the others that came.
+    seen: HashSet<String>,
     /// Of the bytes of all forms on this node.
     _place: Place,
 }
 
 impl Form {
     /// Begins to read a form of which so many images are in memory at a time.
-    async fn begin(app: &App, client: &Client, request: Request, images: usize) -> Result<Self, Problem> {
+    async fn begin(
+        app: &App,
+        client: &Client,
+        request: Request,
+        images: usize,
+        repeatable: &'static [&'static str],
+    ) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let body = Bounded::new(app, body);
         let length = parts.headers.get(header::CONTENT_LENGTH);
@@ -244,7 +256,9 @@ impl Form {
         let mut request = Request::from_parts(parts, body.clone().into_body());
         DefaultBodyLimit::disable().apply(&mut request);
         let refusal = match (place, Multipart::from_request(request, app).await) {
-            (Ok(place), Ok(fields)) => return Ok(Self { fields, body, _place: place }),
+            (Ok(_place), Ok(fields)) => {
+                return Ok(Self { fields, body, repeatable, seen: HashSet::new(), _place });
+            }
             (Err(busy), _) => busy.into(),
             (_, Err(_)) => {
                 let kind = kind.as_ref().and_then(|kind| kind.to_str().ok()).unwrap_or("nothing");
@@ -258,12 +272,18 @@ impl Form {
     async fn next(&mut self) -> Result<Option<Part<'_>>, Problem> {
         let field = self.fields.next_field().await.map_err(broken)?;
         self.body.was_read();
-        Ok(field.map(|field| Part { field, body: &self.body }))
+        let Some(field) = field else { return Ok(None) };
+        // Were the last to win, an empty field after a password would make a share without one.
+        let name = field.name().unwrap_or_default();
+        if !self.repeatable.contains(&name) && !self.seen.insert(name.to_owned()) {
+            return Err(Problem::malformed(format!("the field {name:.40?} comes more than once")));
+        }
+        Ok(Some(Part { field, body: &self.body }))
     }
 
     /// Reads what is left, so that the problem reaches the client.
     async fn refuse(self, problem: Problem) -> Problem {
-        let Self { fields, body, _place } = self;
+        let Self { fields, body, _place, .. } = self;
         drop(fields);
         body.drain().await;
         let over = body.lock().over.clone();
@@ -325,16 +345,24 @@ impl Part<'_> {
     }
 }
 
-async fn receive(app: &App, upload: &mut Upload, form: &mut Form) -> Result<AccessPolicy, Problem> {
+async fn receive(
+    app: &App,
+    client: &Client,
+    bearer: Option<&str>,
+    upload: &mut Upload,
+    form: &mut Form,
+) -> Result<AccessPolicy, Problem> {
     let limits = app.chatpic.limits();
+    let password = app.options.upload_password.as_ref();
+    let mut proved = password.is_none_or(|password| bearer.is_some_and(|given| password.is(given)));
+    let mut unproved = None;
     let mut policy = AccessPolicy::default();
     let mut index = 0;
-    let mut allowed = app.options.upload_password.is_none();
     while let Some(mut part) = form.next().await? {
         match part.name() {
             "images" => {
-                if !allowed {
-                    return Err(Problem::upload_password());
+                if !proved && unproved.is_none() {
+                    unproved = Some(app.unproved.take(1, &[Holder::Address(&client.address)])?);
                 }
                 let what = format!("image {}", index + 1);
                 let bytes = part.read(limits.image_bytes, &what).await?;
@@ -342,12 +370,23 @@ async fn receive(app: &App, upload: &mut Upload, form: &mut Form) -> Result<Acce
                 if bytes.is_empty() && part.field.file_name().is_none_or(str::is_empty) {
                     continue;
                 }
-                upload.add(bytes).await?;
+                if proved {
+                    upload.add(bytes).await?
+                } else {
+                    upload.keep(bytes).await?
+                }
                 index += 1;
             }
             "upload_password" => {
                 let given = part.text().await?;
-                allowed = app.options.upload_password.as_ref().is_none_or(|password| password.is(&given));
+                if !given.is_empty() && password.is_some_and(|password| !password.is(&given)) {
+                    return Err(Problem::upload_password());
+                }
+                proved |= !given.is_empty();
+                if proved {
+                    upload.add_kept().await?;
+                    unproved = None;
+                }
             }
             "expires_in" => policy.expires_in = part.option(|t| duration("expires_in", t)).await?,
             "keep_ledger" => policy.keep_ledger = part.option(|t| duration("keep_ledger", t)).await?,
@@ -356,7 +395,7 @@ async fn receive(app: &App, upload: &mut Upload, form: &mut Form) -> Result<Acce
             other => return Err(unknown(other)),
         }
     }
-    if !allowed {
+    if !proved {
         return Err(Problem::upload_password());
     }
     policy.check(limits).map_err(Error::from)?;
@@ -399,7 +438,7 @@ mod tests {
             let (mut parts, body) = post("/", stream::iter(chunks)).into_parts();
             let Ok(client) = Client::from_request_parts(&mut parts, &app).await;
             let request = Request::from_parts(parts, body);
-            let mut form = Form::begin(&app, &client, request, 1).await.unwrap();
+            let mut form = Form::begin(&app, &client, request, 1, &[]).await.unwrap();
             let before = form.body.lock().left;
             let problem = form.next().await.err().unwrap();
             assert_eq!(problem.kind, "malformed");

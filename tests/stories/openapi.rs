@@ -42,6 +42,8 @@ impl Contract {
             for (name, schema) in properties {
                 self.assert_fits(&object[name], schema, &format!("{place}.{name}"));
             }
+        } else if let Some(words) = schema["enum"].as_array() {
+            assert!(words.contains(value), "{place}: {value} is none of {words:?}");
         } else if let Some(first) =
             schema["oneOf"].as_array().and_then(|all| all.iter().find(|s| s["type"] != "null"))
         {
@@ -62,7 +64,9 @@ impl Contract {
         if let Some(content) = told["content"].as_object() {
             let kind = answer.headers[header::CONTENT_TYPE].to_str().unwrap();
             let kind = kind.split(';').next().unwrap();
-            let schema = content.get(kind).unwrap_or_else(|| panic!("{method} {path}: {kind} is not told"));
+            let any = format!("{}/*", kind.split('/').next().unwrap());
+            let schema = content.get(kind).or_else(|| content.get(&any));
+            let schema = schema.unwrap_or_else(|| panic!("{method} {path}: {kind} is not told"));
             if kind.ends_with("json") {
                 self.assert_fits(&answer.json(), &schema["schema"], &format!("{method} {path} {status}"));
             }
@@ -71,6 +75,17 @@ impl Contract {
             self.made.insert((method.to_owned(), path.to_owned()));
         }
     }
+}
+
+#[tokio::test]
+async fn every_type_of_problem_is_written_down() {
+    let document = Site::new().await.get("/api/v1/openapi.json", None).await.expect(200).json();
+    let told = &document["components"]["schemas"]["ProblemDocument"]["properties"]["type"]["enum"];
+    let told: Vec<_> = told.as_array().unwrap().iter().map(|urn| urn.as_str().unwrap().to_owned()).collect();
+    let text = include_str!("../../docs/problems.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let written: Vec<_> = rows.map(|(kind, _)| format!("urn:chatpic:problem:{kind}")).collect();
+    assert_eq!(written, told);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{Method, Request};
 use chatpic_core::testing::samples;
-use chatpic_http::Options;
+use chatpic_http::{Options, UploadPassword};
 use image::codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 use serde_json::json;
@@ -238,6 +238,125 @@ async fn a_foreign_page_can_make_no_browser_change_anything() {
     for own in ["same-origin", "none"] {
         site.post_form("/", &[("sec-fetch-site", own)], &[], &files).await.expect(201);
     }
+}
+
+#[tokio::test]
+async fn a_field_that_comes_twice_is_refused_by_its_name_in_every_form() {
+    let site = Site::new().await;
+    let shared = site.share(&[]).await;
+    let objects = site.objects().len();
+    let photograph = photograph();
+    let files: [(&str, &[u8]); 1] = [("images", &photograph)];
+    // The last would win, and leave the share without a password or limit.
+    for (name, value) in [
+        ("password", "secret"),
+        ("max_views", "1"),
+        ("expires_in", "60"),
+        ("keep_ledger", "P1D"),
+        ("upload_password", "x"),
+    ] {
+        for path in ["/api/v1/shares", "/"] {
+            for second in [value, ""] {
+                let answer =
+                    site.post_form(path, &[], &[(name, value), (name, second)], &files).await.expect(400);
+                assert!(answer.text().contains(name), "{path}: {}", answer.text());
+            }
+        }
+    }
+    assert_eq!(site.objects().len(), objects, "nothing of a refused upload stays");
+    site.post_form("/", &[], &[], &[files[0], files[0]]).await.expect(201);
+
+    let bearer = format!("Bearer {}", shared.dashboard_key);
+    for twice in ["image", "original"] {
+        let files: [(&str, &[u8]); 2] = [(twice, &photograph), (twice, b"")];
+        let path = format!("/api/v1/shares/{}/trace", shared.id);
+        let answer = site.post_form(&path, &[("Authorization", &bearer)], &[], &files).await.expect(400);
+        assert!(answer.text().contains(twice), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_comes_twice_is_refused_on_every_page() {
+    let site = Site::new().await;
+    let shared = site.share(&[]).await;
+    let mut cookies = Vec::new();
+    let entries = [("s", &shared.link_key), ("d", &shared.dashboard_key)];
+    for (kind, key) in entries {
+        let path = format!("/{kind}/{}", shared.id);
+        let request = post_fields(&path, "", format!("key={key}"));
+        let entered = site.send(request).await.expect(303);
+        let cookie = entered.headers["set-cookie"].to_str().unwrap();
+        cookies.push(cookie.split(';').next().unwrap().to_owned());
+    }
+    let cookies = cookies.join("; ");
+    for (path, name) in [
+        ("s/ID", "key"),
+        ("s/ID/open", "nonce"),
+        ("s/ID/open", "password"),
+        ("s/ID/open", "token"),
+        ("s/ID/report", "reason"),
+        ("s/ID/report", "link"),
+        ("d/ID", "key"),
+        ("d/ID/extend", "extend_by"),
+        ("d/ID/ledger", "keep_days"),
+        ("d/ID/burn", "token"),
+    ] {
+        let path = format!("/{}", path.replace("ID", &shared.id));
+        let others = "nonce=AAAAAAAAAAAAAAAAAAAAAA&reason=x&link=x&extend_by=60&keep_days=3".split('&');
+        let others: Vec<_> = others.filter(|pair| !pair.starts_with(name)).collect();
+        let body = format!("{name}=1&{name}=&{}", others.join("&"));
+        let answer = site.send(post_fields(&path, &cookies, body)).await;
+        assert_eq!(answer.status, 400, "{path} {name}: {}", answer.text());
+        assert!(answer.text().contains(&format!("duplicate field `{name}`")), "{path}: {}", answer.text());
+    }
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    let image = format!("/api/v1/shares/{}/images/0", shared.id);
+    let answer =
+        site.get(&format!("{image}?width=640&width=1280"), session["token"].as_str()).await.expect(400);
+    assert!(answer.text().contains("width"), "{}", answer.text());
+    let dashboard = format!("/d/{}?after=x&after=y", shared.id);
+    let request = Request::get(dashboard).header("cookie", &cookies).body(Body::empty()).unwrap();
+    site.send(request).await.expect(400);
+}
+
+/// A form of a page of the site's own, as some clients write its type.
+fn post_fields(path: &str, cookies: &str, body: String) -> Request<Body> {
+    Request::post(path)
+        .header("content-type", "application/x-www-form-urlencoded ; charset=utf-8")
+        .header("sec-fetch-site", "same-origin")
+        .header("cookie", cookies)
+        .body(Body::from(body))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_upload_password_may_come_before_or_after_the_images_or_in_a_header() {
+    let options = Options { upload_password: Some(UploadPassword::new("swordfish")), ..Options::default() };
+    let site = Site::with(options, limits()).await;
+    let photograph = photograph();
+    let images: [(&str, &[u8]); 2] = [("images", &photograph), ("images", &photograph)];
+    let after = |password: &'static [u8]| [images[0], images[1], ("upload_password", password)];
+    let api = "/api/v1/shares";
+
+    site.post_form(api, &[], &[], &images).await.expect(401);
+    site.post_form(api, &[], &[("upload_password", "catfish")], &images).await.expect(401);
+    site.post_form(api, &[], &[], &after(b"catfish")).await.expect(401);
+    site.post_form(api, &[], &[], &after(b"")).await.expect(401);
+    site.post_form(api, &[("Authorization", "Bearer catfish")], &[], &images).await.expect(401);
+    assert_eq!(site.objects().len(), 0, "nothing of a refused upload stays");
+
+    site.post_form(api, &[], &[("upload_password", "swordfish")], &images).await.expect(201);
+    site.post_form(api, &[("Authorization", "Bearer swordfish")], &[], &images).await.expect(201);
+    let objects = site.objects().len();
+    let made = site.post_form(api, &[], &[], &after(b"swordfish")).await.expect(201).json();
+    assert_eq!(made["images"].as_array().unwrap().len(), 2);
+    assert_eq!(site.objects().len(), objects / 2 * 3, "what was kept until the password came is gone");
+    site.open_session(&Shared::from(made), json!({})).await.expect(201);
+
+    // What is no picture is found to be none once the password has come, and not before.
+    let unread: [(&str, &[u8]); 1] = [("images", b"no picture")];
+    site.post_form(api, &[], &[], &unread).await.expect(401);
+    site.post_form(api, &[], &[], &[unread[0], ("upload_password", b"swordfish")]).await.expect(415);
 }
 
 #[tokio::test]

@@ -103,6 +103,20 @@ pub struct Upload {
     bytes: u64,
     digest: UploadDigest,
     idempotency: Option<IdempotencySeed>,
+    kept: Option<Kept>,
+}
+
+/// Files that were kept as they came, in a folder that no share has for its own.
+#[derive(Clone, Debug)]
+struct Kept {
+    folder: Folder,
+    files: usize,
+}
+
+impl Kept {
+    fn name(file: usize) -> String {
+        format!("kept-{file}")
+    }
 }
 
 struct UploadDigest(hmac::Context);
@@ -167,6 +181,7 @@ impl ChatPic {
             bytes: 0,
             digest: UploadDigest(derivation.upload_digest()),
             idempotency,
+            kept: None,
         })
     }
 }
@@ -184,12 +199,9 @@ impl Upload {
     /// [`Error::Rejected`] with what is wrong with the image; [`Invalid::TooManyImages`]; [`Error::Full`];
     /// [`Error::Busy`]; [`Error::Store`].
     pub async fn add(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
+        self.check_room(0).await?;
         let limits = &self.chatpic.0.limits;
         let index = self.images.len();
-        if index >= limits.images {
-            return Err(Invalid::TooManyImages { limit: limits.images }.into());
-        }
-        self.chatpic.check_room().await?;
         self.digest.update(&bytes);
         let task = PrepareTask {
             text: PrepareText {
@@ -216,13 +228,64 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes the share. When this answers `Ok`, the share is stored durably.
+    /// Whether there is room for one image more than there are and were kept.
+    async fn check_room(&self, kept: usize) -> Result<(), Error> {
+        let limit = self.chatpic.0.limits.images;
+        if self.images.len() + kept >= limit {
+            return Err(Invalid::TooManyImages { limit }.into());
+        }
+        self.chatpic.check_room().await
+    }
+
+    /// Keeps a file as it came, sealed and undecoded, until [`Upload::add_kept`]: for an uploader who has yet to prove that
+    /// they may upload. After an error, [`Upload::abort`].
+    ///
+    /// # Errors
+    /// [`Invalid::TooManyImages`]; [`Error::Full`]; [`Error::Busy`]; [`Error::Store`].
+    pub async fn keep(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
+        self.check_room(self.kept.as_ref().map_or(0, |kept| kept.files)).await?;
+        let (now, entropy) = (self.chatpic.now(), self.chatpic.entropy());
+        let kept = self.kept.get_or_insert_with(|| Kept { folder: Folder::new(now, entropy), files: 0 });
+        let name = Kept::name(kept.files);
+        kept.files += 1;
+        let (data_key, id, sealed_as) = (self.data_key.clone(), self.id, name.clone());
+        let job = move || seal::seal(&data_key, &id, &sealed_as, &bytes);
+        let sealed = self.chatpic.0.intake.run(self.chatpic.holder(&self.id), job).await?;
+        Ok(self.chatpic.0.blobs.put(&kept.folder, &name, sealed.into()).await?)
+    }
+
+    /// Takes in the files that were kept, in their order. After an error, [`Upload::abort`].
+    ///
+    /// # Errors
+    /// As [`Upload::add`].
+    pub async fn add_kept(&mut self) -> Result<(), Error> {
+        let Some(Kept { folder, files }) = self.kept.clone() else { return Ok(()) };
+        for name in (0..files).map(Kept::name) {
+            let sealed = self.chatpic.0.blobs.get(&folder, &name).await?.ok_or(Error::Damaged)?;
+            let (data_key, id) = (self.data_key.clone(), self.id);
+            let job = move || seal::open(&data_key, &id, &name, sealed.into());
+            let bytes = self.chatpic.0.intake.run(self.chatpic.holder(&self.id), job).await?;
+            self.add(bytes).await?;
+        }
+        self.drop_kept().await;
+        Ok(())
+    }
+
+    /// Deletes the files that were kept. What can't be deleted now, the sweep deletes.
+    async fn drop_kept(&mut self) {
+        if let Some(kept) = self.kept.take() {
+            drop(self.chatpic.0.blobs.delete_folder(&kept.folder).await);
+        }
+    }
+
+    /// Makes the share, without files that were kept and never taken in. When this answers `Ok`, the share is stored durably.
     ///
     /// # Errors
     /// [`Error::Invalid`] for options out of range or no image; [`Conflict::IdempotencyKey`] when the key was
     /// used for another upload; [`Error::Store`]. The upload is aborted then. After an error of a store the share may
     /// have been made all the same: whoever sends the upload again with its idempotency key is given it.
-    pub async fn commit(self, policy: AccessPolicy) -> Result<Created, Error> {
+    pub async fn commit(mut self, policy: AccessPolicy) -> Result<Created, Error> {
+        self.drop_kept().await;
         let (chatpic, folder) = (self.chatpic.clone(), self.folder.clone());
         let outcome = self.insert(policy).await;
         match outcome {
@@ -236,7 +299,8 @@ impl Upload {
     }
 
     /// Deletes what was stored. What can't be deleted now, the sweep deletes.
-    pub async fn abort(self) {
+    pub async fn abort(mut self) {
+        self.drop_kept().await;
         drop(self.chatpic.0.blobs.delete_folder(&self.folder).await);
     }
 
@@ -482,7 +546,52 @@ pub(crate) fn png(pixels: &RgbaImage) -> Result<Vec<u8>, Error> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::secret::InstallationSecret;
+    use crate::store::BlobStore;
+    use crate::store::memory::{MemoryBlobs, MemoryShares};
+    use crate::testing::samples;
+
+    async fn chatpic(limits: Limits) -> (ChatPic, Arc<MemoryBlobs>) {
+        let blobs = Arc::new(MemoryBlobs::default());
+        let secret = InstallationSecret::from_bytes([42; 32]);
+        let builder = ChatPic::builder(secret).stores(Arc::new(MemoryShares::default()), blobs.clone());
+        (builder.limits(limits).build().await.unwrap(), blobs)
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_sealed_and_taken_in_later_in_its_order() {
+        let (chatpic, blobs) = chatpic(Limits { images: 3, ..Limits::default() }).await;
+        let files: Vec<_> =
+            [300, 320, 340].map(|width| samples::jpeg(&samples::photograph(width, 240, 1), 80)).into();
+        let mut upload = chatpic.upload(None).unwrap();
+        for file in &files[..2] {
+            upload.keep(file.clone()).await.unwrap();
+        }
+        let kept = upload.kept.clone().unwrap().folder;
+        let sealed = blobs.get(&kept, "kept-0").await.unwrap().unwrap();
+        assert!(!sealed.windows(16).any(|bytes| bytes == &files[0][..16]), "it lies there in the clear");
+        upload.add_kept().await.unwrap();
+        assert_eq!(blobs.count(&kept).await.unwrap(), 0);
+        upload.add(files[2].clone()).await.unwrap();
+        let made = upload.commit(AccessPolicy::default()).await.unwrap();
+        assert_eq!(made.images.iter().map(|image| image.width).collect::<Vec<_>>(), [300, 320, 340]);
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_counts_as_an_image_and_goes_with_its_upload() {
+        let (chatpic, blobs) = chatpic(Limits { images: 1, ..Limits::default() }).await;
+        let mut upload = chatpic.upload(None).unwrap();
+        upload.keep(b"no picture".to_vec()).await.unwrap();
+        let one_more = upload.keep(Vec::new()).await;
+        assert!(matches!(one_more, Err(Error::Invalid(Invalid::TooManyImages { limit: 1 }))));
+        let kept = upload.kept.clone().unwrap().folder;
+        assert!(matches!(upload.add_kept().await, Err(Error::Rejected { index: 0, .. })));
+        upload.abort().await;
+        assert_eq!(blobs.count(&kept).await.unwrap(), 0);
+    }
 
     /// A file to be prepared as by default.
     pub(crate) fn prepare_task(bytes: Vec<u8>) -> PrepareTask {

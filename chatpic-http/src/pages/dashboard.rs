@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::rejection::FormRejection;
+use axum::Json;
+use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use chatpic_core::mark::Evidence;
 use chatpic_core::{
     Country, Cursor, Dashboard, DashboardAccess, Error, SessionInfo, ShareId, Status, Timestamp, TraceMatch,
@@ -20,18 +20,17 @@ use serde::Deserialize;
 use super::chart::{Bar, Reached, bars, country_name, reached};
 use super::viewing::{SESSION, current, image, view_page};
 use super::{
-    Frame, KeyForm, Lock, pasted_key, problem_page, secret_cookie, see_other, share_path, shell, show,
-    with_cookie,
+    Frame, KeyForm, Lock, problem_page, secret_cookie, see_other, shell, show, with_cookie, without_slash,
 };
-use crate::App;
 use crate::answers::DashboardAnswer;
 use crate::api::serve_csv;
 use crate::client::{Client, Origin, share_id};
+use crate::forms::{id_in, key_in};
 use crate::problem::Problem;
 use crate::security::{check_form, form_token};
 use crate::text::Phrase;
 use crate::time::{duration, rfc3339};
-use crate::upload;
+use crate::{App, Route, upload};
 
 const DASHBOARD: &str = "chatpic_dashboard";
 
@@ -39,19 +38,21 @@ pub(crate) fn dashboard_cookie(app: &App, headers: &HeaderMap) -> Result<Dashboa
     secret_cookie(app, headers, DASHBOARD).ok_or_else(Problem::unauthorized)
 }
 
-pub(super) fn router() -> Router<App> {
-    Router::new()
-        .route("/d/{id}", get(page).post(exchange))
-        .route("/d/{id}/state", get(state))
-        .route("/d/{id}/sessions.csv", get(sessions_csv))
-        .route("/d/{id}/extend", post(extend))
-        .route("/d/{id}/ledger", post(ledger))
-        .route("/d/{id}/burn", post(burn))
-        .route("/d/{id}/trace", post(trace))
-        .route("/d/{id}/preview", post(preview))
-        .route("/d/{id}/view", get(view))
-        .route("/d/{id}/current", get(current))
-        .route("/d/{id}/images/{index}", get(image))
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        ("/d/{id}", get(page).post(exchange)),
+        ("/d/{id}/", get(|origin, id| without_slash(origin, id, Lock::Dashboard))),
+        ("/d/{id}/state", get(state)),
+        ("/d/{id}/sessions.csv", get(sessions_csv)),
+        ("/d/{id}/extend", post(extend)),
+        ("/d/{id}/ledger", post(ledger)),
+        ("/d/{id}/burn", post(burn)),
+        ("/d/{id}/trace", post(trace)),
+        ("/d/{id}/preview", post(preview)),
+        ("/d/{id}/view", get(view)),
+        ("/d/{id}/current", get(current)),
+        ("/d/{id}/images/{index}", get(image)),
+    ]
 }
 
 /// One row of the table of sessions.
@@ -185,7 +186,7 @@ async fn show_page(
 ) -> Response {
     let d = match app.chatpic.dashboard(id, access, after).await {
         Ok(dashboard) => dashboard,
-        Err(Error::Unauthorized(_)) => return shell(origin, Lock::Dashboard, true),
+        Err(Error::Unauthorized(_)) => return shell(origin, Lock::Dashboard, id, true),
         Err(error) => return problem_page(origin, error.into(), None),
     };
     let limits = app.chatpic.limits();
@@ -193,7 +194,7 @@ async fn show_page(
     let now = app.chatpic.now();
     // Nothing is opened after the end, so the plot ends there.
     let shown_until = if active { now } else { Timestamp(now.0.min(d.expires_at.0)) };
-    let path = share_path(origin, 'd', id);
+    let path = origin.share('d', id);
     let older = match d.sessions.get(SESSIONS) {
         Some(_) => d.sessions.get(SESSIONS - 1).map(SessionInfo::cursor),
         None => d.next,
@@ -207,7 +208,7 @@ async fn show_page(
         token: form_token(&access.reveal()),
         status: frame.say(&format!("dashboard.status_{status}")),
         active,
-        link: d.link_key.as_ref().map(|key| app.link(origin, 's', id, &key.reveal())),
+        link: d.link_key.as_ref().map(|key| origin.link('s', id, &key.reveal())),
         created_at: rfc3339(d.created_at),
         expires_at: rfc3339(d.expires_at),
         countries: d.countries.iter().map(|(country, views)| (place(*country), *views)).collect(),
@@ -256,15 +257,21 @@ async fn page(
     State(app): State<App>,
     Path(id): Path<String>,
     origin: Origin,
-    Query(page): Query<Page>,
+    page: Result<Query<Page>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
-    let Ok(id) = share_id(&id) else { return shell(&origin, Lock::Dashboard, false) };
+    let Some(share) = id_in(&id) else { return problem_page(&origin, Problem::not_found(), None) };
+    let page = match page {
+        Ok(Query(page)) => page,
+        Err(rejection) => return problem_page(&origin, rejection.into(), Some(origin.share('d', share))),
+    };
     // A cursor that can't be read shows the newest, as none does.
     let after = page.after.and_then(|after| after.parse().ok());
-    match secret_cookie::<DashboardAccess>(&app, &headers, DASHBOARD) {
-        Some(access) => show_page(&app, &origin, &id, &access, after, None).await,
-        None => shell(&origin, Lock::Dashboard, false),
+    let access = secret_cookie::<DashboardAccess>(&app, &headers, DASHBOARD);
+    // What stands behind the id may be the key, which the shell puts away before anything else.
+    match access.filter(|_| id == share.to_string()) {
+        Some(access) => show_page(&app, &origin, &share, &access, after, None).await,
+        None => shell(&origin, Lock::Dashboard, &share, false),
     }
 }
 
@@ -274,16 +281,19 @@ async fn exchange(
     origin: Origin,
     form: Result<Form<KeyForm>, FormRejection>,
 ) -> Response {
-    let id = share_id(&id).ok();
-    let key = form.ok().and_then(|form| pasted_key(&form.key).parse().ok());
-    let (Some(id), Some(key)) = (id, key) else { return shell(&origin, Lock::Dashboard, true) };
+    let Ok(id) = share_id(&id) else { return problem_page(&origin, Problem::not_found(), None) };
+    let key = match form {
+        Ok(Form(form)) => key_in(&form.key),
+        Err(rejection) => return problem_page(&origin, rejection.into(), Some(origin.share('d', id))),
+    };
+    let Some(key) = key else { return shell(&origin, Lock::Dashboard, &id, true) };
     let access = app.chatpic.dashboard_access(&id, &key);
     match app.chatpic.check_dashboard(&id, &access).await {
         Ok(()) => {
-            let path = share_path(&origin, 'd', id);
+            let path = origin.share('d', id);
             with_cookie(see_other(&path), &app, DASHBOARD, &access.reveal(), &path)
         }
-        Err(Error::Unauthorized(_)) => shell(&origin, Lock::Dashboard, true),
+        Err(Error::Unauthorized(_)) => shell(&origin, Lock::Dashboard, &id, true),
         Err(error) => problem_page(&origin, error.into(), None),
     }
 }
@@ -297,7 +307,7 @@ async fn state(
     let id = share_id(&id)?;
     let access = dashboard_cookie(&app, &headers)?;
     let dashboard = app.chatpic.dashboard(&id, &access, None).await?;
-    Ok(Json(DashboardAnswer::new(&app, &origin, &id, &dashboard)).into_response())
+    Ok(Json(DashboardAnswer::new(&origin, &id, &dashboard)).into_response())
 }
 
 async fn sessions_csv(
@@ -338,7 +348,7 @@ impl FromRequest<App> for Sent {
         let Ok(Path(id)) = Path::<String>::from_request_parts(&mut parts, app).await else {
             return Err(problem_page(&origin, Problem::not_found(), None));
         };
-        let path = share_path(&origin, 'd', &id);
+        let path = origin.share('d', &id);
         let read = async {
             let (id, access) = (share_id(&id)?, dashboard_cookie(app, &parts.headers)?);
             let headers = parts.headers.clone();
@@ -453,8 +463,8 @@ async fn view(
     origin: Origin,
     headers: HeaderMap,
 ) -> Response {
-    let Ok(id) = share_id(&id) else { return shell(&origin, Lock::Dashboard, false) };
-    let path = share_path(&origin, 'd', id);
+    let Ok(id) = share_id(&id) else { return problem_page(&origin, Problem::not_found(), None) };
+    let path = origin.share('d', id);
     view_page(&app, &origin, &headers, &id, path, true).await
 }
 
@@ -466,7 +476,7 @@ async fn trace(
     request: Request,
 ) -> Response {
     let headers = request.headers().clone();
-    let back = share_path(&origin, 'd', &id);
+    let back = origin.share('d', &id);
     let outcome = async {
         let id = share_id(&id)?;
         let access = dashboard_cookie(&app, &headers)?;

@@ -1,18 +1,17 @@
 //! What is stored, for how long, and what is not.
 
 use askama::Template;
-use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 
 use super::{Frame, show};
-use crate::App;
 use crate::client::Origin;
 use crate::text::Phrase;
+use crate::{App, Route};
 
-pub(super) fn router() -> Router<App> {
-    Router::new().route("/privacy", get(privacy))
+pub(super) fn routes() -> Vec<Route> {
+    vec![("/privacy", get(privacy))]
 }
 
 /// What is kept of one thing, and for how long.

@@ -1,7 +1,6 @@
 //! Telling the operator about a share.
 
 use askama::Template;
-use axum::Router;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
 use axum::http::StatusCode;
@@ -10,13 +9,14 @@ use axum::routing::get;
 use chatpic_core::{LinkKey, ShareId};
 use serde::Deserialize;
 
-use super::{Frame, pasted_key, problem_page, share_path, show};
-use crate::App;
+use super::{Frame, problem_page, show};
 use crate::client::{Origin, share_id};
+use crate::forms::key_in;
 use crate::problem::Problem;
+use crate::{App, Route};
 
-pub(super) fn router() -> Router<App> {
-    Router::new().route("/s/{id}/report", get(ask).post(take))
+pub(super) fn routes() -> Vec<Route> {
+    vec![("/s/{id}/report", get(ask).post(take))]
 }
 
 #[derive(Template)]
@@ -31,7 +31,7 @@ struct ReportPage {
 fn page(app: &App, origin: &Origin, id: &ShareId, taken: bool) -> Response {
     show(&ReportPage {
         frame: Frame::new(origin, "report.title"),
-        path: share_path(origin, 's', id),
+        path: origin.share('s', id),
         most: app.chatpic.limits().report_chars,
         taken,
     })
@@ -58,7 +58,7 @@ async fn take(
 ) -> Response {
     let outcome = async {
         let (id, Form(form)) = (share_id(&id)?, form?);
-        let key: Option<LinkKey> = pasted_key(&form.link).parse().ok();
+        let key: Option<LinkKey> = key_in(&form.link);
         app.chatpic.report(&id, &form.reason, key.as_ref()).await?;
         Ok::<_, Problem>(id)
     };
@@ -68,8 +68,6 @@ async fn take(
             *response.status_mut() = StatusCode::ACCEPTED;
             response
         }
-        Err(problem) => {
-            problem_page(&origin, problem, Some(format!("{}/report", share_path(&origin, 's', id))))
-        }
+        Err(problem) => problem_page(&origin, problem, Some(format!("{}/report", origin.share('s', id)))),
     }
 }

@@ -1,7 +1,6 @@
 //! The front page, which is the upload itself, and its result.
 
 use askama::Template;
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -9,15 +8,14 @@ use axum::routing::get;
 use chatpic_core::Limits;
 
 use super::chart::{Qr, qr};
-use super::{Frame, home, problem_page, show};
-use crate::App;
+use super::{Frame, problem_page, show};
 use crate::client::{Client, Origin};
 use crate::text::Phrase;
 use crate::time::rfc3339;
-use crate::upload;
+use crate::{App, Route, upload};
 
-pub(super) fn router() -> Router<App> {
-    Router::new().route("/", get(front).post(create))
+pub(super) fn routes() -> Vec<Route> {
+    vec![("/", get(front).post(create))]
 }
 
 #[derive(Template)]
@@ -95,10 +93,10 @@ struct ResultPage {
 async fn create(State(app): State<App>, origin: Origin, client: Client, request: Request) -> Response {
     let now = app.chatpic.now();
     match upload::create(&app, &client, request).await {
-        Err(problem) => problem_page(&origin, problem, Some(home(&origin))),
+        Err(problem) => problem_page(&origin, problem, Some(origin.home())),
         Ok(created) => {
-            let link = app.link(&origin, 's', &created.share_id, &created.link_key.reveal());
-            let dashboard = app.link(&origin, 'd', &created.share_id, &created.dashboard_key.reveal());
+            let link = origin.link('s', &created.share_id, &created.link_key.reveal());
+            let dashboard = origin.link('d', &created.share_id, &created.dashboard_key.reveal());
             let frame = Frame::new(&origin, "result.title");
             let summary = match created.max_views {
                 Some(views) => frame.count("result.limited", views),

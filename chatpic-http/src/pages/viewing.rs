@@ -1,12 +1,12 @@
 //! What a viewer sees: the cover page, which spends nothing, and the viewer.
 
 use askama::Template;
+use axum::Json;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use chatpic_core::{
     Entropy, Error, ImageInfo, LinkAccess, Opening, OsEntropy, Password, SessionToken, ShareId, Unauthorized,
 };
@@ -15,27 +15,29 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    Frame, KeyForm, Lock, pasted_key, problem_page, secret_cookie, see_other, share_path, shell, show,
-    with_cookie,
+    Frame, KeyForm, Lock, problem_page, secret_cookie, see_other, shell, show, with_cookie, without_slash,
 };
-use crate::App;
 use crate::api::{ImageQuery, serve_image};
 use crate::client::{Client, Origin, share_id};
+use crate::forms::{id_in, key_in};
 use crate::problem::Problem;
 use crate::security::{check_form, form_token};
 use crate::text::Phrase;
+use crate::{App, Route};
 
 /// Cookies, each within its share's path.
 const LINK: &str = "chatpic_link";
 pub(super) const SESSION: &str = "chatpic_session";
 
-pub(super) fn router() -> Router<App> {
-    Router::new()
-        .route("/s/{id}", get(cover).post(exchange))
-        .route("/s/{id}/open", post(open))
-        .route("/s/{id}/view", get(view))
-        .route("/s/{id}/current", get(current))
-        .route("/s/{id}/images/{index}", get(image))
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        ("/s/{id}", get(cover).post(exchange)),
+        ("/s/{id}/", get(|origin, id| without_slash(origin, id, Lock::Share))),
+        ("/s/{id}/open", post(open)),
+        ("/s/{id}/view", get(view)),
+        ("/s/{id}/current", get(current)),
+        ("/s/{id}/images/{index}", get(image)),
+    ]
 }
 
 #[derive(Template)]
@@ -61,10 +63,13 @@ async fn cover(
     origin: Origin,
     headers: HeaderMap,
 ) -> Response {
-    let Ok(id) = share_id(&id) else { return shell(&origin, Lock::Share, false) };
-    let Some(access) = secret_cookie::<LinkAccess>(&app, &headers, LINK) else {
-        return shell(&origin, Lock::Share, false);
+    let Some(share) = id_in(&id) else { return problem_page(&origin, Problem::not_found(), None) };
+    let access = secret_cookie::<LinkAccess>(&app, &headers, LINK);
+    // What stands behind the id may be the key, which the shell puts away before anything else.
+    let Some(access) = access.filter(|_| id == share.to_string()) else {
+        return shell(&origin, Lock::Share, &share, false);
     };
+    let id = share;
     cover_page(&app, &origin, &headers, &id, &access, None).await
 }
 
@@ -88,9 +93,9 @@ async fn cover_page(
     let cover = match cover {
         Ok(cover) => cover,
         Err(Error::NotFound) if continues => {
-            return see_other(&format!("{}/view", share_path(origin, 's', id)));
+            return see_other(&format!("{}/view", origin.share('s', id)));
         }
-        Err(Error::Unauthorized(_)) => return shell(origin, Lock::Share, true),
+        Err(Error::Unauthorized(_)) => return shell(origin, Lock::Share, id, true),
         Err(error) => return problem_page(origin, error.into(), None),
     };
     let mut nonce = [0; 16];
@@ -98,7 +103,7 @@ async fn cover_page(
     let status = problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
     let frame = Frame::new(origin, "cover.title");
     let mut response = show(&CoverPage {
-        path: share_path(origin, 's', id),
+        path: origin.share('s', id),
         images: cover.image_count,
         seconds_left: cover.seconds_left,
         views_left: cover.views_left,
@@ -126,16 +131,19 @@ async fn exchange(
     form: Result<Form<KeyForm>, FormRejection>,
 ) -> Response {
     let Ok(id) = share_id(&id) else { return problem_page(&origin, Problem::not_found(), None) };
-    let key = form.ok().and_then(|form| pasted_key(&form.key).parse().ok());
-    let Some(key) = key else { return shell(&origin, Lock::Share, true) };
+    let key = match form {
+        Ok(Form(form)) => key_in(&form.key),
+        Err(rejection) => return problem_page(&origin, rejection.into(), Some(origin.share('s', id))),
+    };
+    let Some(key) = key else { return shell(&origin, Lock::Share, &id, true) };
     let access = app.chatpic.link_access(&id, &key);
     match app.chatpic.check_link(&id, &access).await {
         // An ended share may still have a live session, which the cover page finds.
         Ok(()) | Err(Error::NotFound) => {
-            let path = share_path(&origin, 's', id);
+            let path = origin.share('s', id);
             with_cookie(see_other(&path), &app, LINK, &access.reveal(), &path)
         }
-        Err(Error::Unauthorized(_)) => shell(&origin, Lock::Share, true),
+        Err(Error::Unauthorized(_)) => shell(&origin, Lock::Share, &id, true),
         Err(error) => problem_page(&origin, error.into(), None),
     }
 }
@@ -156,7 +164,7 @@ async fn open(
     form: Result<Form<OpenForm>, FormRejection>,
 ) -> Response {
     let Ok(id) = share_id(&id) else { return problem_page(&origin, Problem::not_found(), None) };
-    let path = share_path(&origin, 's', id);
+    let path = origin.share('s', id);
     let form = match form {
         Ok(Form(form)) => form,
         Err(rejection) => return problem_page(&origin, rejection.into(), Some(path)),
@@ -204,7 +212,7 @@ async fn view(
     headers: HeaderMap,
 ) -> Response {
     let Ok(id) = share_id(&id) else { return problem_page(&origin, Problem::not_found(), None) };
-    let path = share_path(&origin, 's', id);
+    let path = origin.share('s', id);
     view_page(&app, &origin, &headers, &id, path, false).await
 }
 

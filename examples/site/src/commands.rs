@@ -109,6 +109,7 @@ pub(crate) fn options(settings: &Settings) -> Result<Options, CommandError> {
         contact: settings.contact.clone(),
         terms: settings.terms.clone(),
         base_url: settings.base_url.clone(),
+        nested_health: false,
         trusted_proxies: settings.trusted_proxy.clone(),
         client_header: settings.client_header.clone(),
         country_header: settings.country_header.clone(),
