@@ -185,6 +185,13 @@ if (keyForm && keyForm.dataset.wrong === "false") {
   history.replaceState(null, "", location.pathname + location.search);
 }
 
+// A question leads back to the dashboard, whose address keeps its key.
+const answer = byId("confirm");
+if (answer) {
+  answer.form.action += location.hash;
+  byId("leave").href += location.hash;
+}
+
 // ---- Passwords ------------------------------------------------------------------------------------------------
 
 const passwordShow = byId("password-show");

@@ -5,6 +5,7 @@
 mod answers;
 mod api;
 mod assets;
+mod base_url;
 mod brand;
 mod client;
 mod country;
@@ -28,11 +29,13 @@ mod upload;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::http::HeaderName;
 use axum::routing::{MethodRouter, get};
 use axum::{Router, middleware};
-use chatpic_core::ChatPic;
+use chatpic_core::{ChatPic, Limits};
 use ipnet::IpNet;
 
+pub use base_url::{BaseUrl, BaseUrlError};
 pub use brand::{Accent, BrandError, FooterLink, Href, Logo};
 pub use country::Countries;
 pub use text::{Text, TextError};
@@ -65,7 +68,7 @@ pub struct Options {
     /// is made from it, and with a path in it the routes answer below that path too, as well as at the root, for proxies
     /// that strip it. Without it, addresses are made from the request's `Host` and the path that the router is nested
     /// under.
-    pub base_url: Option<String>,
+    pub base_url: Option<BaseUrl>,
     /// Peers whose headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The header in which a trusted proxy gives the client's address, with or without a port, brackets or quotes. An entry
@@ -130,6 +133,56 @@ impl Default for Options {
     }
 }
 
+/// Which option breaks what it rules.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{option} must be {rule}")]
+pub struct InvalidOption {
+    option: &'static str,
+    rule: String,
+}
+
+impl Options {
+    /// Checks the options against each other and against the limits of the [`ChatPic`]: with what is refused here, every
+    /// upload, image or event stream would be. [`router`] logs it as an error.
+    ///
+    /// ```
+    /// use chatpic_core::Limits;
+    /// use chatpic_http::Options;
+    ///
+    /// let options = Options { form_bytes: 1_000_000, ..Options::default() };
+    /// let told = options.check(&Limits::default()).unwrap_err().to_string();
+    /// assert_eq!(told, "form_bytes must be at least 83886080, eight times image_bytes");
+    /// ```
+    ///
+    /// # Errors
+    /// The first option that is not right.
+    pub fn check(&self, limits: &Limits) -> Result<(), InvalidOption> {
+        let invalid = |option, rule: &str| Err(InvalidOption { option, rule: rule.to_owned() });
+        let is_header = |name: &str| name.parse::<HeaderName>().is_ok();
+        if !is_header(&self.client_header) {
+            return invalid("client_header", "the name of a header");
+        }
+        if self.country_header.as_deref().is_some_and(|name| !is_header(name)) {
+            return invalid("country_header", "the name of a header");
+        }
+        // An address has a quarter of each.
+        if self.listeners < 4 {
+            return invalid("listeners", "at least 4");
+        }
+        // A leak and its original are in memory at once.
+        let forms = limits.image_bytes.saturating_mul(8);
+        if self.form_bytes < forms {
+            return invalid("form_bytes", &format!("at least {forms}, eight times image_bytes"));
+        }
+        // The largest copy has four bytes for each pixel.
+        let answers = limits.rendition_pixels.saturating_mul(16);
+        if (self.answer_bytes as u64) < answers {
+            return invalid("answer_bytes", &format!("at least {answers}, 16 times rendition_pixels"));
+        }
+        Ok(())
+    }
+}
+
 /// What every handler can reach.
 #[derive(Clone)]
 struct App {
@@ -181,7 +234,7 @@ impl App {
     }
 
     fn is_https(&self) -> bool {
-        self.options.base_url.as_deref().is_some_and(|url| url.starts_with("https:"))
+        self.options.base_url.as_ref().is_some_and(BaseUrl::is_https)
     }
 }
 
@@ -197,8 +250,11 @@ impl App {
 ///
 /// What ends is deleted by the sweep of the [`ChatPic`], which runs by itself unless its builder was told otherwise.
 pub fn router(chatpic: ChatPic, options: Options) -> Router {
+    if let Err(invalid) = options.check(chatpic.limits()) {
+        tracing::error!(%invalid, "an option breaks what it rules");
+    }
     let site = routes(App::new(chatpic, options.clone()));
-    let path = options.base_url.as_deref().map_or("", |url| client::split_url(url).1);
+    let path = options.base_url.as_ref().map_or("", BaseUrl::path);
     if path.is_empty() {
         return site;
     }

@@ -45,7 +45,7 @@ async fn it_opens_only_with_its_own_key() {
 
 #[tokio::test]
 async fn over_https_only_cookies_that_https_has_set_are_believed() {
-    let options = Options { base_url: Some("https://pics.example".to_owned()), ..Options::default() };
+    let options = Options { base_url: Some("https://pics.example".parse().unwrap()), ..Options::default() };
     let site = Site::with(options, limits()).await;
     let shared = site.share(&[]).await;
     for (kind, key, name) in

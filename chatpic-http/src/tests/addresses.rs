@@ -29,7 +29,8 @@ struct Place {
 async fn places() -> Vec<(&'static str, Place)> {
     let at_root = |router| Place { router, prefix: "", stripped: false, scheme: "http" };
     let with_path = |router| Place { router, prefix: "/pics", stripped: false, scheme: "https" };
-    let named = || Options { base_url: Some(format!("https://{HOST}/pics/")), ..Options::default() };
+    let named =
+        || Options { base_url: Some(format!("https://{HOST}/pics/").parse().unwrap()), ..Options::default() };
     let plain = Options::default;
     let nested = Router::new().nest("/pics", site(plain()).await);
     let nested_service = Router::new().nest_service("/pics", site(plain()).await);
@@ -449,7 +450,8 @@ async fn what_operators_ask_for_is_at_the_root_alone_unless_asked() {
         };
         assert_eq!(nested(Options::default()).await, 404, "{path}");
         assert_eq!(nested(Options { nested_health: true, ..Options::default() }).await, 200, "{path}");
-        let named = Options { base_url: Some("https://example.org/pics".to_owned()), ..Options::default() };
+        let named =
+            Options { base_url: Some("https://example.org/pics".parse().unwrap()), ..Options::default() };
         let router = site(named).await;
         let place = Place { router, prefix: "", stripped: false, scheme: "https" };
         assert_eq!(place.get(path).await.status, 200, "{path}");
@@ -460,7 +462,7 @@ async fn what_operators_ask_for_is_at_the_root_alone_unless_asked() {
 #[tokio::test]
 async fn the_path_of_a_base_url_is_no_pattern() {
     let url = format!("https://{HOST}/{{a}}/*b/:c");
-    let router = site(Options { base_url: Some(url), ..Options::default() }).await;
+    let router = site(Options { base_url: Some(url.parse().unwrap()), ..Options::default() }).await;
     let place = Place { router, prefix: "/{a}/*b/:c", stripped: false, scheme: "https" };
     assert_eq!(place.get("/{a}/*b/:c/privacy").await.status, 200);
     assert_eq!(place.get("/x/y/z/privacy").await.status, 404);

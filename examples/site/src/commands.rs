@@ -71,11 +71,14 @@ async fn builder(settings: &Settings) -> Result<Builder, CommandError> {
     Ok(settings.place.builder(None).await?.limits(limits))
 }
 
-/// Checks the limits, and names those that are wrong like their flags.
+/// Checks the limits.
 pub(crate) fn check_limits(limits: &Limits) -> Result<(), CommandError> {
-    limits
-        .check()
-        .map_err(|error| CommandError::Setting(format!("--{}", error.to_string().replace('_', "-"))))
+    limits.check().map_err(|error| wrong_setting(&error))
+}
+
+/// Names settings that are wrong like their flags.
+fn wrong_setting(error: &dyn std::fmt::Display) -> CommandError {
+    CommandError::Setting(format!("--{}", error.to_string().replace('_', "-")))
 }
 
 /// What is read from a setting's file, if one is set.
@@ -100,7 +103,7 @@ pub(crate) fn options(settings: &Settings) -> Result<Options, CommandError> {
     })?;
     let logo = load(&settings.logo, "logo", |file| Ok(Logo::new(std::fs::read(file)?)?))?;
     let text = load(&settings.text, "text", |file| Ok(Text::parse(&std::fs::read_to_string(file)?)?))?;
-    Ok(Options {
+    let options = Options {
         name: settings.name.clone(),
         logo,
         accent: settings.accent,
@@ -123,7 +126,9 @@ pub(crate) fn options(settings: &Settings) -> Result<Options, CommandError> {
         form_bytes: settings.form_bytes,
         answer_bytes: settings.answer_bytes,
         metrics: !settings.no_metrics,
-    })
+    };
+    options.check(&settings.limits.limits()).map_err(|error| wrong_setting(&error))?;
+    Ok(options)
 }
 
 /// Runs the site until SIGTERM or SIGINT, then lets running requests finish.
@@ -325,7 +330,7 @@ impl Pace {
 /// Lists what people reported.
 pub(crate) async fn reports(settings: &Settings, json: bool) -> Result<Status, CommandError> {
     let chatpic = open(settings).await?;
-    let base = settings.base_url.as_deref().unwrap_or_default().trim_end_matches('/').to_owned();
+    let base = settings.base_url.as_ref().map(ToString::to_string).unwrap_or_default();
     let link = |report: &OpenedReport| {
         report.link_key.as_ref().map(|key| format!("{base}/s/{}#{}", report.share_id, key.reveal()))
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chatpic_core::{Limits, SessionId, ShareId, Timestamp};
-use chatpic_http::{Accent, FooterLink, Href, Options};
+use chatpic_http::{Accent, BaseUrl, FooterLink, Href, Options};
 use clap::error::ErrorKind;
 use clap::{Args, Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
@@ -71,7 +71,7 @@ pub(crate) struct Settings {
     pub(crate) place: Place,
     /// The site's public address, for links [default: the request's Host]
     #[arg(long, env = "CHATPIC_BASE_URL", value_name = "URL", global = true)]
-    pub(crate) base_url: Option<String>,
+    pub(crate) base_url: Option<BaseUrl>,
     /// What the site calls itself
     #[arg(long, env = "CHATPIC_NAME", default_value = "ChatPic", global = true)]
     pub(crate) name: String,
@@ -474,7 +474,7 @@ mod tests {
         assert!(settings.no_metrics);
         assert_eq!(settings.accent.to_string(), "#aa3377");
         assert_eq!(settings.footer_link[1].label, "Status");
-        assert_eq!(settings.base_url.as_deref(), Some("https://pics.example"));
+        assert_eq!(settings.base_url.map(|url| url.to_string()).as_deref(), Some("https://pics.example"));
         for wrong in [
             "unknown = 1",
             "accent = \"red\"",

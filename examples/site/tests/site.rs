@@ -404,6 +404,9 @@ fn settings_that_break_what_they_rule_are_refused_before_anything_is_made() {
         ("--images", "33", "--images must be from 1 to 32, not 33"),
         ("--max-views", "0", "--max-views must be from 1 to unlimited-views (100000), not 0"),
         ("--session-idle", "0s", "--session-idle must be from 1 s to session-absolute (3600 s)"),
+        ("--listeners", "0", "--listeners must be at least 4"),
+        ("--form-bytes", "1", "--form-bytes must be at least 83886080, eight times image-bytes"),
+        ("--client-header", "no header", "--client-header must be the name of a header"),
         ("--long-side", "10", "--long-side must be from 320 to longest-side (8192), not 10"),
     ] {
         for command in ["check", "serve"] {
@@ -411,9 +414,12 @@ fn settings_that_break_what_they_rule_are_refused_before_anything_is_made() {
             assert!(why.contains(told), "{command} {flag} {value}: {why}");
         }
     }
-    for (flag, value) in
-        [("--contact", "op@x.org"), ("--terms", "pics.example/terms"), ("--trusted-proxy", "localhost")]
-    {
+    for (flag, value) in [
+        ("--base-url", "pics.example"),
+        ("--contact", "op@x.org"),
+        ("--terms", "pics.example/terms"),
+        ("--trusted-proxy", "localhost"),
+    ] {
         assert_eq!(run(&data, &["check", flag, value]).0, Some(2), "{flag} {value}");
     }
     assert!(!data.exists());
