@@ -298,11 +298,11 @@ async fn a_field_that_comes_twice_is_refused_on_every_page() {
         ("s/ID/report", "link"),
         ("d/ID", "key"),
         ("d/ID/extend", "extend_by"),
-        ("d/ID/ledger", "keep_days"),
+        ("d/ID/ledger", "keep_ledger"),
         ("d/ID/burn", "token"),
     ] {
         let path = format!("/{}", path.replace("ID", &shared.id));
-        let others = "nonce=AAAAAAAAAAAAAAAAAAAAAA&reason=x&link=x&extend_by=60&keep_days=3".split('&');
+        let others = "nonce=AAAAAAAAAAAAAAAAAAAAAA&reason=x&link=x&extend_by=60&keep_ledger=3".split('&');
         let others: Vec<_> = others.filter(|pair| !pair.starts_with(name)).collect();
         let body = format!("{name}=1&{name}=&{}", others.join("&"));
         let answer = site.send(post_fields(&path, &cookies, body)).await;

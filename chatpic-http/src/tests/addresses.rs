@@ -246,7 +246,7 @@ impl Visitor<'_> {
                 "key" if is_dashboard => link("/d/"),
                 "key" | "link" => link("/s/"),
                 "reason" => "a reason".to_owned(),
-                "keep_days" => "30".to_owned(),
+                "keep_ledger" => "2592000".to_owned(),
                 _ => continue,
             };
         }
