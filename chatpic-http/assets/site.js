@@ -632,8 +632,8 @@ if (byId("viewer")) startViewer(byId("viewer"));
 
 const startDashboard = (page) => {
   const path = page.dataset.path;
-  // What leads back here keeps the key in the address.
-  for (const form of page.querySelectorAll("form:not([action*='#'], [action$=preview])")) form.action += location.hash;
+  // What leads back here keeps the key in the address; the preview is a viewer's page.
+  page.addEventListener("submit", ({ target }) => { if (!/#|preview$/.test(target.action)) target.action += location.hash; });
   // The server draws; what it drew anew takes the place of the figures, and no form in use is touched.
   const refresh = async () => {
     const answer = await fetch(location.pathname + location.search, { cache: "no-store" });

@@ -219,7 +219,7 @@ pub(crate) struct ImageFile(
     get, tag = "viewing", path = "/shares/{id}/images/{index}",
     params(("id" = String, Path, description = "The share's id"), ("index" = u32, Path, description = "Which image, from 0"), ImageQuery),
     responses(
-        (status = 200, description = "The marked image: JPEG, PNG, GIF or WebP", body = ImageFile, content_type = "image/*"),
+        (status = 200, description = "The marked image: JPEG, PNG or WebP", body = ImageFile, content_type = "image/*"),
         (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("session_token" = []))

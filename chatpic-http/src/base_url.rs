@@ -40,7 +40,8 @@ impl FromStr for BaseUrl {
         if authority.host().is_empty()
             || authority.as_str().contains('@')
             || uri.query().is_some()
-            || text.contains('#')
+            // No URL has braces (RFC 3986), and routes give them a meaning.
+            || text.contains(['#', '{', '}'])
         {
             return Err(BaseUrlError);
         }
@@ -96,6 +97,7 @@ mod tests {
             "https://me:secret@pics.example",
             "https://pics.example/?a=b",
             "https://pics.example/#a",
+            "https://pics.example/{a}",
             "https://pics example",
             "",
         ] {

@@ -258,9 +258,8 @@ pub fn router(chatpic: ChatPic, options: Options) -> Router {
     if path.is_empty() {
         return site;
     }
-    // The path is no pattern, whatever it holds.
-    let path = path.replace('{', "{{").replace('}', "}}");
-    Router::new().without_v07_checks().nest_service(&path, site.clone()).fallback_service(site)
+    // It has no braces, and a colon or an asterisk is nothing but itself.
+    Router::new().without_v07_checks().nest_service(path, site.clone()).fallback_service(site)
 }
 
 /// A pattern below the router's own path, and what answers there.

@@ -45,7 +45,10 @@ def test_countries_come_from_the_operators_database(
         "192.0.2.7": None,
         "8.8.8.8": None,
         "6.6.6.6, 203.0.113.5": "DE",
-        "nonsense": "NZ",
+        "203.0.113.5:5555": "DE",
+        '"[2001:db8:1::5]:443"': "DE",
+        # Whoever that is, the proxy's own country is not theirs.
+        "nonsense": None,
     }.items():
         assert country(site.url, made, {"X-Forwarded-For": address}) == expected, address
     assert country(site.url, made, {}) == "NZ"

@@ -461,11 +461,11 @@ async fn what_operators_ask_for_is_at_the_root_alone_unless_asked() {
 
 #[tokio::test]
 async fn the_path_of_a_base_url_is_no_pattern() {
-    let url = format!("https://{HOST}/{{a}}/*b/:c");
+    let url = format!("https://{HOST}/*b/:c");
     let router = site(Options { base_url: Some(url.parse().unwrap()), ..Options::default() }).await;
-    let place = Place { router, prefix: "/{a}/*b/:c", stripped: false, scheme: "https" };
-    assert_eq!(place.get("/{a}/*b/:c/privacy").await.status, 200);
-    assert_eq!(place.get("/x/y/z/privacy").await.status, 404);
+    let place = Place { router, prefix: "/*b/:c", stripped: false, scheme: "https" };
+    assert_eq!(place.get("/*b/:c/privacy").await.status, 200);
+    assert_eq!(place.get("/x/y/privacy").await.status, 404);
 }
 
 #[tokio::test]
