@@ -66,7 +66,6 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: String) -> Self {
-        debug_assert!(KINDS.contains(&kind), "{kind} is not among all kinds");
         Self { status, kind, title, detail, retry_after: None }
     }
 
@@ -214,6 +213,7 @@ pub(crate) struct ProblemDocument<'a> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        debug_assert!(KINDS.contains(&self.kind), "{} is not among all kinds", self.kind);
         let document = ProblemDocument {
             r#type: format!("{URN}{}", self.kind),
             title: self.title,
