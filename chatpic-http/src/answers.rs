@@ -146,8 +146,8 @@ pub(crate) struct CurrentSession {
     seconds_left: u64,
 }
 
-impl From<Current> for CurrentSession {
-    fn from(current: Current) -> Self {
+impl From<&Current> for CurrentSession {
+    fn from(current: &Current) -> Self {
         Self { session: current.session.to_string(), seconds_left: current.seconds_left }
     }
 }

@@ -17,6 +17,7 @@ use crate::{api, events};
         api::cover,
         api::open,
         api::current,
+        api::seen,
         api::image,
         api::dashboard,
         api::sessions_csv,

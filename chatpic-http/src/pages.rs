@@ -9,20 +9,25 @@ mod viewing;
 
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
+use chatpic_core::secret::Secret;
 use serde::Deserialize;
 
 pub(crate) use dashboard::dashboard_cookie;
 pub(crate) use viewing::session_cookie;
 
-use crate::client::Origin;
+use crate::client::{Origin, cookie};
 use crate::problem::Problem;
 use crate::text::{Number, Phrase};
 use crate::{App, Options};
+
+/// How long the cookie of a key's access is good after its last use.
+const ACCESS_IDLE: Duration = Duration::from_secs(60 * 60);
 
 pub(crate) fn router() -> Router<App> {
     Router::new()
@@ -169,15 +174,28 @@ fn cookie_name(app: &App, name: &str) -> String {
     format!("{prefix}{name}")
 }
 
-/// Sets a cookie that scripts can't read and that stays within the share's pages.
-fn with_cookie(mut response: Response, app: &App, name: &str, value: &str, path: &str) -> Response {
+/// Sets a cookie that scripts can't read and that stays within the share's pages. It ends with the browser unless `life`
+/// says otherwise.
+fn with_cookie(mut response: Response, app: &App, cookie: [&str; 2], life: &str, path: &str) -> Response {
+    let [name, value] = cookie;
     let name = cookie_name(app, name);
     let secure = if app.is_https() { "; Secure" } else { "" };
-    let cookie = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Lax{secure}");
+    let cookie = format!("{name}={value}; Path={path}{life}; HttpOnly; SameSite=Lax{secure}");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
+}
+
+/// Sets or renews the cookie of a key's access, which ends with the browser, and [`ACCESS_IDLE`] after its last use.
+fn with_access<K>(response: Response, app: &App, name: &str, access: &Secret<K, 32>, path: &str) -> Response {
+    let value = app.chatpic.dated_access(access, app.chatpic.now() + ACCESS_IDLE);
+    with_cookie(response, app, [name, &value], "", path)
+}
+
+/// The access in a cookie that [`with_access`] set.
+fn access_cookie<K>(app: &App, headers: &HeaderMap, name: &str) -> Option<Secret<K, 32>> {
+    cookie(headers, &cookie_name(app, name)).and_then(|value| app.chatpic.read_dated_access(value))
 }
 
 fn see_other(location: &str) -> Response {
@@ -187,11 +205,6 @@ fn see_other(location: &str) -> Response {
 /// The key that a pasted text holds: the key itself, or what follows the `#` of a whole link.
 fn pasted_key(text: &str) -> &str {
     text.rsplit('#').next().unwrap_or(text).trim()
-}
-
-/// A secret from a cookie.
-fn secret_cookie<T: std::str::FromStr>(app: &App, headers: &HeaderMap, name: &str) -> Option<T> {
-    crate::client::cookie(headers, &cookie_name(app, name)).and_then(|value| value.parse().ok())
 }
 
 /// The path of a share's pages of this kind, `s` or `d`.

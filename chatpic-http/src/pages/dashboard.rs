@@ -17,10 +17,10 @@ use chatpic_core::{
 use serde::Deserialize;
 
 use super::chart::{Bar, Reached, bars, country_name, reached};
-use super::viewing::{SESSION, current, image, view_page};
+use super::viewing::{current, image, seen, view_page, with_session};
 use super::{
-    Frame, KeyForm, Lock, pasted_key, problem_page, secret_cookie, see_other, share_path, shell, show,
-    with_cookie,
+    Frame, KeyForm, Lock, access_cookie, pasted_key, problem_page, see_other, share_path, shell, show,
+    with_access,
 };
 use crate::App;
 use crate::answers::DashboardAnswer;
@@ -35,7 +35,7 @@ use crate::upload;
 const DASHBOARD: &str = "chatpic_dashboard";
 
 pub(crate) fn dashboard_cookie(app: &App, headers: &HeaderMap) -> Result<DashboardAccess, Problem> {
-    secret_cookie(app, headers, DASHBOARD).ok_or_else(Problem::unauthorized)
+    access_cookie(app, headers, DASHBOARD).ok_or_else(Problem::unauthorized)
 }
 
 pub(super) fn router() -> Router<App> {
@@ -49,7 +49,8 @@ pub(super) fn router() -> Router<App> {
         .route("/d/{id}/trace", post(trace))
         .route("/d/{id}/preview", post(preview))
         .route("/d/{id}/view", get(view))
-        .route("/d/{id}/current", get(current))
+        .route("/d/{id}/current", get(current::<'d'>))
+        .route("/d/{id}/seen", post(seen::<'d'>))
         .route("/d/{id}/images/{index}", get(image))
 }
 
@@ -196,7 +197,7 @@ async fn show_page(
     let frame = Frame::new(origin, "dashboard.title");
     let place = |country: Option<Country>| Place::new(&frame, country);
     let status = if active && d.views == 0 { "new" } else { d.status.as_str() };
-    show(&DashboardPage {
+    let page = show(&DashboardPage {
         id: id.to_string(),
         token: form_token(&access.reveal()),
         status: frame.say(&format!("dashboard.status_{status}")),
@@ -211,7 +212,7 @@ async fn show_page(
         bars,
         sessions: d.sessions.iter().take(SESSIONS).map(|session| SessionRow::new(&frame, session)).collect(),
         older: older.map(|next| format!("{path}?after={next}")),
-        path,
+        path: path.clone(),
         ledger_until: rfc3339(d.ledger_until),
         keep_days: d.expires_at.until(d.ledger_until).as_secs() / 86_400,
         ledger_days: LEDGER_DAYS
@@ -229,7 +230,8 @@ async fn show_page(
         }),
         d,
         frame,
-    })
+    });
+    with_access(page, app, DASHBOARD, access, &path)
 }
 
 impl SessionRow {
@@ -259,7 +261,7 @@ async fn page(
     let Ok(id) = share_id(&id) else { return shell(&origin, Lock::Dashboard, false) };
     // A cursor that can't be read shows the newest, as none does.
     let after = page.after.and_then(|after| after.parse().ok());
-    match secret_cookie::<DashboardAccess>(&app, &headers, DASHBOARD) {
+    match access_cookie(&app, &headers, DASHBOARD) {
         Some(access) => show_page(&app, &origin, &id, &access, after, None).await,
         None => shell(&origin, Lock::Dashboard, false),
     }
@@ -278,7 +280,7 @@ async fn exchange(
     match app.chatpic.check_dashboard(&id, &access).await {
         Ok(()) => {
             let path = share_path(&origin, 'd', id);
-            with_cookie(see_other(&path), &app, DASHBOARD, &access.reveal(), &path)
+            with_access(see_other(&path), &app, DASHBOARD, &access, &path)
         }
         Err(Error::Unauthorized(_)) => shell(&origin, Lock::Dashboard, true),
         Err(error) => problem_page(&origin, error.into(), None),
@@ -294,7 +296,8 @@ async fn state(
     let id = share_id(&id)?;
     let access = dashboard_cookie(&app, &headers)?;
     let dashboard = app.chatpic.dashboard(&id, &access, None).await?;
-    Ok(Json(DashboardAnswer::new(&app, &origin, &id, &dashboard)).into_response())
+    let answer = Json(DashboardAnswer::new(&app, &origin, &id, &dashboard)).into_response();
+    Ok(with_access(answer, &app, DASHBOARD, &access, &share_path(&origin, 'd', id)))
 }
 
 async fn sessions_csv(
@@ -387,7 +390,7 @@ async fn preview(State(app): State<App>, sent: Sent) -> Response {
     match app.chatpic.preview(&sent.id, &sent.access).await {
         Ok(opened) => {
             let viewer = see_other(&format!("{}/view", sent.path));
-            with_cookie(viewer, &app, SESSION, &opened.token.reveal(), &sent.path)
+            with_session(viewer, &app, &opened.token, opened.ends_at, &sent.path)
         }
         Err(error) => sent.done(Err::<(), _>(error.into())),
     }
