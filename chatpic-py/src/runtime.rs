@@ -3,14 +3,19 @@
 //! A thread that wakes an awaiting coroutine while the interpreter is taken down crashes it; hence the stop.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::errors::Failure;
+
+/// How often a blocking call looks for Ctrl-C.
+const SIGNALS_EVERY: Duration = Duration::from_millis(200);
 
 /// How long work under way may take when the interpreter ends.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -57,13 +62,20 @@ fn handle() -> Result<Handle, Failure> {
     Ok(handle)
 }
 
-/// Runs a future to its end while other Python threads go on.
+/// Runs a future to its end while other Python threads go on; Ctrl-C gives it up.
 pub(crate) fn wait<T: Send>(
     py: Python<'_>,
     future: impl Future<Output = Result<T, Failure>> + Send,
 ) -> PyResult<T> {
     let handle = handle()?;
-    Ok(py.detach(|| handle.block_on(future))?)
+    let mut future = pin!(future);
+    loop {
+        let some_time = || handle.block_on(async { timeout(SIGNALS_EVERY, future.as_mut()).await });
+        match py.detach(some_time) {
+            Ok(outcome) => return Ok(outcome?),
+            Err(_) => py.check_signals()?,
+        }
+    }
 }
 
 /// Runs a future on the runtime's threads; giving up on the answer ends it.
