@@ -32,6 +32,7 @@ use axum::{Router, middleware};
 use chatpic_core::{ChatPic, ShareId};
 use ipnet::IpNet;
 
+pub use answers::TraceAnswer;
 pub use brand::{Accent, BrandError, FooterLink, Logo};
 pub use country::Countries;
 pub use text::{Text, TextError};
@@ -189,7 +190,7 @@ fn routes(app: App) -> Router {
         .merge(metrics)
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(api::ready))
-        .fallback(pages::not_found)
+        .fallback(pages::no_such_page)
         // Handlers that take uploads bound their bodies themselves; nothing else needs more than this.
         .layer(DefaultBodyLimit::max(64 * 1024))
         .layer(middleware::from_fn_with_state(app.clone(), throttle::guard))

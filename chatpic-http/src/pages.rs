@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use chatpic_core::secret::Secret;
 use serde::Deserialize;
@@ -129,8 +129,13 @@ pub(crate) fn problem_page(origin: &Origin, problem: Problem, back: Option<Strin
     response
 }
 
-pub(crate) async fn not_found(origin: Origin) -> Response {
-    problem_page(&origin, Problem::not_found(), None)
+pub(crate) async fn no_such_page(origin: Origin, uri: Uri) -> Response {
+    let problem = Problem::no_such_page();
+    if uri.path().starts_with("/api/v1/") {
+        problem.into_response()
+    } else {
+        problem_page(&origin, problem, None)
+    }
 }
 
 /// A key pasted or read from a link's fragment.

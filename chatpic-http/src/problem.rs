@@ -46,6 +46,16 @@ impl Problem {
         Error::NotFound.into()
     }
 
+    pub(crate) fn no_such_page() -> Self {
+        let detail = "nothing stands at this address".to_owned();
+        Self::new(StatusCode::NOT_FOUND, "no-such-page", "There is no such page", detail)
+    }
+
+    /// For whoever holds the right key and came a moment too late; anybody else is told [`Problem::not_found`].
+    pub(crate) fn last_view_used() -> Self {
+        Self { kind: "last-view-used", ..Self::not_found() }
+    }
+
     pub(crate) fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail.into())
     }
@@ -124,7 +134,7 @@ impl From<Error> for Problem {
                 }
             }
             _ => {
-                tracing::error!(%error, "a request failed");
+                tracing::error!(error = error.for_log(), "a request failed");
                 let detail = "something went wrong on the server".to_owned();
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong", detail)
             }

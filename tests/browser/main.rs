@@ -5,6 +5,7 @@
 mod access;
 mod animations;
 mod flows;
+mod in_view;
 mod pages;
 mod story;
 mod support;

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::Request;
-use axum::http::{Method, header};
+use axum::http::{Method, Request, header};
 use chatpic_core::Limits;
 use chatpic_http::Options;
 use serde_json::{Value, json};
@@ -74,53 +73,31 @@ async fn an_extension_prolongs_open_sessions_and_an_expiry_ends_them() {
     see(&site, &shared, &session).await.expect(401);
 }
 
-/// Posts a form of the pages, or gets a page, as a browser does that holds these cookies.
-async fn page(site: &Site, method: Method, path: &str, cookie: &str, form: &str) -> Answer {
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(header::HOST, "chatpic.test")
-        .header("sec-fetch-site", "same-origin")
-        .header(header::COOKIE, cookie)
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    site.send(request.body(Body::from(form.to_owned())).unwrap()).await
-}
-
-/// The cookie that an answer sets: what the browser sends back, and its attributes.
-fn set_cookie(answer: &Answer) -> (String, String) {
-    let cookie = answer.headers[header::SET_COOKIE].to_str().unwrap();
-    let (pair, attributes) = cookie.split_once(';').unwrap();
-    (pair.to_owned(), attributes.to_owned())
-}
-
 #[tokio::test]
 async fn a_pages_session_lives_in_a_cookie_until_its_end() {
     let site =
         Site::with(Options::default(), Limits { session_idle: Duration::from_secs(90), ..limits() }).await;
     let shared = site.share(&[]).await;
     let cover = format!("/s/{}", shared.id);
-    let (access, life) = set_cookie(
-        &page(&site, Method::POST, &cover, "", &format!("key={}", shared.link_key)).await.expect(303),
-    );
-    assert!(!life.contains("Max-Age"), "it ends with the browser: {life}");
-    let shown = page(&site, Method::GET, &cover, &access, "").await.expect(200);
+    let access = site.enter(&cover, &shared.link_key).await;
+    let shown = site.page(Method::GET, &cover, &access, "").await.expect(200);
     assert!(shown.text().contains("you can look for up to 1 hour"), "{}", shown.text());
     let open = format!("{cover}/open");
-    let opened = page(&site, Method::POST, &open, &access, "nonce=AAAAAAAAAAAAAAAAAAAAAA").await.expect(303);
-    let (session, life) = set_cookie(&opened);
+    let opened = site.page(Method::POST, &open, &access, "nonce=AAAAAAAAAAAAAAAAAAAAAA").await.expect(303);
+    let (session, life) = opened.set_cookie();
     assert!(life.contains("Max-Age=90;"), "{life}");
 
     site.clock.advance(Duration::from_secs(50));
-    let asked = page(&site, Method::GET, &format!("{cover}/current"), &session, "").await.expect(200);
-    assert!(set_cookie(&asked).1.contains("Max-Age=40;"));
+    let asked = site.page(Method::GET, &format!("{cover}/current"), &session, "").await.expect(200);
+    assert!(asked.set_cookie().1.contains("Max-Age=40;"));
     let view = format!("{cover}/view");
-    let view = page(&site, Method::GET, &view, &session, "").await.expect(200);
+    let view = site.page(Method::GET, &view, &session, "").await.expect(200);
     assert!(view.text().contains("data-seen-every=\"30000\""));
-    let seen = page(&site, Method::POST, &format!("{cover}/seen"), &session, "").await.expect(200);
+    let seen = site.page(Method::POST, &format!("{cover}/seen"), &session, "").await.expect(200);
     assert_eq!(seen.json()["seconds_left"], 90);
-    assert!(set_cookie(&seen).1.contains("Max-Age=90;"));
+    assert!(seen.set_cookie().1.contains("Max-Age=90;"));
     site.clock.advance(Duration::from_secs(90));
-    let seen = page(&site, Method::POST, &format!("{cover}/seen"), &session, "").await.expect(200);
+    let seen = site.page(Method::POST, &format!("{cover}/seen"), &session, "").await.expect(200);
     assert_eq!(seen.json()["seconds_left"], 0);
 }
 
@@ -144,17 +121,16 @@ async fn the_cookies_of_keys_end_an_hour_after_their_last_use() {
         (format!("/s/{}", shared.id), &shared.link_key, "1 image for you"),
         (format!("/d/{}", shared.id), &shared.dashboard_key, "Your share"),
     ] {
-        let exchanged = page(&site, Method::POST, &page_path, "", &format!("key={key}")).await.expect(303);
-        let (first, _) = set_cookie(&exchanged);
+        let first = site.enter(&page_path, key).await;
         site.clock.advance(59 * MINUTE);
-        let shown = page(&site, Method::GET, &page_path, &first, "").await.expect(200);
+        let shown = site.page(Method::GET, &page_path, &first, "").await.expect(200);
         assert!(shown.text().contains(heading));
-        let (renewed, life) = set_cookie(&shown);
+        let (renewed, life) = shown.set_cookie();
         assert!(!life.contains("Max-Age"), "it ends with the browser: {life}");
         site.clock.advance(59 * MINUTE);
-        let shown = page(&site, Method::GET, &page_path, &renewed, "").await.expect(200);
+        let shown = site.page(Method::GET, &page_path, &renewed, "").await.expect(200);
         assert!(shown.text().contains(heading));
-        let shown = page(&site, Method::GET, &page_path, &first, "").await.expect(200);
+        let shown = site.page(Method::GET, &page_path, &first, "").await.expect(200);
         assert!(!shown.text().contains(heading), "the first was good for an hour only");
     }
 }

@@ -84,17 +84,17 @@ async fn a_viewer_is_told_of_a_burn_and_of_the_sessions_end() {
     site.image(&shared, &session).await.expect(200);
     site.clock.advance(9 * MINUTE);
     site.image(&shared, &session).await.expect(200);
-    let mut idle = Events::open(&site, &shared, token).await;
-    idle.next().await.unwrap();
-    site.clock.advance(10 * MINUTE);
-    assert_eq!(idle.next().await.unwrap().0, "end");
-    assert!(idle.next().await.is_none(), "and the stream is over");
     let (name, longer) = events.next().await.unwrap();
     assert_eq!(
         (name.as_str(), longer["seconds_left"].as_u64()),
         ("session", Some(600)),
         "what the images gave"
     );
+    let mut idle = Events::open(&site, &shared, token).await;
+    idle.next().await.unwrap();
+    site.clock.advance(10 * MINUTE);
+    assert_eq!(idle.next().await.unwrap().0, "end");
+    assert!(idle.next().await.is_none(), "and the stream is over");
     assert_eq!(events.next().await.unwrap().0, "end");
 
     let session = site.open_session(&shared, json!({})).await.expect(201).json();

@@ -53,6 +53,13 @@ impl Answer {
         assert_eq!(self.status.as_u16(), status, "{}", self.text());
         self
     }
+
+    /// The cookie that it sets: what a browser sends back, and how long the browser keeps it.
+    pub(crate) fn set_cookie(&self) -> (String, String) {
+        let cookie = self.headers[header::SET_COOKIE].to_str().unwrap();
+        let (pair, attributes) = cookie.split_once(';').unwrap();
+        (pair.to_owned(), attributes.to_owned())
+    }
 }
 
 /// A share as its uploader got it.
@@ -135,6 +142,31 @@ impl Site {
 
     pub(crate) async fn get(&self, path: &str, key: Option<&str>) -> Answer {
         self.call(Method::GET, path, key, Value::Null).await
+    }
+
+    /// Gets a page, or posts a form of one, as a browser does that holds these cookies.
+    pub(crate) async fn page(&self, method: Method, path: &str, cookies: &str, form: &str) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "chatpic.test")
+            .header("sec-fetch-site", "same-origin")
+            .header(header::COOKIE, cookies)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        self.send(request.body(Body::from(form.to_owned())).unwrap()).await
+    }
+
+    /// Exchanges a key on the page of this path for the page's cookie.
+    pub(crate) async fn enter(&self, path: &str, key: &str) -> String {
+        let entered = self.page(Method::POST, path, "", &format!("key={key}")).await.expect(303);
+        entered.set_cookie().0
+    }
+
+    /// What the dashboard's page says to whoever holds the dashboard link.
+    pub(crate) async fn dashboard_page(&self, shared: &Shared) -> String {
+        let path = format!("/d/{}", shared.id);
+        let cookie = self.enter(&path, &shared.dashboard_key).await;
+        self.page(Method::GET, &path, &cookie, "").await.expect(200).text()
     }
 
     /// Posts a multipart form: text fields and files.

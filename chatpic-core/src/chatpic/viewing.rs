@@ -1,5 +1,7 @@
 //! What viewers do: look at the cover, open a viewing session, load its images.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::ChatPic;
@@ -14,6 +16,9 @@ use crate::seal::{self, ObjectName};
 use crate::secret::{DashboardAccess, DataKey, LinkAccess, PasswordKey, SessionToken};
 use crate::share::{BlockedTry, Country, Device, ImageForm, ImageRecord, Session, Share, Status};
 use crate::store::{Attempt, Attempted, Claim, Claimed};
+
+/// How long those who looked at a cover are told that somebody else used the last view.
+const A_MOMENT: Duration = Duration::from_secs(10 * 60);
 
 /// What a cover page shows; looking at it spends nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -189,6 +194,21 @@ impl ChatPic {
                 }
             }
         }
+    }
+
+    /// Whether this link access is the right one for a share whose last view was used a moment ago. Whoever presses *View*
+    /// at the same time may be told so; later the link is dead like any other.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn missed_the_last_view(&self, id: &ShareId, access: &LinkAccess) -> Result<bool, Error> {
+        let door = self.door(id).await?;
+        if !self.opens(&door, id, access) || door.recorded_status != Status::Exhausted {
+            return Ok(false);
+        }
+        let share = self.find(id).await?;
+        let ended_at = share.and_then(|share| share.ended_at);
+        Ok(ended_at.is_some_and(|at| self.now() < at + A_MOMENT))
     }
 
     fn repeated(&self, share: &Share, session: Session, token: SessionToken) -> Result<Opened, Error> {

@@ -78,6 +78,30 @@ impl Place {
     }
 }
 
+/// A step by which the share can be extended.
+struct Step {
+    name: &'static str,
+    text: &'static str,
+    value: &'static str,
+    by: Duration,
+}
+
+/// The value of the last step, which goes as far as possible.
+const FULLY: &str = "most";
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// The steps that fit; the last goes as far as possible.
+fn steps(extendable_by: Duration) -> Vec<Step> {
+    let steps = [
+        Step { name: "hour", text: "dashboard.hour", value: "PT1H", by: HOUR },
+        Step { name: "day", text: "dashboard.day", value: "P1D", by: 24 * HOUR },
+        Step { name: "week", text: "dashboard.week", value: "P7D", by: 7 * 24 * HOUR },
+        Step { name: FULLY, text: "dashboard.most", value: FULLY, by: Duration::from_secs(60) },
+    ];
+    steps.into_iter().filter(|step| step.by <= extendable_by).collect()
+}
+
 /// How long the ledger can be kept, as the dashboard offers it.
 const LEDGER_DAYS: [u64; 4] = [0, 7, 30, 90];
 
@@ -94,6 +118,7 @@ struct DashboardPage {
     d: Dashboard,
     status: Phrase,
     active: bool,
+    steps: Vec<Step>,
     link: Option<String>,
     created_at: String,
     expires_at: String,
@@ -202,6 +227,7 @@ async fn show_page(
         token: form_token(&access.reveal()),
         status: frame.say(&format!("dashboard.status_{status}")),
         active,
+        steps: steps(d.extendable_by),
         link: d.link_key.as_ref().map(|key| app.link(origin, 's', id, &key.reveal())),
         created_at: rfc3339(d.created_at),
         expires_at: rfc3339(d.expires_at),
@@ -363,8 +389,11 @@ impl Sent {
 
 async fn extend(State(app): State<App>, sent: Sent) -> Response {
     let done = async {
-        let by = duration("extend_by", sent.fields.extend_by.as_deref().unwrap_or_default())?;
-        Ok(app.chatpic.extend(&sent.id, &sent.access, by).await?)
+        let by = sent.fields.extend_by.as_deref().unwrap_or_default();
+        if by == FULLY {
+            return Ok(app.chatpic.extend_fully(&sent.id, &sent.access).await?);
+        }
+        Ok(app.chatpic.extend(&sent.id, &sent.access, duration("extend_by", by)?).await?)
     };
     let done = done.await;
     sent.done(done)

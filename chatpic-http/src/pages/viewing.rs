@@ -187,6 +187,9 @@ async fn open(
             error @ (Error::Unauthorized(Unauthorized::PasswordWrong | Unauthorized::PasswordMissing)
             | Error::Throttled { .. }),
         ) => cover_page(&app, &origin, &headers, &id, &access, Some(error.into())).await,
+        Err(Error::NotFound) if app.chatpic.missed_the_last_view(&id, &access).await.unwrap_or(false) => {
+            problem_page(&origin, Problem::last_view_used(), None)
+        }
         Err(error) => problem_page(&origin, error.into(), Some(path)),
     }
 }
