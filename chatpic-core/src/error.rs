@@ -76,7 +76,7 @@ impl Error {
 
 /// An error's text and those of its causes, each once: some errors of other crates name their cause themselves.
 ///
-/// It may hold what a store answered, and so an object's path: it is for whoever called, not for a log. See
+/// It may hold what a store answered, and so an object's path: it is for the caller, not for a log. See
 /// [`Error::for_log`].
 ///
 /// ```
@@ -219,7 +219,7 @@ mod tests {
         let failed =
             |source| Error::from(StoreError { store: "folder", operation: "store an object", source });
         let full = failed(Box::new(Backend(ErrorKind::StorageFull.into())));
-        assert!(with_causes(&full).contains("E64F44F6"), "whoever calls is told everything");
+        assert!(with_causes(&full).contains("E64F44F6"), "the caller is told everything");
         assert_eq!(full.for_log(), "folder could not store an object: no storage space");
         assert_eq!(failed("blobs/0-0-E64F44F6 is gone".into()).for_log(), "folder could not store an object");
         assert_eq!(Error::Busy.for_log(), "the server is busy");

@@ -176,7 +176,7 @@ impl Derivation {
         DashboardAccess::from_bytes(self.derive("dashboard access", &[id.as_bytes(), key.as_bytes()]))
     }
 
-    /// An access as text that is good until an instant, which whoever holds the text can't change.
+    /// An access as text that is good until an instant, which the holder of the text can't change.
     pub(crate) fn dated<K>(&self, access: &Secret<K, 32>, until: Timestamp) -> String {
         let stamp = BASE64URL_NOPAD.encode(&self.date(access, until.seconds()));
         format!("{}.{}.{stamp}", access.reveal(), until.seconds())

@@ -51,7 +51,7 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "no-such-page", "There is no such page", detail)
     }
 
-    /// For whoever holds the right key and came a moment too late; anybody else is told [`Problem::not_found`].
+    /// For a holder of the right key who came a moment too late; everybody else is told [`Problem::not_found`].
     pub(crate) fn last_view_used() -> Self {
         Self { kind: "last-view-used", ..Self::not_found() }
     }

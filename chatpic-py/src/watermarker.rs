@@ -317,7 +317,7 @@ impl Plan {
 static PLACES: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
 
-/// Does work that keeps a core busy, in its turn. It is told to stop once nobody waits for it any more.
+/// Does work that keeps a core busy, in its turn. It is told to stop when its caller has given it up.
 async fn working<T: Send + 'static>(
     work: impl FnOnce(&AtomicBool) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -331,7 +331,7 @@ async fn working<T: Send + 'static>(
     tokio::task::spawn_blocking(job).await.map_err(failed)?
 }
 
-/// Whoever waits for work; once that is dropped, the work is to stop.
+/// The caller of some work: when it is dropped, the work is to stop.
 #[derive(Default)]
 struct Waiting(Arc<AtomicBool>);
 

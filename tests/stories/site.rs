@@ -162,7 +162,7 @@ impl Site {
         entered.set_cookie().0
     }
 
-    /// What the dashboard's page says to whoever holds the dashboard link.
+    /// What the dashboard's page says to a holder of the dashboard link.
     pub(crate) async fn dashboard_page(&self, shared: &Shared) -> String {
         let path = format!("/d/{}", shared.id);
         let cookie = self.enter(&path, &shared.dashboard_key).await;

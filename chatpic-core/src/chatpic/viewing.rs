@@ -196,7 +196,7 @@ impl ChatPic {
         }
     }
 
-    /// Whether this link access is the right one for a share whose last view was used a moment ago. Whoever presses *View*
+    /// Whether this link access is the right one for a share whose last view was used a moment ago. A person who presses *View*
     /// at the same time may be told so; later the link is dead like any other.
     ///
     /// # Errors

@@ -252,7 +252,7 @@ pub(super) async fn view_page(
     }
 }
 
-/// Sets or renews a session's cookie, which lives as long as the session: whoever closes the browser can come back.
+/// Sets or renews a session's cookie, which lives as long as the session: a viewer who closes the browser can come back.
 pub(super) fn with_session(
     response: Response,
     app: &App,

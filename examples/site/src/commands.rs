@@ -366,7 +366,7 @@ pub(crate) fn completions(shell: Shell) -> Result<Status, CommandError> {
     Ok(DONE)
 }
 
-/// An image file, or standard input for `-`; of a larger one than may be taken, only so many bytes that it is refused.
+/// An image file, or standard input for `-`; of a file that is too large, one byte more than may be taken.
 fn read(path: &Path, most: usize) -> Result<Vec<u8>, CommandError> {
     let read = || {
         let file: Box<dyn Read> =
@@ -409,7 +409,7 @@ fn words(report: &TraceReport) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A bound on a probability in words: nobody can read how small a small one is.
+/// A bound on a probability for people, to whom the smallest ones say no more than their words.
 fn odds(false_alarm: f64) -> String {
     if false_alarm < 1e-12 { "below 1 in a trillion".to_owned() } else { format!("at most {false_alarm:e}") }
 }
@@ -428,7 +428,7 @@ pub(crate) fn say(line: &str) -> Result<(), CommandError> {
 fn write(bytes: &[u8]) -> Result<(), CommandError> {
     let mut output = std::io::stdout().lock();
     match output.write_all(bytes).and_then(|()| output.flush()) {
-        // Whoever reads it, such as `head`, has read enough.
+        // Its reader, such as `head`, has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(io_error("can't write")),
     }
