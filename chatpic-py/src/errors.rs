@@ -68,7 +68,7 @@ fn of_file(path: PathBuf, error: std::io::Error) -> PyErr {
     let words =
         Python::attach(|py| py.import("os")?.call_method1("strerror", (number,))?.extract::<String>());
     match words {
-        Ok(words) => PyOSError::new_err((number, words, path)),
+        Ok(words) => PyOSError::new_err((number, words, path.into_os_string())),
         Err(failed) => failed,
     }
 }
