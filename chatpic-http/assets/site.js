@@ -528,6 +528,7 @@ const startViewer = (viewer) => {
   const time = viewer.querySelector("[data-blanks]");
   const take = (left) => {
     if (left === 0) return blank();
+    if (!viewer.isConnected) return;
     Object.assign(time.dataset, { countdown: left, from: performance.now() });
     if (left > 60) byId("closing").textContent = "";
   };

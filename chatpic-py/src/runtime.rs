@@ -3,12 +3,15 @@
 //! A thread that wakes an awaiting coroutine while the interpreter is taken down crashes it; hence the stop.
 
 use std::future::Future;
+use std::num::NonZero;
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use tokio::runtime::{Handle, Runtime};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -22,7 +25,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 enum State {
     Idle,
-    Running { process: u32, runtime: Runtime },
+    Running { process: u32, runtime: Runtime, places: Arc<Semaphore> },
     Stopped,
 }
 
@@ -47,19 +50,29 @@ impl Home {
 }
 
 fn handle() -> Result<Handle, Failure> {
+    running().map(|(handle, _)| handle)
+}
+
+/// The runtime of this process, and the places for work in it.
+fn running() -> Result<(Handle, Arc<Semaphore>), Failure> {
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     let here = std::process::id();
     match &*state {
-        State::Running { process, runtime } if *process == here => return Ok(runtime.handle().clone()),
+        State::Running { process, runtime, places } if *process == here => {
+            return Ok((runtime.handle().clone(), Arc::clone(places)));
+        }
         State::Stopped => return Err(Failure::Said("the interpreter is ending".to_owned())),
         State::Idle | State::Running { .. } => {}
     }
     let runtime = Runtime::new().map_err(Failure::Io)?;
     let handle = runtime.handle().clone();
-    let before = std::mem::replace(&mut *state, State::Running { process: here, runtime });
+    // One for each core, so that what work holds in memory is bounded.
+    let places = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
+    let begun = State::Running { process: here, runtime, places: Arc::clone(&places) };
+    let before = std::mem::replace(&mut *state, begun);
     // After a fork the parent's threads are not there to be waited for.
     std::mem::forget(before);
-    Ok(handle)
+    Ok((handle, places))
 }
 
 /// Runs a future to its end while other Python threads go on; Ctrl-C gives it up.
@@ -89,6 +102,31 @@ pub(crate) async fn spawn<T: Send + 'static>(
     }
 }
 
+/// Does work that keeps a core busy, in its turn. It is told to stop when its caller has given it up.
+pub(crate) async fn working<T: Send + 'static>(
+    work: impl FnOnce(&AtomicBool) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let broken_off = || Failure::Said("the work was broken off".to_owned());
+    let place = running()?.1.acquire_owned().await.map_err(|_| broken_off())?;
+    let caller = Caller::default();
+    let stop = Arc::clone(&caller.0);
+    let job = move || {
+        let _place = place;
+        work(&stop)
+    };
+    tokio::task::spawn_blocking(job).await.map_err(|_| broken_off())?
+}
+
+/// Waits for some work, which is to stop when this is dropped.
+#[derive(Default)]
+struct Caller(Arc<AtomicBool>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 struct Task<T>(JoinHandle<T>);
 
 impl<T> Drop for Task<T> {
@@ -103,7 +141,7 @@ fn stop(py: Python<'_>) {
         let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *state, State::Stopped)
     };
-    if let State::Running { process, runtime } = before {
+    if let State::Running { process, runtime, .. } = before {
         if process == std::process::id() {
             py.detach(|| runtime.shutdown_timeout(STOP_WITHIN));
         } else {

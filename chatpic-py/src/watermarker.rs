@@ -1,10 +1,8 @@
 //! `chatpic.Watermarker`: the forensic mark alone, on numpy arrays and image files.
 
 use std::io::Cursor;
-use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use chatpic_core::mark::{self, ImageKey, MarkKey, MarkRecord, Size, Suspect, TRACE_WORK};
@@ -13,10 +11,9 @@ use image::{DynamicImage, ImageFormat, RgbImage, RgbaImage};
 use numpy::{IntoPyArray, PyArrayMethods, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use tokio::sync::Semaphore;
 
 use crate::errors::{Failure, OutOfRange};
-use crate::runtime::{spawn, wait};
+use crate::runtime::{spawn, wait, working};
 
 /// The greatest probability with which a trace may accuse an innocent session.
 const FALSE_ALARM: f64 = 1e-6;
@@ -310,34 +307,6 @@ impl Plan {
         let size = record.sizes.first().map(|size| (size.width, size.height)).unwrap_or_default();
         let bytes = PyBytes::new(py, &record.to_bytes()).unbind();
         Ok(Self { size, margin: record.margin, record: bytes })
-    }
-}
-
-/// Calls that work at the same time: one for each core, so that what they hold in memory is bounded.
-static PLACES: LazyLock<Semaphore> =
-    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
-
-/// Does work that keeps a core busy, in its turn. It is told to stop when its caller has given it up.
-async fn working<T: Send + 'static>(
-    work: impl FnOnce(&AtomicBool) -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    let place = PLACES.acquire().await.map_err(failed)?;
-    let waiting = Waiting::default();
-    let stop = Arc::clone(&waiting.0);
-    let job = move || {
-        let _place = place;
-        work(&stop)
-    };
-    tokio::task::spawn_blocking(job).await.map_err(failed)?
-}
-
-/// The caller of some work: when it is dropped, the work is to stop.
-#[derive(Default)]
-struct Waiting(Arc<AtomicBool>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
