@@ -26,7 +26,7 @@ use crate::isolation::{Isolation, WorkerProgram};
 use crate::limits::{Limits, check_visible};
 use crate::mark::visible::VisibleMark;
 use crate::secret::{
-    DashboardAccess, DashboardKey, Derivation, InstallationSecret, LinkAccess, LinkKey, digests_match,
+    DashboardAccess, DashboardKey, Derivation, InstallationSecret, LinkAccess, LinkKey, Secret, digests_match,
 };
 use crate::share::{Door, Share, Status};
 use crate::store::memory::{MemoryBlobs, MemoryShares};
@@ -227,6 +227,16 @@ impl ChatPic {
     /// Exchanges a dashboard key, right or wrong, for what a cookie carries.
     pub fn dashboard_access(&self, id: &ShareId, key: &DashboardKey) -> DashboardAccess {
         self.0.derivation.dashboard_access(id, key)
+    }
+
+    /// An access as text, for a cookie that is good until an instant; see [`ChatPic::read_dated_access`].
+    pub fn dated_access<K>(&self, access: &Secret<K, 32>, until: Timestamp) -> String {
+        self.0.derivation.dated(access, until)
+    }
+
+    /// The access that such a text holds; `None` once its instant has come, and for a text of another kind.
+    pub fn read_dated_access<K>(&self, text: &str) -> Option<Secret<K, 32>> {
+        self.0.derivation.read_dated(text, self.now())
     }
 
     /// Whether a link access opens this active share.

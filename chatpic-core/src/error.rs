@@ -1,5 +1,6 @@
 //! What can go wrong, each variant a different reaction.
 
+use std::iter::successors;
 use std::time::Duration;
 
 use crate::intake::Rejection;
@@ -14,7 +15,7 @@ pub enum Error {
     #[error("there is no such share, or it has ended")]
     NotFound,
     /// A key, token or password is missing or wrong.
-    #[error("{0}")]
+    #[error(transparent)]
     Unauthorized(#[from] Unauthorized),
     /// Too many tries; the next is taken after `retry_after`.
     #[error("too many tries, wait {} seconds", retry_after.as_secs())]
@@ -23,7 +24,7 @@ pub enum Error {
         retry_after: Duration,
     },
     /// The request does not fit what the share has come to.
-    #[error("{0}")]
+    #[error(transparent)]
     Conflict(#[from] Conflict),
     /// An image of an upload was refused.
     #[error("image {}: {rejection}", index + 1)]
@@ -34,7 +35,7 @@ pub enum Error {
         rejection: Rejection,
     },
     /// An option is out of its range.
-    #[error("{0}")]
+    #[error(transparent)]
     Invalid(#[from] Invalid),
     /// All workers are taken and the queue is full; try again soon.
     #[error("the server is busy")]
@@ -43,7 +44,7 @@ pub enum Error {
     #[error("there is no room for uploads at the moment")]
     Full,
     /// A store failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// Sealed data do not open: they were changed, or belong to another key.
     #[error("stored data are damaged")]
@@ -52,7 +53,7 @@ pub enum Error {
     #[error("a worker failed")]
     Panicked,
     /// Marking or tracing failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Mark(#[from] MarkError),
     /// A limit is out of its range, or does not fit another.
     #[error(transparent)]
@@ -69,13 +70,33 @@ impl Error {
     pub fn for_log(&self) -> String {
         let Self::Store(failed) = self else { return self.to_string() };
         let StoreError { store, operation, source } = failed;
-        let causes =
-            std::iter::successors(Some(&**source as &(dyn std::error::Error + 'static)), |e| e.source());
+        let causes = successors(Some(&**source as &(dyn std::error::Error + 'static)), |e| e.source());
         match causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).last() {
             Some(cause) => format!("{store} could not {operation}: {}", cause.kind()),
             None => format!("{store} could not {operation}"),
         }
     }
+}
+
+/// An error's text and those of its causes, each once: some errors of other crates name their cause themselves.
+///
+/// It may hold what a store answered, and so an object's path: it is for the caller, not for a log. See
+/// [`Error::for_log`].
+///
+/// ```
+/// use chatpic_core::{StoreError, with_causes};
+///
+/// let failed = StoreError { store: "redis", operation: "find a share", source: "connection refused".into() };
+/// assert_eq!(with_causes(&failed), "redis could not find a share: connection refused");
+/// ```
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    for cause in successors(error.source(), |cause| cause.source()).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// What is missing or wrong.
@@ -174,8 +195,10 @@ pub enum Invalid {
 }
 
 /// Why a store did not do what it was asked.
+///
+/// Its text does not hold the store's answer, which is its source; [`with_causes`] gives both.
 #[derive(Debug, thiserror::Error)]
-#[error("{store} could not {operation}: {source}")]
+#[error("{store} could not {operation}")]
 pub struct StoreError {
     /// Which store, such as `sqlite`.
     pub store: &'static str,
@@ -200,9 +223,53 @@ mod tests {
         let failed =
             |source| Error::from(StoreError { store: "folder", operation: "store an object", source });
         let full = failed(Box::new(Backend(ErrorKind::StorageFull.into())));
-        assert!(full.to_string().contains("E64F44F6"), "whoever calls is told everything");
+        assert!(with_causes(&full).contains("E64F44F6"), "the caller is told everything");
         assert_eq!(full.for_log(), "folder could not store an object: no storage space");
         assert_eq!(failed("blobs/0-0-E64F44F6 is gone".into()).for_log(), "folder could not store an object");
         assert_eq!(Error::Busy.for_log(), "the server is busy");
+    }
+
+    #[test]
+    fn a_chain_of_errors_tells_each_cause_once() {
+        let store = |source| StoreError { store: "redis", operation: "insert a share", source };
+        let refused = || Box::new(Backend(ErrorKind::ConnectionRefused.into()));
+        let limit = Duration::from_secs(60);
+        for error in [
+            Error::NotFound,
+            Unauthorized::Key.into(),
+            Error::Throttled { retry_after: limit },
+            Conflict::Ended.into(),
+            Error::Rejected { index: 0, rejection: Rejection::Empty },
+            Invalid::Expiry { min: limit, max: limit }.into(),
+            store(refused()).into(),
+            store("no answer".into()).into(),
+            MarkError::TooSmall.into(),
+            Error::Damaged,
+        ] {
+            let chain: Vec<_> =
+                successors(Some(&error as &(dyn std::error::Error + 'static)), |e| e.source())
+                    .map(ToString::to_string)
+                    .collect();
+            for (error, cause) in chain.iter().zip(&chain[1..]) {
+                assert!(!error.contains(cause), "{error:?} says what its cause does: {cause:?}");
+            }
+            assert_eq!(with_causes(&error), chain.join(": "));
+        }
+        let told = with_causes(&Error::from(store(refused())));
+        assert_eq!(
+            told,
+            "redis could not insert a share: can't write blobs/2026-11-25/0-0-E64F44F6: connection refused"
+        );
+    }
+
+    #[test]
+    fn a_cause_that_an_error_of_another_crate_names_itself_is_not_told_again() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("no answer: {0}")]
+        struct Wordy(#[source] io::Error);
+
+        let source = Box::new(Wordy(ErrorKind::TimedOut.into()));
+        let failed = StoreError { store: "sqlite", operation: "find a share", source };
+        assert_eq!(with_causes(&failed), "sqlite could not find a share: no answer: timed out");
     }
 }

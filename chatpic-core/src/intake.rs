@@ -209,7 +209,21 @@ pub fn intake(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
     Ok(if size == pixels.size() { pixels } else { pixels.resized(size) })
 }
 
-/// Decodes an image at its own size.
+/// Decodes an image file at its own size: the one way in for every file, within [`Limits::image_bytes`],
+/// [`Limits::image_pixels`] and [`Limits::decode_bytes`], told by its content. Animations are refused here.
+///
+/// It keeps a core busy, and takes up to [`Limits::decode_bytes`] of memory. Decoders are memory-safe, and one that panics
+/// refuses its file.
+///
+/// ```
+/// use chatpic_core::{Limits, Rejection, decode, testing::samples};
+///
+/// let file = samples::jpeg(&samples::photograph(320, 240, 1), 90);
+/// assert_eq!(decode(&file, &Limits::default())?.size().width, 320);
+/// let cut = decode(&file[..file.len() / 2], &Limits::default());
+/// assert_eq!(cut, Err(Rejection::Incomplete));
+/// # Ok::<(), Rejection>(())
+/// ```
 ///
 /// # Errors
 /// A [`Rejection`] that says what was found.

@@ -54,7 +54,7 @@ pub use chatpic::viewing::{Cover, Current, ImageCopy, Opened, Opening};
 pub use chatpic::{Builder, ChatPic};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use entropy::{Entropy, OsEntropy};
-pub use error::{Conflict, Error, Invalid, StoreError, Unauthorized};
+pub use error::{Conflict, Error, Invalid, StoreError, Unauthorized, with_causes};
 pub use id::{Folder, ParseIdError, SessionId, ShareId};
 pub use intake::{Pixels, Rejection, decode};
 pub use isolation::{WorkerProgram, work};

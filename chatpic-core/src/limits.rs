@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
 use crate::mark::TRACE_WORK;
 use crate::mark::visible::VisibleMark;
 
@@ -47,7 +48,7 @@ pub struct Limits {
     pub unlimited_views: u32,
     /// Characters of a password after NFC, at most.
     pub password_chars: usize,
-    /// A viewing session ends when nothing was loaded for so long.
+    /// A viewing session ends when for so long nothing was loaded and no page was in view.
     pub session_idle: Duration,
     /// A viewing session ends after so long whatever is done.
     pub session_absolute: Duration,
@@ -267,6 +268,17 @@ impl Limits {
         time("upload_timeout", upload_timeout, At(Duration::ZERO), At(TEN_YEARS))?;
         count("workers", workers, At(1), At(1024))?;
         count("traces", traces, At(1), At(1024))
+    }
+
+    /// When a viewing session ends that was opened at `opened_at` and used at `used_at`, if its share goes on.
+    pub(crate) fn session_end(&self, opened_at: Timestamp, used_at: Timestamp) -> Timestamp {
+        (used_at + self.session_idle).min(opened_at + self.session_absolute)
+    }
+
+    /// How often a page in view says so, see [`ChatPic::seen`](crate::ChatPic::seen): every third of
+    /// [`Limits::session_idle`], at least once a minute.
+    pub fn seen_interval(&self) -> Duration {
+        (self.session_idle / 3).min(Duration::from_secs(60))
     }
 
     /// How much later a session must end before that is written: a quarter of [`Limits::session_idle`], at most 20 s.

@@ -56,5 +56,5 @@ pub use key::{ImageKey, MarkKey};
 pub use label::{Label, LabelPixel};
 pub use prepared::{Prepared, PreparedRendition, prepare, prepare_as};
 pub use record::{Chroma, MarkError, MarkRecord, Size};
-pub(crate) use trace::leak_size;
 pub use trace::{Evidence, Match, Suspect, TRACE_WORK, Trace, trace};
+pub(crate) use trace::{leak_size, stated};

@@ -20,6 +20,7 @@ use data_encoding::BASE64URL_NOPAD;
 use ring::{aead, hmac};
 use zeroize::Zeroize;
 
+use crate::clock::Timestamp;
 use crate::entropy::Entropy;
 use crate::error::Error;
 use crate::id::{ParseIdError, ShareId};
@@ -173,6 +174,26 @@ impl Derivation {
     /// Exchanges a dashboard key for what cookies carry.
     pub fn dashboard_access(&self, id: &ShareId, key: &DashboardKey) -> DashboardAccess {
         DashboardAccess::from_bytes(self.derive("dashboard access", &[id.as_bytes(), key.as_bytes()]))
+    }
+
+    /// An access as text that is good until an instant, which the holder of the text can't change.
+    pub(crate) fn dated<K>(&self, access: &Secret<K, 32>, until: Timestamp) -> String {
+        let stamp = BASE64URL_NOPAD.encode(&self.date(access, until.seconds()));
+        format!("{}.{}.{stamp}", access.reveal(), until.seconds())
+    }
+
+    /// The access that such a text holds, before its instant.
+    pub(crate) fn read_dated<K>(&self, text: &str, now: Timestamp) -> Option<Secret<K, 32>> {
+        let mut parts = text.split('.');
+        let access: Secret<K, 32> = parts.next()?.parse().ok()?;
+        let until: i64 = parts.next()?.parse().ok()?;
+        let stamp: Digest = BASE64URL_NOPAD.decode(parts.next()?.as_bytes()).ok()?.try_into().ok()?;
+        let is_good = now.seconds() < until && digests_match(&stamp, &self.date(&access, until));
+        is_good.then_some(access)
+    }
+
+    fn date<K>(&self, access: &Secret<K, 32>, until: i64) -> Digest {
+        self.derive("dated access", &[access.as_bytes(), &until.to_be_bytes()])
     }
 
     /// What the share store keeps of a link access.
@@ -344,6 +365,21 @@ mod tests {
         assert_eq!(open(&derivation, &id, None), None);
         assert_eq!(open(&derivation, &ShareId::random(entropy), Some(&password)), None);
         assert_eq!(open(&other_installation, &id, Some(&password)), None);
+    }
+
+    #[test]
+    fn a_dated_access_is_good_until_its_instant_which_only_the_installation_can_move() {
+        let derivation = Derivation::new(&InstallationSecret::from_bytes([1; 32]));
+        let access = LinkAccess::from_bytes([2; 32]);
+        let text = derivation.dated(&access, Timestamp(5_000));
+        let read = |derivation: &Derivation, text: &str, now| {
+            derivation.read_dated(text, Timestamp(now)).map(|access: LinkAccess| *access.as_bytes())
+        };
+        assert_eq!(read(&derivation, &text, 4_999), Some([2; 32]));
+        assert_eq!(read(&derivation, &text, 5_000), None);
+        assert_eq!(read(&derivation, &text.replace(".5.", ".6."), 5_000), None);
+        assert_eq!(read(&derivation, &access.reveal(), 0), None);
+        assert_eq!(read(&Derivation::new(&InstallationSecret::from_bytes([3; 32])), &text, 0), None);
     }
 
     #[test]

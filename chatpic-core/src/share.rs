@@ -380,11 +380,6 @@ impl Share {
     pub fn view_ceiling(&self, limits: &Limits) -> u32 {
         self.max_views.unwrap_or(limits.unlimited_views)
     }
-
-    /// When a session opened at `opened_at` and last used at `seen_at` ends.
-    pub fn session_end(&self, opened_at: Timestamp, seen_at: Timestamp, limits: &Limits) -> Timestamp {
-        (seen_at + limits.session_idle).min(opened_at + limits.session_absolute).min(self.expires_at)
-    }
 }
 
 /// The kind of device that opened a session, told from its `User-Agent`.
@@ -498,7 +493,7 @@ pub struct Session {
     pub views_before: u32,
     /// When it was opened.
     pub opened_at: Timestamp,
-    /// When it ends unless it is used again.
+    /// When it ends unless it is used again, or its share ends before.
     pub ends_at: Timestamp,
     /// Where from, if known.
     pub country: Option<Country>,
@@ -509,9 +504,14 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether the session can still load images.
-    pub fn is_live(&self, now: Timestamp) -> bool {
-        self.wrap.is_some() && now < self.ends_at
+    /// When the session ends in a share that ends at `expires_at`, which may still be extended.
+    pub fn end(&self, expires_at: Timestamp) -> Timestamp {
+        self.ends_at.min(expires_at)
+    }
+
+    /// Whether the session can still load images of a share that ends at `expires_at`.
+    pub fn is_live(&self, now: Timestamp, expires_at: Timestamp) -> bool {
+        self.wrap.is_some() && now < self.end(expires_at)
     }
 }
 

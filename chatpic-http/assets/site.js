@@ -52,13 +52,14 @@ const localise = (root) => {
 };
 localise(document);
 
-let blank = () => {};
+// What a page does as the time that closes it runs out, given the seconds left.
+let runsOut = () => {};
 const tick = () => document.querySelectorAll("[data-countdown]").forEach((element) => {
   const left = Number(element.dataset.countdown) - (performance.now() - Number(element.dataset.from)) / 1000;
   element.textContent = words(Math.max(0, Math.round(left)));
   if (!("blanks" in element.dataset)) return;
   if (left <= 60 && byId("closing").textContent === "") byId("closing").textContent = say("script.minutes_left", { time: words(Math.max(0, Math.round(left))) });
-  if (left <= 0) blank();
+  runsOut(left);
 });
 tick();
 setInterval(tick, 1000);
@@ -525,9 +526,12 @@ const startViewer = (viewer) => {
   let current = 0;
   let poll = 0;
   let events = null;
+  let seen = performance.now();
+  let asking = false;
 
-  blank = () => {
-    blank = () => {};
+  const blank = () => {
+    if (!viewer.isConnected) return;
+    runsOut = () => {};
     clearInterval(poll);
     events?.close();
     if (lightbox.open) lightbox.close();
@@ -538,18 +542,48 @@ const startViewer = (viewer) => {
     show(byId("over"));
     byId("over").querySelector("h1").focus();
   };
-  // The server says when it is over; where its stream does not come through, the page asks.
+  const time = viewer.querySelector("[data-blanks]");
+  const take = (left) => {
+    if (left === 0) return blank();
+    if (!viewer.isConnected) return;
+    Object.assign(time.dataset, { countdown: left, from: performance.now() });
+    if (left > 60) byId("closing").textContent = "";
+  };
+  const look = async (where, options) => {
+    try {
+      const answer = await fetch(`${path}/${where}`, { cache: "no-store", ...options });
+      if (answer.ok) take((await answer.json()).seconds_left);
+    } catch { /* offline: the countdown and the next look decide */ }
+  };
+  const ask = async () => {
+    if (asking) return;
+    asking = true;
+    await look("current");
+    asking = false;
+  };
+  // The session may have been prolonged: the page asks before it blanks itself. The seconds left are rounded down, so it
+  // has one more for the answer.
+  runsOut = (left) => {
+    if (left <= -1) blank();
+    else if (left <= 2) ask();
+  };
+  // The server says when it is over, and when there is more time; where its stream does not come through, the page asks.
   if (viewer.dataset.events) {
     events = new EventSource(viewer.dataset.events);
-    events.addEventListener("end", () => blank());
+    events.addEventListener("end", blank);
+    events.addEventListener("session", ({ data }) => take(JSON.parse(data).seconds_left));
   }
-  poll = setInterval(async () => {
-    if (events?.readyState === EventSource.OPEN) return;
-    try {
-      const answer = await fetch(`${path}/current`, { cache: "no-store" });
-      if (answer.ok && (await answer.json()).seconds_left === 0) blank();
-    } catch { /* offline: the countdown and the next poll decide */ }
+  poll = setInterval(() => {
+    // A page in view says so, which prolongs its session; one in a background tab does not.
+    if (document.visibilityState === "visible" && performance.now() - seen >= Number(viewer.dataset.seenEvery)) {
+      seen = performance.now();
+      look("seen", { method: "POST", body: new URLSearchParams({ token: viewer.dataset.token }) });
+    } else if (events?.readyState !== EventSource.OPEN) {
+      ask();
+    }
   }, 1000);
+  // An image that was loaded has prolonged the session too.
+  images.forEach((image) => image.addEventListener("load", ask));
 
   // Casual saving is made a little harder; whoever wants to can. The marks are what counts.
   for (const what of ["contextmenu", "dragstart"]) {
@@ -568,6 +602,7 @@ const startViewer = (viewer) => {
     image.src = images[current].dataset.still ? images[current].getAttribute("src") : images[current].dataset.full;
     image.alt = images[current].alt;
     image.draggable = false;
+    image.addEventListener("load", ask);
     stage.replaceChildren(image);
     zoom(false);
     byId("lightbox-place").textContent = say("script.place_large", { number: current + 1, count: images.length });

@@ -201,8 +201,8 @@ pub(crate) struct CurrentSession {
     seconds_left: u64,
 }
 
-impl From<Current> for CurrentSession {
-    fn from(current: Current) -> Self {
+impl From<&Current> for CurrentSession {
+    fn from(current: &Current) -> Self {
         Self { session: current.session.to_string(), seconds_left: current.seconds_left }
     }
 }
@@ -377,9 +377,9 @@ pub(crate) struct LedgerKept {
     pub(crate) ledger_until: String,
 }
 
-/// What a trace found; no match proves nobody's innocence.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct TraceAnswer {
+/// What a trace found, in JSON, for the API and for commands; no match proves nobody's innocence.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TraceAnswer {
     #[schema(value_type = Verdict)]
     verdict: &'static str,
     /// Best first.
@@ -391,13 +391,15 @@ pub(crate) struct TraceAnswer {
 }
 
 /// A session that the picture was served to.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 struct TraceMatch {
+    /// The share's id.
+    share: String,
     session: String,
     image: usize,
     /// Standard deviations above chance, to tenths.
     score: f64,
-    /// The probability that any innocent candidate would score so high.
+    /// The probability that any innocent candidate would score so high, at most: to three digits, at least 1e-100.
     false_alarm: f64,
     #[schema(value_type = EvidenceKind)]
     evidence: &'static str,
@@ -414,9 +416,10 @@ impl From<&TraceReport> for TraceAnswer {
             verdict: if report.matches.is_empty() { "no_match" } else { "match" },
             matches: found
                 .map(|found| TraceMatch {
+                    share: found.share_id.to_string(),
                     session: found.session.to_string(),
                     image: found.image,
-                    score: (f64::from(found.score) * 10.0).round() / 10.0,
+                    score: found.score,
                     false_alarm: found.false_alarm,
                     evidence: found.evidence.as_str(),
                     opened_at: found.opened_at.map(rfc3339),

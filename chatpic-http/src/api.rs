@@ -37,6 +37,7 @@ pub(crate) fn router() -> Router<App> {
         .route("/shares/{id}", get(cover).patch(keep_ledger).delete(burn))
         .route("/shares/{id}/sessions", post(open))
         .route("/shares/{id}/sessions/current", get(current))
+        .route("/shares/{id}/sessions/current/seen", post(seen))
         .route("/shares/{id}/images/{index}", get(image))
         .route("/shares/{id}/dashboard", get(dashboard))
         .route("/shares/{id}/sessions.csv", get(sessions_csv))
@@ -193,7 +194,26 @@ pub(crate) async fn current(
     Path(id): Path<String>,
     bearer: Bearer,
 ) -> Answer<Json<CurrentSession>> {
-    Ok(Json(chatpic.current(&share_id(&id)?, &bearer.parse()?).await?.into()))
+    let current = chatpic.current(&share_id(&id)?, &bearer.parse()?).await?;
+    Ok(Json(CurrentSession::from(&current)))
+}
+
+/// Says that the session is in view, which is activity; a viewer says so once a minute, or every third of the idle limit.
+#[utoipa::path(
+    post, tag = "viewing", path = "/shares/{id}/sessions/current/seen", params(("id" = String, Path, description = "The share's id")),
+    responses(
+        (status = 200, description = "It goes on", body = CurrentSession),
+        (status = "default", description = "What went wrong", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(("session_token" = []))
+)]
+pub(crate) async fn seen(
+    State(chatpic): State<ChatPic>,
+    Path(id): Path<String>,
+    bearer: Bearer,
+) -> Answer<Json<CurrentSession>> {
+    let current = chatpic.seen(&share_id(&id)?, &bearer.parse()?).await?;
+    Ok(Json(CurrentSession::from(&current)))
 }
 
 /// In which form an image is wanted.

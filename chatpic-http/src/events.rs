@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use chatpic_core::{DashboardAccess, DashboardKey, Error, Pulse, SessionToken, ShareId, Timestamp};
+use chatpic_core::{DashboardAccess, DashboardKey, Error, Pulse, SessionToken, ShareId};
 use futures::{StreamExt, stream};
 use serde_json::json;
 use tokio::sync::watch;
@@ -185,43 +185,33 @@ async fn of_dashboard(
     Ok(open.answer(events))
 }
 
-enum Watch {
-    Begins(CurrentSession, Timestamp),
-    Goes(Timestamp),
-    Over,
-}
-
-/// How a session stands, and that it is over; nothing else, and no activity.
+/// How a session stands: at first, when its share is extended, and when its time seemed to be up and it went on. At the
+/// end that it is over. Listening is no activity.
 async fn of_session(app: App, client: Client, id: ShareId, token: SessionToken) -> Result<Response, Problem> {
     let current = app.chatpic.current(&id, &token).await?;
     let open = Stream::open(&app, &client, &id, Holder::Session(&token.reveal()))?;
-    let listener = Listener::new(&app, id);
-    let ends_at = app.chatpic.now() + Duration::from_secs(current.seconds_left);
-    let begins = Watch::Begins(current.into(), ends_at);
-    let events = stream::unfold((listener, token, begins), |(mut listener, token, watch)| async move {
-        let mut ends_at = match watch {
-            Watch::Begins(current, ends_at) => {
-                return Some((data("session", &current), (listener, token, Watch::Goes(ends_at))));
-            }
-            Watch::Goes(ends_at) => ends_at,
-            Watch::Over => return None,
-        };
+    let first = data("session", &CurrentSession::from(&current));
+    let told = Some((Listener::new(&app, id), token, current));
+    let rest = stream::unfold(told, |told| async move {
+        let (mut listener, token, told) = told?;
         loop {
             let pulse = listener.next().await;
-            let ended = pulse.is_none_or(|pulse| pulse.sessions_over);
-            let now = listener.app.chatpic.now();
-            if !ended && now < ends_at {
+            let as_told = |pulse: Pulse| !pulse.sessions_over && pulse.expires_at == told.expires_at;
+            let chatpic = &listener.app.chatpic;
+            if pulse.is_some_and(as_told) && chatpic.now() < told.ends_at {
                 continue;
             }
-            // Its time seemed to be up; whoever went on looking has more.
-            match listener.app.chatpic.current(&listener.id, &token).await {
-                Ok(current) => ends_at = now + Duration::from_secs(current.seconds_left.max(1)),
+            match chatpic.current(&listener.id, &token).await {
+                Ok(current) => {
+                    let event = data("session", &CurrentSession::from(&current));
+                    return Some((event, Some((listener, token, current))));
+                }
                 Err(Error::Store(_)) => {}
-                Err(_) => return Some((data("end", &json!({})), (listener, token, Watch::Over))),
+                Err(_) => return Some((data("end", &json!({})), None)),
             }
         }
     });
-    Ok(open.answer(events))
+    Ok(open.answer(stream::iter([first]).chain(rest)))
 }
 
 /// One event of a stream.
@@ -234,7 +224,8 @@ pub(crate) struct StreamEvent {
     data: String,
 }
 
-/// A stream of what happens: a share's counts and trace progress for its uploader, the session's end for a viewer.
+/// A stream of what happens: a share's counts and trace progress for its uploader; for a viewer how the session stands,
+/// whenever its share is extended, and its end.
 #[utoipa::path(
     get, tag = "viewing", path = "/shares/{id}/events", params(("id" = String, Path, description = "The share's id")),
     responses(

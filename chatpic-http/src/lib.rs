@@ -35,6 +35,7 @@ use axum::{Router, middleware};
 use chatpic_core::{ChatPic, Limits};
 use ipnet::IpNet;
 
+pub use answers::TraceAnswer;
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use brand::{Accent, BrandError, FooterLink, Href, Logo};
 pub use country::Countries;
@@ -290,7 +291,7 @@ fn routes(app: App) -> Router {
         )
         .nest("/api/v1", api::router())
         .merge(health(&app))
-        .fallback(pages::not_found)
+        .fallback(pages::no_such_page)
         // Handlers that take uploads bound their bodies themselves; nothing else needs more than this.
         .layer(DefaultBodyLimit::max(64 * 1024))
         .layer(middleware::from_fn_with_state(app.clone(), throttle::guard))

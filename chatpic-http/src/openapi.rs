@@ -33,6 +33,7 @@ use crate::{App, Options, answers, api, events};
         api::cover,
         api::open,
         api::current,
+        api::seen,
         api::image,
         api::dashboard,
         api::sessions_csv,

@@ -8,22 +8,27 @@ mod upload;
 mod viewing;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use chatpic_core::ShareId;
+use chatpic_core::secret::Secret;
 use serde::Deserialize;
 
 pub(crate) use dashboard::dashboard_cookie;
 pub(crate) use viewing::session_cookie;
 
-use crate::client::Origin;
+use crate::client::{Origin, cookie};
 use crate::forms::id_in;
 use crate::problem::Problem;
 use crate::text::{Number, Phrase};
 use crate::{App, Options, Route};
+
+/// How long the cookie of a key's access is good after its last use.
+const ACCESS_IDLE: Duration = Duration::from_secs(60 * 60);
 
 pub(crate) fn routes() -> Vec<Route> {
     [upload::routes(), privacy::routes(), report::routes(), viewing::routes(), dashboard::routes()].concat()
@@ -116,8 +121,13 @@ pub(crate) fn problem_page(origin: &Origin, problem: Problem, back: Option<Strin
     response
 }
 
-pub(crate) async fn not_found(origin: Origin) -> Response {
-    problem_page(&origin, Problem::not_found(), None)
+pub(crate) async fn no_such_page(origin: Origin, uri: Uri) -> Response {
+    let problem = Problem::no_such_page();
+    if uri.path().starts_with("/api/v1/") {
+        problem.into_response()
+    } else {
+        problem_page(&origin, problem, None)
+    }
 }
 
 /// A key pasted or read from a link's fragment.
@@ -174,11 +184,13 @@ fn cookie_name(app: &App, name: &str) -> String {
     format!("{prefix}{name}")
 }
 
-/// Sets a cookie that scripts can't read and that stays within the share's pages.
-fn with_cookie(mut response: Response, app: &App, name: &str, value: &str, path: &str) -> Response {
+/// Sets a cookie that scripts can't read and that stays within the share's pages. It ends with the browser unless `life`
+/// says otherwise.
+fn with_cookie(mut response: Response, app: &App, cookie: [&str; 2], life: &str, path: &str) -> Response {
+    let [name, value] = cookie;
     let name = cookie_name(app, name);
     let secure = if app.is_https() { "; Secure" } else { "" };
-    let cookie = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Lax{secure}");
+    let cookie = format!("{name}={value}; Path={path}{life}; HttpOnly; SameSite=Lax{secure}");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
@@ -194,11 +206,17 @@ async fn without_slash(origin: Origin, Path(id): Path<String>, lock: Lock) -> Re
     }
 }
 
-fn see_other(location: &str) -> Response {
-    (StatusCode::SEE_OTHER, [(header::LOCATION, location.to_owned())]).into_response()
+/// Sets or renews the cookie of a key's access, which ends with the browser, and [`ACCESS_IDLE`] after its last use.
+fn with_access<K>(response: Response, app: &App, name: &str, access: &Secret<K, 32>, path: &str) -> Response {
+    let value = app.chatpic.dated_access(access, app.chatpic.now() + ACCESS_IDLE);
+    with_cookie(response, app, [name, &value], "", path)
 }
 
-/// A secret from a cookie.
-fn secret_cookie<T: std::str::FromStr>(app: &App, headers: &HeaderMap, name: &str) -> Option<T> {
-    crate::client::cookie(headers, &cookie_name(app, name)).and_then(|value| value.parse().ok())
+/// The access in a cookie that [`with_access`] set.
+fn access_cookie<K>(app: &App, headers: &HeaderMap, name: &str) -> Option<Secret<K, 32>> {
+    cookie(headers, &cookie_name(app, name)).and_then(|value| app.chatpic.read_dated_access(value))
+}
+
+fn see_other(location: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, location.to_owned())]).into_response()
 }

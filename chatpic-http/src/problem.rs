@@ -18,7 +18,7 @@ const FULL_RETRY: u64 = 10 * 60;
 const URN: &str = "urn:chatpic:problem:";
 
 /// The last parts of all problems' types. `docs/problems.md` says what each means.
-pub(crate) const KINDS: [&str; 22] = [
+pub(crate) const KINDS: [&str; 24] = [
     "malformed",
     "key",
     "password-missing",
@@ -27,6 +27,8 @@ pub(crate) const KINDS: [&str; 22] = [
     "upload-password",
     "foreign-form",
     "not-found",
+    "last-view-used",
+    "no-such-page",
     "no-such-image",
     "ended",
     "nonce-spent",
@@ -84,6 +86,16 @@ impl Problem {
 
     pub(crate) fn not_found() -> Self {
         Error::NotFound.into()
+    }
+
+    pub(crate) fn no_such_page() -> Self {
+        let detail = "nothing stands at this address".to_owned();
+        Self::new(StatusCode::NOT_FOUND, "no-such-page", "There is no such page", detail)
+    }
+
+    /// For a holder of the right key who came a moment too late; everybody else is told [`Problem::not_found`].
+    pub(crate) fn last_view_used() -> Self {
+        Self { kind: "last-view-used", ..Self::not_found() }
     }
 
     pub(crate) fn too_large(detail: impl Into<String>) -> Self {
@@ -164,7 +176,7 @@ impl From<Error> for Problem {
                 Self::unavailable("a store does not answer")
             }
             _ => {
-                tracing::error!(%error, "a request failed");
+                tracing::error!(error = error.for_log(), "a request failed");
                 let detail = "something went wrong on the server".to_owned();
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong", detail)
             }

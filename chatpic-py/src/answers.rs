@@ -264,8 +264,8 @@ pub(crate) struct TraceMatch {
     /// Which image of the share, from 0.
     image: usize,
     /// How far the evidence stands out, in standard deviations, to tenths.
-    score: f32,
-    /// The probability that any innocent candidate would score so high.
+    score: f64,
+    /// The probability that any innocent candidate would score so high, at most: to three digits, at least 1e-100.
     false_alarm: f64,
     /// When the session was opened; None for the uploader's own preview.
     opened_at: Option<SystemTime>,

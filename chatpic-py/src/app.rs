@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use chatpic_core::{
-    AccessPolicy, ChatPic as Core, Country, Cursor, DashboardKey, Device, InstallationSecret, LinkKey,
-    Opened, Opening, OsEntropy, Password, SessionToken, ShareId, VisibleMark,
+    AccessPolicy, ChatPic as Core, Cursor, DashboardKey, Device, InstallationSecret, LinkKey, Opened,
+    Opening, OsEntropy, Password, SessionToken, ShareId, VisibleMark,
 };
 use chatpic_site::{Place, default_limits};
 use pyo3::prelude::*;
@@ -15,7 +15,7 @@ use pyo3::types::PyTuple;
 
 use crate::answers::{Cover, Dashboard, ImageInfo, Receipt, Share, Swept, TraceReport, images, instant};
 use crate::errors::Failure;
-use crate::given::{ImageFile, Index, MaxViews, Secret, Span, Text};
+use crate::given::{ImageFile, Index, MaxViews, Secret, Span, Text, Where};
 use crate::runtime::{Home, spawn, wait};
 
 /// Private, temporary image sharing: one installation, opened.
@@ -191,8 +191,8 @@ impl ChatPic {
 
     /// Opens a viewing session, which spends a view.
     ///
-    /// Wrong passwords are counted by `address`, which is never stored. `country` (two letters) and the kind of
-    /// device that `user_agent` tells are shown on the dashboard. The same `nonce`, 16 to 64 random bytes, within a
+    /// Wrong passwords are counted by `address`, which is never stored. `country` (two letters, or what proxies
+    /// send for an unknown one) and the kind of device that `user_agent` tells are shown on the dashboard. The same `nonce`, 16 to 64 random bytes, within a
     /// minute finds the same session again and spends nothing.
     #[pyo3(signature = (share_id, link_key, *, password = None, country = None, user_agent = None,
         address = String::new(), nonce = None),
@@ -205,7 +205,7 @@ impl ChatPic {
         share_id: Text<ShareId>,
         link_key: Text<LinkKey>,
         password: Option<String>,
-        country: Option<Text<Country>>,
+        country: Option<Where>,
         user_agent: Option<String>,
         address: String,
         nonce: Option<Vec<u8>>,
@@ -225,7 +225,7 @@ impl ChatPic {
         share_id: Text<ShareId>,
         link_key: Text<LinkKey>,
         password: Option<String>,
-        country: Option<Text<Country>>,
+        country: Option<Where>,
         user_agent: Option<String>,
         address: String,
         nonce: Option<Vec<u8>>,
@@ -484,7 +484,7 @@ fn policy(
 
 fn opening(
     password: Option<String>,
-    country: Option<Text<Country>>,
+    country: Option<Where>,
     user_agent: Option<String>,
     address: String,
     nonce: Option<Vec<u8>>,
@@ -493,7 +493,7 @@ fn opening(
         password: password.map(|text| Password::new(&text)),
         nonce,
         address,
-        country: country.map(|country| country.0),
+        country: country.and_then(|place| place.0),
         device: user_agent.as_deref().map(Device::from_user_agent).unwrap_or_default(),
     }
 }

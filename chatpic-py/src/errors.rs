@@ -1,9 +1,11 @@
 //! What can go wrong, as exceptions: each a different reaction.
 
-use chatpic_core::{Error, Unauthorized as Which};
+use std::path::PathBuf;
+
+use chatpic_core::{Error, Unauthorized as Which, with_causes};
 use chatpic_site::CommandError;
 use pyo3::create_exception;
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyOSError};
 use pyo3::prelude::*;
 
 create_exception!(chatpic, ChatPicError, PyException, "What ChatPic did not do, and why, in words.");
@@ -26,8 +28,10 @@ create_exception!(chatpic, Unavailable, ChatPicError, "A store or worker is not 
 /// Why a call failed, until it is an exception.
 pub(crate) enum Failure {
     Core(Error),
-    /// A file of the caller's can't be read: Python's own `OSError`.
+    /// The computer refused: Python's own `OSError`.
     Io(std::io::Error),
+    /// A file of the caller's can't be read: the same, with its name.
+    File(PathBuf, std::io::Error),
     /// Anything else, in words.
     Said(String),
 }
@@ -42,7 +46,7 @@ impl From<CommandError> for Failure {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::ChatPic(error) => Self::Core(error),
-            other => Self::Said(other.to_string()),
+            other => Self::Said(with_causes(&other)),
         }
     }
 }
@@ -52,13 +56,25 @@ impl From<Failure> for PyErr {
         match failure {
             Failure::Core(error) => of(&error),
             Failure::Io(error) => error.into(),
+            Failure::File(path, error) => of_file(path, error),
             Failure::Said(said) => ChatPicError::new_err(said),
         }
     }
 }
 
+/// `FileNotFoundError` and its kin, with number and name as Python's own `open` raises them.
+fn of_file(path: PathBuf, error: std::io::Error) -> PyErr {
+    let Some(number) = error.raw_os_error() else { return error.into() };
+    let words =
+        Python::attach(|py| py.import("os")?.call_method1("strerror", (number,))?.extract::<String>());
+    match words {
+        Ok(words) => PyOSError::new_err((number, words, path.into_os_string())),
+        Err(failed) => failed,
+    }
+}
+
 fn of(error: &Error) -> PyErr {
-    let said = error.to_string();
+    let said = with_causes(error);
     let with = |error: PyErr, name: &str, value: Bound<'_, PyAny>| {
         let py = value.py();
         match error.value(py).setattr(name, value) {

@@ -48,12 +48,6 @@ impl Named for chatpic_core::Cursor {
     }
 }
 
-impl Named for Country {
-    fn wrong() -> PyErr {
-        OutOfRange::new_err("a country is given by two letters, an unknown one by None")
-    }
-}
-
 /// The value that a text names.
 pub(crate) struct Text<T>(pub(crate) T);
 
@@ -62,6 +56,22 @@ impl<T: Named> FromPyObject<'_, '_> for Text<T> {
 
     fn extract(given: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
         given.extract::<&str>()?.parse().map(Self).map_err(|_| T::wrong())
+    }
+}
+
+/// A country by its two letters, if it is known: proxies send XX, ZZ or T1 where it is not.
+pub(crate) struct Where(pub(crate) Option<Country>);
+
+impl FromPyObject<'_, '_> for Where {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let code: &str = given.extract()?;
+        match code.parse() {
+            Ok(country) => Ok(Self(Some(country))),
+            Err(_) if code.trim().len() == 2 => Ok(Self(None)),
+            Err(_) => Err(OutOfRange::new_err("a country is given by two letters, an unknown one by None")),
+        }
     }
 }
 
@@ -137,13 +147,14 @@ impl ImageFile {
         match self {
             Self::Bytes(bytes) => Ok(bytes.into()),
             Self::Path(path) => {
+                let named = path.clone();
                 let read = move || {
                     let mut bytes = Vec::new();
                     let file = std::fs::File::open(path)?;
                     file.take(cap as u64 + 1).read_to_end(&mut bytes).map(|_| bytes)
                 };
                 match tokio::task::spawn_blocking(read).await {
-                    Ok(read) => read.map_err(Failure::Io),
+                    Ok(read) => read.map_err(|error| Failure::File(named, error)),
                     Err(_) => Err(Failure::Said("the work was broken off".to_owned())),
                 }
             }

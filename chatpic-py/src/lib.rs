@@ -24,6 +24,7 @@ fn _chatpic(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<app::ChatPic>()?;
     module.add_class::<app::View>()?;
     module.add_class::<watermarker::Match>()?;
+    module.add_class::<watermarker::Plan>()?;
     module.add_class::<watermarker::Watermarker>()?;
     module.add_function(wrap_pyfunction!(run, module)?)?;
     runtime::stop_at_exit(module)

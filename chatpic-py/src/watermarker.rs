@@ -2,17 +2,18 @@
 
 use std::io::Cursor;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use chatpic_core::mark::{self, ImageKey, MarkKey, MarkRecord, Size, Suspect, TRACE_WORK};
-use chatpic_core::{Error, Limits, Pixels, SessionId};
+use chatpic_core::{Error, Limits, Pixels, Rejection, SessionId};
 use image::{DynamicImage, ImageFormat, RgbImage, RgbaImage};
 use numpy::{IntoPyArray, PyArrayMethods, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::errors::Failure;
-use crate::runtime::spawn;
+use crate::errors::{Failure, OutOfRange};
+use crate::runtime::{spawn, wait, working};
 
 /// The greatest probability with which a trace may accuse an innocent session.
 const FALSE_ALARM: f64 = 1e-6;
@@ -66,11 +67,19 @@ impl FromPyObject<'_, '_> for Source {
 }
 
 impl Source {
-    /// Its pixels; a file that is refused is the image of this number among a call's, from 0.
+    /// Its pixels; one that is refused is the image of this number among a call's, from 0.
     fn pixels(self, index: usize) -> Result<Pixels, Failure> {
         match self {
             Source::File(bytes) => decode(&bytes, index),
-            Source::Array(pixels) => Ok(pixels),
+            Source::Array(pixels) => {
+                let (size, limit) = (pixels.size(), Limits::default().image_pixels);
+                if size.pixels() > limit {
+                    let Size { width, height } = size;
+                    let rejection = Rejection::TooManyPixels { width, height, limit };
+                    return Err(Error::Rejected { index, rejection }.into());
+                }
+                Ok(pixels)
+            }
         }
     }
 }
@@ -112,7 +121,8 @@ impl<'py> IntoPyObject<'py> for Marked {
 
 fn embed(source: Source, key: &ImageKey, session: SessionId) -> Result<Marked, Failure> {
     let (pixels, format) = match source {
-        Source::Array(pixels) => {
+        Source::Array(_) => {
+            let pixels = source.pixels(0)?;
             let Size { width, height } = pixels.size();
             let (channels, marked) = match marked(pixels, key, session)? {
                 Pixels::Opaque(picture) => (3, picture.into_raw()),
@@ -155,9 +165,9 @@ fn marked(pixels: Pixels, key: &ImageKey, session: SessionId) -> Result<Pixels, 
 pub(crate) struct Match {
     /// The session ID, 8 hex digits.
     session: String,
-    /// How far the evidence stands out, in standard deviations.
-    score: f32,
-    /// The probability that any innocent candidate would score so high.
+    /// How far the evidence stands out, in standard deviations, to tenths.
+    score: f64,
+    /// The probability that any innocent candidate would score so high, at most: to three digits, at least 1e-100.
     false_alarm: f64,
 }
 
@@ -165,7 +175,7 @@ pub(crate) struct Match {
 impl Match {
     fn __repr__(&self) -> String {
         let Self { session, score, false_alarm } = self;
-        format!("Match(session='{session}', score={score:.1}, false_alarm={false_alarm:.1e})")
+        format!("Match(session='{session}', score={score}, false_alarm={false_alarm:e})")
     }
 }
 
@@ -185,6 +195,31 @@ fn session(text: &str) -> Result<SessionId, Failure> {
     text.parse().map_err(|_| failed(format!("{text:?} is no session ID: that is 8 hex digits")))
 }
 
+/// What is kept of an image to trace a leak of it; no pixels.
+#[pyclass(frozen, get_all, module = "chatpic")]
+pub(crate) struct Plan {
+    /// Its (width, height) in pixels.
+    size: (u32, u32),
+    /// How clearly a poor leak could be read, in units of what a trace needs: below 1 it would be lost.
+    margin: Option<f32>,
+    /// What a trace needs, a few hundred bytes.
+    record: Py<PyBytes>,
+}
+
+/// A record as Python keeps it.
+struct Record(MarkRecord);
+
+impl FromPyObject<'_, '_> for Record {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let bytes: &[u8] = given.extract()?;
+        MarkRecord::from_bytes(bytes, &Limits::default())
+            .map(Self)
+            .map_err(|_| OutOfRange::new_err("this is no `record` of a `Plan`"))
+    }
+}
+
 /// Marks copies of one image; carriers and codes are keyed by the secret, 32 bytes, and the image's name.
 ///
 /// Image files come in as uploads do, upright and in sRGB; one that is damaged, animated or past the default limits raises
@@ -194,7 +229,8 @@ fn session(text: &str) -> Result<SessionId, Failure> {
 /// >>> marker = chatpic.Watermarker(bytes(32), image="holiday")
 /// >>> picture = numpy.random.default_rng(1).integers(0, 255, (480, 640, 3), numpy.uint8)
 /// >>> marked = marker.embed(picture, "E64F44F6")
-/// >>> [match.session for match in marker.trace(marked, ["E64F44F6", "00C0FFEE"], size=(640, 480))]
+/// >>> record = marker.prepare(picture).record
+/// >>> [match.session for match in marker.trace(marked, ["E64F44F6", "00C0FFEE"], record=record)]
 /// ['E64F44F6']
 #[pyclass(frozen, module = "chatpic")]
 pub(crate) struct Watermarker(ImageKey);
@@ -207,80 +243,92 @@ impl Watermarker {
         Self(MarkKey::new(secret).image(image.as_bytes()))
     }
 
+    /// What to keep of an image to trace a leak of it: its record, besides the secret and the image's name.
+    fn prepare(&self, py: Python<'_>, image: Source) -> PyResult<Plan> {
+        let key = self.0.clone();
+        let record = wait(py, working(move |_| record(&image.pixels(0)?, &key)))?;
+        Plan::new(py, &record)
+    }
+
+    /// `prepare`, to be awaited.
+    async fn prepare_async(&self, image: Source) -> PyResult<Plan> {
+        let key = self.0.clone();
+        let record = spawn(working(move |_| record(&image.pixels(0)?, &key))).await?;
+        Python::attach(|py| Plan::new(py, &record))
+    }
+
     /// The session's copy of an image: of an array of shape (height, width, 3) or (height, width, 4) another one of
     /// the same shape; of a JPEG file a JPEG file, of any other a PNG file. An alpha channel stays as it is and bears no
     /// mark; colours are marked as far as it lets them show, and black where it hides them.
     #[pyo3(signature = (image, session))]
     fn embed(&self, py: Python<'_>, image: Source, session: &str) -> PyResult<Marked> {
-        let session = self::session(session)?;
-        Ok(py.detach(|| embed(image, &self.0, session))?)
+        let (key, session) = (self.0.clone(), self::session(session)?);
+        wait(py, working(move |_| embed(image, &key, session)))
     }
 
     /// `embed`, to be awaited.
     #[pyo3(signature = (image, session))]
     async fn embed_async(&self, image: Source, session: String) -> PyResult<Marked> {
         let (key, session) = (self.0.clone(), self::session(&session)?);
-        spawn(blocking(move || embed(image, &key, session))).await
+        spawn(working(move |_| embed(image, &key, session))).await
     }
 
-    /// The sessions that a leaked picture was served to, best first; `size` is the marked image's (width, height).
+    /// The sessions that a leaked picture was served to, best first, by the marked image's `record` (see `prepare`).
     /// The image before it was marked, if it is still at hand, makes the search surer.
-    #[pyo3(signature = (leaked, candidates, *, size, original = None))]
+    #[pyo3(signature = (leaked, candidates, *, record, original = None))]
     fn trace(
         &self,
         py: Python<'_>,
         leaked: Source,
         candidates: Candidates,
-        size: (u32, u32),
+        record: Record,
         original: Option<Source>,
     ) -> PyResult<Vec<Match>> {
-        Ok(py.detach(|| trace(&self.0, leaked, &candidates.0, size, original))?)
+        let key = self.0.clone();
+        wait(py, working(move |stop| trace(&key, leaked, &candidates.0, &record.0, original, stop)))
     }
 
-    /// `trace`, to be awaited.
-    #[pyo3(signature = (leaked, candidates, *, size, original = None))]
+    /// `trace`, to be awaited; cancelling it stops the search.
+    #[pyo3(signature = (leaked, candidates, *, record, original = None))]
     async fn trace_async(
         &self,
         leaked: Source,
         candidates: Candidates,
-        size: (u32, u32),
+        record: Record,
         original: Option<Source>,
     ) -> PyResult<Vec<Match>> {
         let key = self.0.clone();
-        spawn(blocking(move || trace(&key, leaked, &candidates.0, size, original))).await
+        spawn(working(move |stop| trace(&key, leaked, &candidates.0, &record.0, original, stop))).await
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(failed)?
+impl Plan {
+    fn new(py: Python<'_>, record: &MarkRecord) -> PyResult<Self> {
+        let size = record.sizes.first().map(|size| (size.width, size.height)).unwrap_or_default();
+        let bytes = PyBytes::new(py, &record.to_bytes()).unbind();
+        Ok(Self { size, margin: record.margin, record: bytes })
+    }
 }
 
 fn trace(
     key: &ImageKey,
     leaked: Source,
     sessions: &[SessionId],
-    size: (u32, u32),
+    record: &MarkRecord,
     original: Option<Source>,
+    stop: &AtomicBool,
 ) -> Result<Vec<Match>, Failure> {
     let leaked = leaked.pixels(0)?.into_rgb();
-    let original = original.map(|original| original.pixels(1)).transpose()?;
-    // With the original the strength is known too, which is needed to know what all copies share.
-    let record = match &original {
-        Some(original) if original.size() == (Size { width: size.0, height: size.1 }) => {
-            record(original, key)?
-        }
-        Some(_) => return Err(failed("the original has another size")),
-        None => match mark::record_of(&[Size { width: size.0, height: size.1 }]) {
-            Some(record) => record,
-            None => return Ok(Vec::new()),
-        },
-    };
-    let original = original.map(Pixels::into_rgb);
-    let suspect = Suspect { key, record: &record, original: original.as_ref(), sessions };
-    let trace = mark::trace(&leaked, &[suspect], FALSE_ALARM, TRACE_WORK, &|_| ControlFlow::Continue(()))
-        .map_err(failed)?;
+    let original = original.map(|original| original.pixels(1)).transpose()?.map(Pixels::into_rgb);
+    if let Some(original) = &original
+        && record.sizes.first() != Some(&Size { width: original.width(), height: original.height() })
+    {
+        return Err(failed("the original is not the image of the record: it has another size"));
+    }
+    let suspect = Suspect { key, record, original: original.as_ref(), sessions };
+    let go_on =
+        |_| if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let trace = mark::trace(&leaked, &[suspect], FALSE_ALARM, TRACE_WORK, &go_on).map_err(failed)?;
     let found = |found: mark::Match| Match {
         session: found.session.to_string(),
         score: found.score,

@@ -1,6 +1,7 @@
 """The life of a share, from Python."""
 
 import asyncio
+import errno
 import faulthandler
 import os
 import subprocess
@@ -168,6 +169,24 @@ def test_every_refusal_is_an_exception_of_its_own(app: chatpic.ChatPic, photogra
     for error in vars(chatpic).values():
         if isinstance(error, type) and issubclass(error, Exception):
             assert issubclass(error, chatpic.ChatPicError)
+
+
+def test_a_file_that_is_not_there_is_named(app: chatpic.ChatPic, tmp_path: Path) -> None:
+    missing = tmp_path / "holiday.jpg"
+    with pytest.raises(FileNotFoundError) as failed:
+        app.create([missing])
+    assert (failed.value.errno, failed.value.filename) == (errno.ENOENT, str(missing))
+    with pytest.raises(IsADirectoryError) as failed:
+        app.create([tmp_path])
+    assert failed.value.filename == str(tmp_path)
+
+
+def test_what_proxies_send_for_an_unknown_country_is_unknown(app: chatpic.ChatPic, photograph: bytes) -> None:
+    share = app.create([photograph])
+    for unknown in ("XX", "T1", "ZZ", None):
+        app.view(share.id, share.link_key, country=unknown)
+    app.view(share.id, share.link_key, country="nz")
+    assert app.dashboard(share.id, share.dashboard_key).countries == [(None, 4), ("NZ", 1)]
 
 
 def test_nothing_secret_shows_in_a_repr(app: chatpic.ChatPic, photograph: bytes) -> None:

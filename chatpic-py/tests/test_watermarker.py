@@ -1,6 +1,11 @@
 """A marked copy names its session; nothing else does."""
 
+import _thread
 import asyncio
+import os
+import threading
+import time
+import zlib
 
 import chatpic
 import numpy
@@ -15,32 +20,59 @@ def marker() -> chatpic.Watermarker:
     return chatpic.Watermarker(bytes(range(32)), image="a picture")
 
 
-def test_a_copy_names_its_session(marker: chatpic.Watermarker) -> None:
+@pytest.fixture(scope="module")
+def record(marker: chatpic.Watermarker) -> bytes:
+    """A record of an image of the size of all pictures here, which differ from it in nothing that these traces need."""
+    return marker.prepare(picture(1)).record
+
+
+def test_a_copy_names_its_session(marker: chatpic.Watermarker, record: bytes) -> None:
     marked = marker.embed(picture(1), "E64F44F6")
     assert marked.shape == (512, 768, 3) and marked.dtype == numpy.uint8
-    [match] = marker.trace(marked, SESSIONS, size=(768, 512))
+    [match] = marker.trace(marked, SESSIONS, record=record)
     assert match.session == "E64F44F6"
-    assert match.score > 8 and match.false_alarm <= 1e-6
+    assert match.score > 8 and match.score == round(match.score, 1)
 
 
-def test_a_crop_names_its_session(marker: chatpic.Watermarker) -> None:
+def test_a_false_alarm_is_never_nothing_and_has_three_digits(marker: chatpic.Watermarker, record: bytes) -> None:
+    marked = marker.embed(picture(1), "E64F44F6")
+    [match] = marker.trace(marked, SESSIONS, record=record, original=picture(1))
+    assert match.score > 25, "so sure that a double would say 0"
+    assert 1e-100 <= match.false_alarm <= 1e-12
+    assert float(f"{match.false_alarm:.2e}") == match.false_alarm
+    assert float(repr(match).split("false_alarm=")[1].rstrip(")")) == match.false_alarm
+
+
+def test_a_record_says_what_a_trace_needs_and_holds_no_pixels(marker: chatpic.Watermarker) -> None:
+    plan = marker.prepare(png(picture(1)))
+    assert plan.size == (768, 512) and plan.margin is not None and plan.margin > 1
+    assert len(plan.record) < 300
+    assert plan.record == marker.prepare(picture(1)).record
+    for wrong in (b"", b"no record", plan.record.replace(b"768", b"20000").replace(b"512", b"20000")):
+        with pytest.raises(chatpic.OutOfRange):
+            marker.trace(picture(1), SESSIONS, record=wrong)
+    with pytest.raises(chatpic.ChatPicError, match="another size"):
+        marker.trace(picture(1), SESSIONS, record=plan.record, original=picture(1)[:500])
+
+
+def test_a_crop_names_its_session(marker: chatpic.Watermarker, record: bytes) -> None:
     marked = marker.embed(picture(2), "E64F44F6")
-    [match] = marker.trace(numpy.ascontiguousarray(marked[40:460, 60:700]), SESSIONS, size=(768, 512))
+    [match] = marker.trace(numpy.ascontiguousarray(marked[40:460, 60:700]), SESSIONS, record=record)
     assert match.session == "E64F44F6"
 
 
-def test_a_small_crop_names_its_session_with_the_original_at_hand(marker: chatpic.Watermarker) -> None:
+def test_a_small_crop_names_its_session_with_the_original_at_hand(marker: chatpic.Watermarker, record: bytes) -> None:
     clean = picture(6)
     marked = marker.embed(clean, "E64F44F6")
     crop = numpy.ascontiguousarray(marked[150:342, 300:492])
-    [match] = marker.trace(crop, SESSIONS, size=(768, 512), original=clean)
+    [match] = marker.trace(crop, SESSIONS, record=record, original=clean)
     assert match.session == "E64F44F6"
 
 
-def test_a_file_gives_a_file_of_its_kind_that_names_its_session(marker: chatpic.Watermarker) -> None:
+def test_a_file_gives_a_file_of_its_kind_that_names_its_session(marker: chatpic.Watermarker, record: bytes) -> None:
     marked = marker.embed(png(picture(7)), "E64F44F6")
     assert marked[:8] == b"\x89PNG\r\n\x1a\n"
-    [match] = marker.trace(marked, SESSIONS, size=(768, 512))
+    [match] = marker.trace(marked, SESSIONS, record=record)
     assert match.session == "E64F44F6"
 
 
@@ -52,7 +84,7 @@ def test_alpha_is_kept(marker: chatpic.Watermarker) -> None:
     assert (marked[:, :, 3] == alpha).all()
 
 
-def test_what_alpha_hides_is_not_in_a_copy_and_what_shows_names_its_session(marker: chatpic.Watermarker) -> None:
+def test_what_alpha_hides_is_not_in_a_copy_and_what_shows_names_its_session(marker: chatpic.Watermarker, record: bytes) -> None:
     clean = numpy.dstack([picture(8), numpy.full((512, 768), 255, numpy.uint8)])
     clean[:200, :300, 3] = 0
     marked = marker.embed(clean, "E64F44F6")
@@ -60,10 +92,10 @@ def test_what_alpha_hides_is_not_in_a_copy_and_what_shows_names_its_session(mark
     for ground in 0, 255:
         alpha = marked[:, :, 3:].astype(numpy.float32) / 255
         shown = (marked[:, :, :3] * alpha + ground * (1 - alpha)).astype(numpy.uint8)
-        [match] = marker.trace(shown, SESSIONS, size=(768, 512))
+        [match] = marker.trace(shown, SESSIONS, record=record)
         assert match.session == "E64F44F6"
     crop = numpy.ascontiguousarray(marked[250:442, 300:492])
-    [match] = marker.trace(crop, SESSIONS, size=(768, 512), original=clean)
+    [match] = marker.trace(crop, SESSIONS, record=record, original=clean)
     assert match.session == "E64F44F6"
 
 
@@ -75,11 +107,11 @@ def test_ink_whose_colour_can_carry_no_mark_is_refused(marker: chatpic.Watermark
         marker.embed(ink, "E64F44F6")
 
 
-def test_the_innocent_are_not_named(marker: chatpic.Watermarker) -> None:
+def test_the_innocent_are_not_named(marker: chatpic.Watermarker, record: bytes) -> None:
     clean = picture(4)
-    assert marker.trace(clean, SESSIONS, size=(768, 512)) == []
+    assert marker.trace(clean, SESSIONS, record=record) == []
     other = chatpic.Watermarker(bytes(32), image="a picture").embed(clean, "E64F44F6")
-    assert marker.trace(other, SESSIONS, size=(768, 512)) == []
+    assert marker.trace(other, SESSIONS, record=record) == []
 
 
 def test_bad_input_is_said_plainly(marker: chatpic.Watermarker) -> None:
@@ -93,7 +125,7 @@ def test_bad_input_is_said_plainly(marker: chatpic.Watermarker) -> None:
         chatpic.Watermarker(b"short", image="x")
 
 
-def test_a_file_comes_in_by_the_intake_of_uploads(marker: chatpic.Watermarker) -> None:
+def test_a_file_comes_in_by_the_intake_of_uploads(marker: chatpic.Watermarker, record: bytes) -> None:
     whole = png(picture(10))
     cut = whole[: len(whole) // 2]
     # Some readers fill up what is missing, and take a file of any size.
@@ -102,10 +134,68 @@ def test_a_file_comes_in_by_the_intake_of_uploads(marker: chatpic.Watermarker) -
         with pytest.raises(chatpic.Rejected):
             marker.embed(wrong, "E64F44F6")
         with pytest.raises(chatpic.Rejected):
-            marker.trace(wrong, SESSIONS, size=(768, 512))
+            marker.trace(wrong, SESSIONS, record=record)
         with pytest.raises(chatpic.Rejected) as refused:
-            marker.trace(whole, SESSIONS, size=(768, 512), original=wrong)
+            marker.trace(whole, SESSIONS, record=record, original=wrong)
         assert refused.value.index == 1
+
+
+def test_a_picture_too_large_is_refused_before_it_is_decoded(marker: chatpic.Watermarker, record: bytes) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    header = (20_000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+    huge = numpy.broadcast_to(numpy.uint8(7), (8_100, 8_100, 3))
+    for wrong in (bomb, huge):
+        with pytest.raises(chatpic.Rejected, match="pixels"):
+            marker.embed(wrong, "E64F44F6")
+        with pytest.raises(chatpic.Rejected, match="pixels"):
+            marker.prepare(wrong)
+        with pytest.raises(chatpic.Rejected, match="pixels"):
+            marker.trace(wrong, SESSIONS, record=record)
+
+
+def test_a_jpeg_that_ends_early_is_refused(marker: chatpic.Watermarker) -> None:
+    app = chatpic.ChatPic.in_memory()
+    share = app.create([png(picture(10))])
+    jpeg = app.view(share.id, share.link_key).image(0)
+    assert marker.embed(jpeg, "E64F44F6")[:2] == b"\xff\xd8"
+    with pytest.raises(chatpic.Rejected, match="not whole"):
+        marker.embed(jpeg[: len(jpeg) // 3], "E64F44F6")
+
+
+@pytest.fixture(scope="module")
+def long_trace(marker: chatpic.Watermarker) -> tuple[bytes, float]:
+    """A trace that finds nothing in a large picture: its record, and how long it takes."""
+    record = marker.prepare(numpy.tile(picture(1), (4, 4, 1))).record
+    begin = time.monotonic()
+    assert marker.trace(picture(11), SESSIONS, record=record) == []
+    return record, time.monotonic() - begin
+
+
+def test_ctrl_c_stops_a_trace(marker: chatpic.Watermarker, long_trace: tuple[bytes, float]) -> None:
+    record, whole = long_trace
+    begin = time.monotonic()
+    threading.Timer(whole / 10, _thread.interrupt_main).start()
+    with pytest.raises(KeyboardInterrupt):
+        marker.trace(picture(11), SESSIONS, record=record)
+    assert time.monotonic() - begin < whole / 2 + 1
+
+
+def test_a_cancelled_trace_makes_room_for_others(marker: chatpic.Watermarker, long_trace: tuple[bytes, float]) -> None:
+    record, whole = long_trace
+
+    async def cancel_and_go_on() -> None:
+        # More than work at the same time.
+        traces = [marker.trace_async(picture(11), SESSIONS, record=record) for _ in range(2 * (os.cpu_count() or 1))]
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*traces), whole / 10)
+        await marker.prepare_async(picture(12))
+
+    begin = time.monotonic()
+    asyncio.run(cancel_and_go_on())
+    assert time.monotonic() - begin < whole
 
 
 def test_an_array_of_any_layout_is_taken_and_never_changed(marker: chatpic.Watermarker) -> None:
@@ -120,13 +210,13 @@ def test_an_array_of_any_layout_is_taken_and_never_changed(marker: chatpic.Water
     assert marked.flags.c_contiguous and marked.flags.writeable
 
 
-def test_a_copy_is_made_and_traced_in_asyncio(marker: chatpic.Watermarker) -> None:
+def test_a_copy_is_made_and_traced_in_asyncio(marker: chatpic.Watermarker, record: bytes) -> None:
     async def make_and_trace() -> list[chatpic.Match]:
         one, other = await asyncio.gather(
             marker.embed_async(picture(9), "E64F44F6"), marker.embed_async(picture(9), "00000001")
         )
         assert (one != other).any()
-        return await marker.trace_async(one, SESSIONS, size=(768, 512))
+        return await marker.trace_async(one, SESSIONS, record=record)
 
     [match] = asyncio.run(make_and_trace())
     assert match.session == "E64F44F6"

@@ -152,7 +152,7 @@ fn database(
 }
 
 async fn refuses_the_schema(url: &str) {
-    let refused = share_store(url).await.expect_err("it is newer").to_string();
+    let refused = chatpic_core::with_causes(&share_store(url).await.expect_err("it is newer"));
     assert!(refused.contains("its schema 99 is newer than this ChatPic"), "{refused}");
 }
 

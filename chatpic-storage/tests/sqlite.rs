@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chatpic_core::store::{Claim, Claimed};
 use chatpic_core::testing::conformance::{START, sample_session, sample_share};
-use chatpic_core::{Sealed, SessionId, ShareStore, Status};
+use chatpic_core::{Sealed, SessionId, ShareStore, Status, with_causes};
 use chatpic_storage::{ObjectBlobs, SqliteShares};
 use sqlx::{Connection, SqliteConnection, query};
 use tempfile::TempDir;
@@ -42,7 +42,7 @@ async fn a_newer_schema_is_refused() {
     let migrated = "INSERT INTO _chatpic_migrations (version, description, success, checksum, execution_time)
         VALUES (99, 'from the future', TRUE, x'00', 0)";
     query(migrated).execute(&mut newer).await.unwrap();
-    let refused = SqliteShares::open(&path).await.unwrap_err().to_string();
+    let refused = with_causes(&SqliteShares::open(&path).await.unwrap_err());
     assert!(refused.contains("its schema 99 is newer than this ChatPic"), "{refused}");
 }
 

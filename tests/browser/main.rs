@@ -5,6 +5,7 @@
 mod access;
 mod animations;
 mod flows;
+mod in_view;
 mod links;
 mod pages;
 mod story;

@@ -299,7 +299,18 @@ impl Browser {
     }
 
     pub(crate) async fn start_as(kind: Kind) -> Self {
-        let profile = TempDir::new().unwrap();
+        Self::start_with(TempDir::new().unwrap(), kind).await
+    }
+
+    /// Closes the browser, and starts it again with what it keeps.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { driver, _driver_process, profile } = self;
+        driver.quit().await.unwrap();
+        drop(_driver_process);
+        Self::start_with(profile, Kind::default()).await
+    }
+
+    async fn start_with(profile: TempDir, kind: Kind) -> Self {
         let process = start_driver();
         let address = format!("http://127.0.0.1:{}", process.port);
         let mut wanted = DesiredCapabilities::chrome();

@@ -40,12 +40,6 @@ async fn only_the_dashboard_key_burns() {
     site.open_session(&shared, json!({})).await.expect(201);
 }
 
-/// What the dashboard's page says to whoever holds the dashboard link.
-async fn page(site: &Site, shared: &Shared) -> String {
-    let cookie = site.enter_dashboard(shared).await;
-    site.page(&format!("/d/{}", shared.id), &cookie).await.expect(200).text()
-}
-
 #[tokio::test]
 async fn a_receipt_tells_what_is_pending_and_that_nobody_can_read_it() {
     let site = Site::new().await;
@@ -58,7 +52,7 @@ async fn a_receipt_tells_what_is_pending_and_that_nobody_can_read_it() {
     assert!(receipt["burned_at"].is_string());
     assert_eq!(site.objects().len(), objects, "they are really still there");
     assert_eq!(site.dashboard(&shared).await["receipt"], receipt);
-    let told = page(&site, &shared).await;
+    let told = site.dashboard_page(&shared).await;
     assert!(told.contains("nobody can read these images again"), "{told}");
     assert!(told.contains(&format!("{objects} files are still to go")), "{told}");
 
@@ -70,7 +64,7 @@ async fn a_receipt_tells_what_is_pending_and_that_nobody_can_read_it() {
     assert_eq!(done["burned_at"], receipt["burned_at"]);
     assert!(done["purged_at"].is_string());
     assert_eq!(site.objects().len(), 0);
-    assert!(!page(&site, &shared).await.contains("still to go"));
+    assert!(!site.dashboard_page(&shared).await.contains("still to go"));
 }
 
 #[tokio::test]
@@ -160,10 +154,27 @@ async fn after_the_last_view_the_keys_are_not_called_destroyed_before_they_are()
     let shared = site.share(&[("max_views", "1")]).await;
     let session = site.open_session(&shared, json!({})).await.expect(201).json();
     assert_eq!(site.dashboard(&shared).await["receipt"]["keys_destroyed"], false);
-    assert!(!page(&site, &shared).await.contains("nobody can read these images again"));
+    assert!(!site.dashboard_page(&shared).await.contains("nobody can read these images again"));
     site.image(&shared, &session).await.expect(200);
     site.clock.advance(11 * MINUTE);
     site.chatpic.sweep().await.unwrap();
     assert_eq!(site.dashboard(&shared).await["receipt"]["keys_destroyed"], true);
-    assert!(page(&site, &shared).await.contains("nobody can read these images again"));
+    assert!(site.dashboard_page(&shared).await.contains("nobody can read these images again"));
+}
+
+#[tokio::test]
+async fn the_receipt_of_an_expired_share_waits_for_no_session() {
+    let site = Site::new().await;
+    let shared = site.share(&[("expires_in", "60")]).await;
+    site.open_session(&shared, json!({})).await.expect(201);
+    site.clock.advance(MINUTE);
+    let told = site.dashboard_page(&shared).await;
+    assert!(told.contains("the keys are destroyed within a minute"), "{told}");
+    site.chatpic.sweep().await.unwrap();
+    assert!(site.dashboard_page(&shared).await.contains("The keys are destroyed:"));
+
+    let shared = site.share(&[("max_views", "1")]).await;
+    site.open_session(&shared, json!({})).await.expect(201);
+    let told = site.dashboard_page(&shared).await;
+    assert!(told.contains("when the last open session ends"), "{told}");
 }

@@ -1,5 +1,7 @@
 //! A link stops working when its time is up, and not before.
 
+use std::time::Duration;
+
 use axum::http::Method;
 use serde_json::json;
 
@@ -88,4 +90,33 @@ async fn an_ended_link_answers_as_one_that_never_was() {
     let wrong = site.get(&format!("/api/v1/shares/{}/dashboard", shared.id), Some("wrong")).await.expect(401);
     let never = site.get(&format!("/api/v1/shares/{unknown}/dashboard"), Some("wrong")).await.expect(401);
     assert_eq!(wrong.text().replace(&shared.id, unknown), never.text());
+}
+
+#[tokio::test]
+async fn a_dashboard_offers_the_steps_that_fit_and_the_last_goes_as_far_as_possible() {
+    let site = Site::new().await;
+    let shared = site.share(&[("expires_in", "P28DT12H")]).await;
+    let offered = async || {
+        let page = site.dashboard_page(&shared).await;
+        ["extend-hour", "extend-day", "extend-week", "extend-most"].map(|step| page.contains(step))
+    };
+    assert_eq!(offered().await, [true, true, false, true], "a week would go too far");
+
+    let path = format!("/d/{}", shared.id);
+    let cookie = site.enter(&path, &shared.dashboard_key).await;
+    let press = async |step: &str| {
+        let form = format!("extend_by={step}");
+        site.page(Method::POST, &format!("{path}/extend"), &cookie, &form).await.expect(303);
+        site.dashboard(&shared).await["seconds_left"].as_u64().unwrap()
+    };
+    // What fits when the page is made still fits when the button is pressed.
+    site.clock.advance(Duration::from_millis(90_500));
+    assert_eq!(press("P1D").await, 29 * 86_400 + 12 * 3600 - 91);
+    assert_eq!(press("most").await, 30 * 86_400 - 1, "whole seconds");
+    assert_eq!(press("most").await, 30 * 86_400 - 1, "once more is no error");
+    assert_eq!(offered().await, [false; 4]);
+    assert!(site.dashboard_page(&shared).await.contains("already ends as late as it may"));
+    site.clock.advance(MINUTE);
+    assert_eq!(offered().await, [false, false, false, true]);
+    assert_eq!(press("most").await, 30 * 86_400 - 1);
 }

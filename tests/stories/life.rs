@@ -21,6 +21,7 @@ const KEEP: i64 = 24 * 60 * MINUTE;
 enum Act {
     Open { nonce: u8 },
     Look { session: usize },
+    Seen { session: usize },
     Preview,
     Extend { by: i64 },
     Burn,
@@ -33,6 +34,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (0u8..12).prop_map(|nonce| Act::Open { nonce }),
         4 => (0usize..8).prop_map(|session| Act::Look { session }),
+        2 => (0usize..8).prop_map(|session| Act::Seen { session }),
         1 => Just(Act::Preview),
         2 => (1i64..200).prop_map(|by| Act::Extend { by }),
         1 => Just(Act::Burn),
@@ -47,6 +49,12 @@ struct Session {
     token: SessionToken,
     opened: i64,
     ends: i64,
+}
+
+impl Session {
+    fn use_at(&mut self, now: i64) {
+        self.ends = (now + 10 * MINUTE).min(self.opened + 60 * MINUTE);
+    }
 }
 
 /// What the contract says of one share, in a few plain fields.
@@ -71,7 +79,8 @@ impl Model {
     }
 
     fn is_live(&self, session: &Session) -> bool {
-        !matches!(self.status(), Status::Burned | Status::Expired) && !self.purged && self.now < session.ends
+        let ends = session.ends.min(self.expires);
+        !matches!(self.status(), Status::Burned | Status::Expired) && !self.purged && self.now < ends
     }
 
     fn end(&self) -> i64 {
@@ -180,7 +189,7 @@ impl Life {
                         let opened = opened.unwrap();
                         assert!(!opened.repeated && opened.views_before == model.views);
                         model.views += 1;
-                        let ends = (now + 10 * MINUTE).min(model.expires);
+                        let ends = now + 10 * MINUTE;
                         model.sessions.push(Session { nonce, token: opened.token, opened: now, ends });
                         if model.views == model.max {
                             model.ended = Some((Status::Exhausted, now));
@@ -198,9 +207,18 @@ impl Life {
                     assert!(matches!(looked, Err(Error::Store(_))), "and that is no activity");
                 } else {
                     looked.unwrap();
-                    let session = &mut model.sessions[at];
-                    let latest = (session.opened + 60 * MINUTE).min(model.expires);
-                    session.ends = (now + 10 * MINUTE).min(latest);
+                    model.sessions[at].use_at(now);
+                }
+            }
+            Act::Seen { session } => {
+                let Some(at) = session.checked_rem(model.sessions.len()) else { return };
+                let seen = chatpic.seen(&id, &model.sessions[at].token).await;
+                if model.forgotten || !model.is_live(&model.sessions[at]) {
+                    assert!(matches!(seen, Err(Error::Unauthorized(_))));
+                } else {
+                    model.sessions[at].use_at(now);
+                    let ends = model.sessions[at].ends.min(model.expires);
+                    assert_eq!(seen.unwrap().ends_at, Timestamp(ends));
                 }
             }
             Act::Preview => {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::header;
+use axum::http::{Method, header};
 use chatpic_http::Options;
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -84,6 +84,12 @@ async fn a_viewer_is_told_of_a_burn_and_of_the_sessions_end() {
     site.image(&shared, &session).await.expect(200);
     site.clock.advance(9 * MINUTE);
     site.image(&shared, &session).await.expect(200);
+    let (name, longer) = events.next().await.unwrap();
+    assert_eq!(
+        (name.as_str(), longer["seconds_left"].as_u64()),
+        ("session", Some(600)),
+        "what the images gave"
+    );
     let mut idle = Events::open(&site, &shared, token).await;
     idle.next().await.unwrap();
     site.clock.advance(10 * MINUTE);
@@ -96,6 +102,23 @@ async fn a_viewer_is_told_of_a_burn_and_of_the_sessions_end() {
     events.next().await.unwrap();
     site.burn(&shared).await.expect(200);
     assert_eq!(events.next().await.unwrap().0, "end");
+}
+
+#[tokio::test]
+async fn a_viewer_is_told_that_the_share_was_extended() {
+    let site = Site::new().await;
+    let shared = site.share(&[("expires_in", "60")]).await;
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    assert_eq!(session["seconds_left"], 60);
+    let mut events = Events::open(&site, &shared, session["token"].as_str().unwrap()).await;
+    assert_eq!(events.next().await.unwrap().1["seconds_left"], 60);
+    let extend = format!("/api/v1/shares/{}/extend", shared.id);
+    let day = json!({ "extend_by": "P1D" });
+    site.call(Method::POST, &extend, Some(&shared.dashboard_key), day).await.expect(200);
+    let (name, longer) = events.next().await.unwrap();
+    assert_eq!((name.as_str(), longer["seconds_left"].as_u64()), ("session", Some(600)));
+    site.clock.advance(9 * MINUTE);
+    site.image(&shared, &session).await.expect(200);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod clock_steps_back;
 mod countries;
 mod expiring_links;
 mod faults;
+mod in_view;
 mod leak_tracing;
 mod life;
 mod live;

@@ -113,6 +113,8 @@ async fn every_documented_call_is_made_and_answers_as_documented() {
         "/shares/{id}/sessions/current",
         &site.get(&path("/sessions/current"), token).await,
     );
+    let seen = site.call(post.clone(), &path("/sessions/current/seen"), token, Value::Null).await.expect(200);
+    contract.check("post", "/shares/{id}/sessions/current/seen", &seen);
     let image = site.get(&path("/images/0?width=640"), token).await.expect(200);
     contract.check("get", "/shares/{id}/images/{index}", &image);
     contract.check(

@@ -132,3 +132,12 @@ async fn while_a_store_is_down_everybody_is_told_to_come_again_and_readiness_nam
     site.image(&shared, &session).await.expect(200);
     assert_eq!(site.dashboard(&shared).await["views"], 2);
 }
+
+#[tokio::test]
+async fn a_mistyped_path_is_no_ended_share() {
+    let site = Site::new().await;
+    let told = site.get("/nothing", None).await.expect(404).text();
+    assert!(told.contains("There is no such page") && !told.contains("This share has ended"), "{told}");
+    let told = site.get("/api/v1/nothing", None).await.expect(404).json();
+    assert_eq!((&told["type"], &told["status"]), (&json!("urn:chatpic:problem:no-such-page"), &json!(404)));
+}

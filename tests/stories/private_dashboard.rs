@@ -1,7 +1,7 @@
 //! The uploader sees who came, without any viewer's address; nobody else sees anything.
 
 use axum::body::Body;
-use axum::http::{Request, header};
+use axum::http::{Method, Request, header};
 use chatpic_http::Options;
 use serde_json::json;
 
@@ -94,12 +94,12 @@ async fn setting_the_ledger_to_what_the_dashboard_shows_changes_nothing() {
         [(&burned, 90 * 86_400), (&used_up, 90 * 86_400), (&unusual, 45 * 86_400), (&forgotten, 0)]
     {
         let path = format!("/d/{}", shared.id);
-        let cookie = site.enter_dashboard(shared).await;
+        let cookie = site.enter(&path, &shared.dashboard_key).await;
         let until = site.dashboard(shared).await["ledger_until"].clone();
-        let page = site.page(&path, &cookie).await.expect(200).text();
+        let page = site.page(Method::GET, &path, &cookie, "").await.expect(200).text();
         assert_eq!(chosen_ledger(&page), seconds.to_string());
         let form = format!("keep_ledger={}", chosen_ledger(&page));
-        site.submit(&format!("{path}/ledger"), &cookie, &form).await.expect(303);
+        site.page(Method::POST, &format!("{path}/ledger"), &cookie, &form).await.expect(303);
         site.chatpic.sweep().await.unwrap();
         assert_eq!(site.dashboard(shared).await["ledger_until"], until);
     }
@@ -110,26 +110,26 @@ async fn a_ledger_is_kept_for_a_shorter_time_only_after_a_question() {
     let site = Site::new().await;
     let shared = site.share(&[]).await;
     let path = format!("/d/{}/ledger", shared.id);
-    let cookie = site.enter_dashboard(&shared).await;
+    let cookie = site.enter(&format!("/d/{}", shared.id), &shared.dashboard_key).await;
     let until = async || site.dashboard(&shared).await["ledger_until"].clone();
     let before = until().await;
-    let asked = site.submit(&path, &cookie, "keep_ledger=2592000").await.expect(200).text();
+    let asked = site.page(Method::POST, &path, &cookie, "keep_ledger=2592000").await.expect(200).text();
     assert!(
         asked.contains("name=\"sure\"") && asked.contains("no leak of this share can be traced"),
         "{asked}"
     );
-    let asked = site.submit(&path, &cookie, "keep_ledger=0").await.expect(200).text();
+    let asked = site.page(Method::POST, &path, &cookie, "keep_ledger=0").await.expect(200).text();
     assert!(asked.contains("When this share has ended") && asked.contains("can’t be undone"), "{asked}");
     site.burn(&shared).await.expect(200);
-    let asked = site.submit(&path, &cookie, "keep_ledger=0").await.expect(200).text();
+    let asked = site.page(Method::POST, &path, &cookie, "keep_ledger=0").await.expect(200).text();
     assert!(asked.contains("deleted at once"), "{asked}");
-    site.submit(&path, &cookie, "").await.expect(400);
-    site.submit(&path, &cookie, "keep_ledger=").await.expect(400);
+    site.page(Method::POST, &path, &cookie, "").await.expect(400);
+    site.page(Method::POST, &path, &cookie, "keep_ledger=").await.expect(400);
     site.chatpic.sweep().await.unwrap();
     let left = until().await;
     assert!(left.as_str() < before.as_str() && left.is_string(), "the burn alone has moved it");
 
-    site.submit(&path, &cookie, "keep_ledger=0&sure=yes").await.expect(303);
+    site.page(Method::POST, &path, &cookie, "keep_ledger=0&sure=yes").await.expect(303);
     site.chatpic.sweep().await.unwrap();
     let gone = format!("/api/v1/shares/{}/dashboard", shared.id);
     site.get(&gone, Some(&shared.dashboard_key)).await.expect(401);

@@ -53,6 +53,13 @@ impl Answer {
         assert_eq!(self.status.as_u16(), status, "{}", self.text());
         self
     }
+
+    /// The cookie that it sets: what a browser sends back, and how long the browser keeps it.
+    pub(crate) fn set_cookie(&self) -> (String, String) {
+        let cookie = self.headers[header::SET_COOKIE].to_str().unwrap();
+        let (pair, attributes) = cookie.split_once(';').unwrap();
+        (pair.to_owned(), attributes.to_owned())
+    }
 }
 
 /// A share as its uploader got it.
@@ -138,6 +145,31 @@ impl Site {
         self.call(Method::GET, path, key, Value::Null).await
     }
 
+    /// Gets a page, or posts a form of one, as a browser does that holds these cookies.
+    pub(crate) async fn page(&self, method: Method, path: &str, cookies: &str, form: &str) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "chatpic.test")
+            .header("sec-fetch-site", "same-origin")
+            .header(header::COOKIE, cookies)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        self.send(request.body(Body::from(form.to_owned())).unwrap()).await
+    }
+
+    /// Exchanges a key on the page of this path for the page's cookie.
+    pub(crate) async fn enter(&self, path: &str, key: &str) -> String {
+        let entered = self.page(Method::POST, path, "", &format!("key={key}")).await.expect(303);
+        entered.set_cookie().0
+    }
+
+    /// What the dashboard's page says to a holder of the dashboard link.
+    pub(crate) async fn dashboard_page(&self, shared: &Shared) -> String {
+        let path = format!("/d/{}", shared.id);
+        let cookie = self.enter(&path, &shared.dashboard_key).await;
+        self.page(Method::GET, &path, &cookie, "").await.expect(200).text()
+    }
+
     /// Posts a multipart form: text fields and files.
     pub(crate) async fn post_form(
         &self,
@@ -209,29 +241,6 @@ impl Site {
         let path = format!("/api/v1/shares/{}/trace", shared.id);
         let bearer = format!("Bearer {}", shared.dashboard_key);
         self.post_form(&path, &[("Authorization", &bearer)], &[], &[("image", leak)]).await
-    }
-
-    /// Exchanges the dashboard link for its cookie.
-    pub(crate) async fn enter_dashboard(&self, shared: &Shared) -> String {
-        let form = format!("key={}", shared.dashboard_key);
-        let entered = self.submit(&format!("/d/{}", shared.id), "", &form).await.expect(303);
-        entered.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
-    }
-
-    /// A page as a browser with this cookie is shown it.
-    pub(crate) async fn page(&self, path: &str, cookie: &str) -> Answer {
-        let request = Request::get(path).header(header::HOST, "chatpic.test").header(header::COOKIE, cookie);
-        self.send(request.body(Body::empty()).unwrap()).await
-    }
-
-    /// Submits a page's form from a browser with this cookie.
-    pub(crate) async fn submit(&self, path: &str, cookie: &str, form: &str) -> Answer {
-        let request = Request::post(path)
-            .header(header::HOST, "chatpic.test")
-            .header(header::COOKIE, cookie)
-            .header("sec-fetch-site", "same-origin")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        self.send(request.body(Body::from(form.to_owned())).unwrap()).await
     }
 
     /// Every file under the site's folder.

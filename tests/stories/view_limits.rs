@@ -1,7 +1,6 @@
 //! Never more views than the limit, under any concurrency; the last one is always delivered.
 
-use axum::body::Body;
-use axum::http::{Method, Request, header};
+use axum::http::Method;
 use chatpic_core::testing::faults::Fault;
 use futures::future::join_all;
 use serde_json::json;
@@ -66,14 +65,10 @@ async fn a_view_whose_images_never_came_can_be_continued() {
     }
     site.chatpic.sweep().await.unwrap();
     site.clock.advance(5 * MINUTE);
-    let (path, key) = (format!("/s/{}", shared.id), format!("key={}", shared.link_key));
-    let request = || Request::builder().uri(&path).header(header::HOST, "chatpic.test");
-    let form =
-        request().method(Method::POST).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    let entered = site.send(form.body(key.into()).unwrap()).await.expect(303);
-    let link = entered.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let path = format!("/s/{}", shared.id);
+    let link = site.enter(&path, &shared.link_key).await;
     let cookies = format!("{link}; chatpic_session={}", session["token"].as_str().unwrap());
-    let cover = site.send(request().header(header::COOKIE, cookies).body(Body::empty()).unwrap()).await;
+    let cover = site.page(Method::GET, &path, &cookies, "").await;
     assert_eq!(cover.expect(303).headers["location"], format!("{path}/view"), "the view goes on");
 
     site.blob_faults.plan([]);
@@ -103,4 +98,30 @@ async fn a_limit_survives_a_restart() {
     let site = site.restart().await;
     site.open_session(&shared, json!({})).await.expect(201);
     site.open_session(&shared, json!({})).await.expect(404);
+}
+
+#[tokio::test]
+async fn who_comes_too_late_for_the_last_view_is_told_so_if_they_hold_the_key() {
+    let site = Site::new().await;
+    let shared = site.share(&[("max_views", "1")]).await;
+    let cover = format!("/s/{}", shared.id);
+    let loser = site.enter(&cover, &shared.link_key).await;
+    site.open_session(&shared, json!({})).await.expect(201);
+
+    let press = async |cookie: &str| {
+        let form = "nonce=AAAAAAAAAAAAAAAAAAAAAA";
+        site.page(Method::POST, &format!("{cover}/open"), cookie, form).await.expect(404).text()
+    };
+    let (late, ended) =
+        ("Somebody else used the last view a moment ago", "This share has ended, or it never was");
+    let told = press(&loser).await;
+    assert!(told.contains(late), "{told}");
+    // The cover of a dead link, a wrong key, and the API say what they say of any ended share.
+    assert!(site.page(Method::GET, &cover, &loser, "").await.expect(404).text().contains(ended));
+    let stranger = site.enter(&cover, "AAAAAAAAAAAAAAAAAAAAAA").await;
+    assert!(press(&stranger).await.contains(ended));
+    let unknown = site.get("/api/v1/shares/AAAAAAAAAAAAAAAA", None).await.expect(404).json();
+    assert_eq!(site.open_session(&shared, json!({})).await.expect(404).json(), unknown);
+    site.clock.advance(10 * MINUTE);
+    assert!(press(&loser).await.contains(ended), "later it is no news");
 }

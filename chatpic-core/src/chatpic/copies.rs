@@ -162,7 +162,7 @@ impl ChatPic {
         }
         let put = self.0.blobs.put(copies, &wanted.name(), sealed).await;
         let session = self.0.shares.session(share, token_digest).await?;
-        if session.is_none_or(|session| !session.is_live(self.now())) {
+        if session.is_none_or(|session| !session.is_live(self.now(), session.ends_at)) {
             // Copies for others in there are made again, should they be asked for.
             self.0.blobs.delete_folder(copies).await?;
         }

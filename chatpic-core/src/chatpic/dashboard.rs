@@ -84,6 +84,8 @@ pub struct Dashboard {
     pub expires_at: Timestamp,
     /// Seconds until then; 0 once ended.
     pub seconds_left: u64,
+    /// How much later its end can be made by now, in whole seconds; zero once ended.
+    pub extendable_by: Duration,
     /// Its view limit.
     pub max_views: Option<u32>,
     /// Views so far.
@@ -222,6 +224,7 @@ impl ChatPic {
             created_at: share.created_at,
             expires_at: share.expires_at,
             seconds_left: if status == Status::Active { now.until(share.expires_at).as_secs() } else { 0 },
+            extendable_by: self.extendable_by(&share, now),
             max_views: share.max_views,
             views: share.views,
             views_left: share.views_left(),
@@ -239,6 +242,27 @@ impl ChatPic {
             receipt: (status != Status::Active).then_some(share.receipt),
             keys_destroyed,
         })
+    }
+
+    /// How much later a share's end can be made at `now`, in whole seconds.
+    fn extendable_by(&self, share: &Share, now: Timestamp) -> Duration {
+        let active = share.status(now) == Status::Active;
+        let room = share.expires_at.until(now + self.0.limits.max_expiry);
+        if active { Duration::from_secs(room.as_secs()) } else { Duration::ZERO }
+    }
+
+    /// Moves a share's end away as far as possible, and answers the new one.
+    ///
+    /// # Errors
+    /// As [`ChatPic::extend`].
+    pub async fn extend_fully(&self, id: &ShareId, access: &DashboardAccess) -> Result<Timestamp, Error> {
+        let share = self.owned(id, access).await?;
+        let room = self.extendable_by(&share, self.now());
+        // It has been extended as far as that already.
+        if room.is_zero() && share.status(self.now()) == Status::Active {
+            return Ok(share.expires_at);
+        }
+        self.extend(id, access, room).await
     }
 
     /// Moves a share's end away by `by`, and answers the new one.

@@ -188,7 +188,7 @@ impl ChatPic {
                 if let Some(end) = self.0.shares.last_session_end(&share.id).await?
                     && end > now
                 {
-                    self.0.shares.postpone(&share.id, end).await?;
+                    self.0.shares.postpone(&share.id, end.min(share.expires_at)).await?;
                     return Ok(false);
                 }
             }

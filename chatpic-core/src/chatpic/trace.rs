@@ -40,8 +40,9 @@ pub struct TraceMatch {
     /// Which image of the share, from 0.
     pub image: usize,
     /// How far the evidence stands out, in standard deviations, rounded to tenths.
-    pub score: f32,
-    /// The probability that any innocent candidate of this trace would score so high.
+    pub score: f64,
+    /// The probability that any innocent candidate of this trace would score so high, at most: to three digits, rounded
+    /// up, and at least 1e-100.
     pub false_alarm: f64,
     /// When the session was opened; `None` for the uploader's own preview.
     pub opened_at: Option<Timestamp>,
@@ -272,7 +273,7 @@ impl ChatPic {
                     share_id,
                     session: found.session,
                     image,
-                    score: (found.score * 10.0).round() / 10.0,
+                    score: found.score,
                     false_alarm: found.false_alarm,
                     opened_at: session.map(|(opened_at, _)| opened_at),
                     country: session.and_then(|(_, country)| country),
@@ -381,8 +382,10 @@ impl Task for TraceTask {
             let tell = |done: f32| tell((index as f32 + done) / pictures as f32);
             let trace =
                 mark::trace(leak, &suspects, FALSE_ALARM / pictures as f64, work / pictures as u64, &tell)?;
-            let of_all =
-                |found: Match| Match { false_alarm: (found.false_alarm * pictures as f64).min(1.0), ..found };
+            let of_all = |found: Match| Match {
+                false_alarm: mark::stated(found.false_alarm * pictures as f64),
+                ..found
+            };
             searched.found = trace.matches.into_iter().map(of_all).collect();
             searched.candidates = trace.candidates;
             searched.complete &= trace.complete;

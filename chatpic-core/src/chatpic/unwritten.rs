@@ -181,12 +181,17 @@ impl Unwritten {
 impl ChatPic {
     /// Notes that a session is used, and which of its images were loaded, and writes it behind the answer: when it has
     /// changed by enough, and one session after the other, so that those who can't do without the store don't wait long.
-    pub(super) fn note_use(&self, share: &Share, session: &Session, seen: u32) {
+    pub(super) fn note_use(&self, id: &ShareId, session: &mut Session, seen: u32) {
         let limits = &self.0.limits;
-        let ends_at = share.session_end(session.opened_at, self.now(), limits).max(session.ends_at);
+        let ends_at = limits.session_end(session.opened_at, self.now()).max(session.ends_at);
         let news =
             ends_at >= session.ends_at + limits.activity_interval() || seen & !session.images_seen != 0;
-        if news && self.0.unwritten.note_use(&share.id, session.id, ends_at, seen) {
+        if !news {
+            return;
+        }
+        session.ends_at = ends_at;
+        session.images_seen |= seen;
+        if self.0.unwritten.note_use(id, session.id, ends_at, seen) {
             let chatpic = self.clone();
             // What fails is tried again with the next use, or by the sweep.
             self.behind(async move { drop(chatpic.write_uses().await) });

@@ -1,5 +1,7 @@
 //! What viewers do: look at the cover, open a viewing session, load its images.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::ChatPic;
@@ -15,6 +17,9 @@ use crate::secret::{DashboardAccess, DataKey, LinkAccess, PasswordKey, SessionTo
 use crate::share::{BlockedTry, Country, Device, ImageForm, ImageRecord, Session, Share, Status};
 use crate::store::{Attempt, Attempted, Claim, Claimed};
 
+/// How long those who looked at a cover are told that somebody else used the last view.
+const A_MOMENT: Duration = Duration::from_secs(10 * 60);
+
 /// What a cover page shows; looking at it spends nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cover {
@@ -26,6 +31,8 @@ pub struct Cover {
     pub expires_at: Timestamp,
     /// Seconds until then.
     pub seconds_left: u64,
+    /// Seconds for which a session that is opened now goes on at most.
+    pub session_seconds: u64,
     /// Views still to be had; `None` without a limit.
     pub views_left: Option<u32>,
     /// Views so far.
@@ -73,8 +80,12 @@ pub struct Opened {
 pub struct Current {
     /// Its name.
     pub session: SessionId,
-    /// Seconds until it ends unless it is used again.
+    /// When it ends unless it is used again.
+    pub ends_at: Timestamp,
+    /// Seconds until then.
     pub seconds_left: u64,
+    /// When its share ends; an extension is for open sessions too.
+    pub expires_at: Timestamp,
     /// Views granted before it.
     pub views_before: u32,
     /// Views still to be had; `None` without a limit.
@@ -99,11 +110,13 @@ impl ChatPic {
     /// [`Error::NotFound`] when the share is unknown or has ended.
     pub async fn cover(&self, id: &ShareId) -> Result<Cover, Error> {
         let share = self.active(id).await?;
+        let left = self.now().until(share.expires_at);
         Ok(Cover {
             password_required: share.password_salt.is_some(),
             image_count: share.images.len(),
             expires_at: share.expires_at,
-            seconds_left: self.now().until(share.expires_at).as_secs(),
+            seconds_left: left.as_secs(),
+            session_seconds: left.min(self.0.limits.session_absolute).as_secs(),
             views_left: share.views_left(),
             views: share.views,
         })
@@ -133,7 +146,8 @@ impl ChatPic {
         if status != Status::Active {
             // Looked for also where there is no share, and for wrong keys: those learn nothing, and are not counted.
             let earlier = self.0.shares.session_of_nonce(id, &nonce_digest).await?;
-            let repeatable = status == Status::Exhausted && earlier.is_some_and(|s| self.is_live(id, s));
+            let repeatable =
+                status == Status::Exhausted && earlier.is_some_and(|s| self.is_live(id, s, door.expires_at));
             if !(right && repeatable) {
                 if right {
                     self.0.unwritten.count(id, BlockedTry::AfterEnd);
@@ -162,7 +176,7 @@ impl ChatPic {
             wrap: Some(wrap),
             views_before: 0,
             opened_at: now,
-            ends_at: share.session_end(now, now, &self.0.limits),
+            ends_at: self.0.limits.session_end(now, now),
             country: opening.country,
             device: opening.device,
             images_seen: 0,
@@ -182,22 +196,38 @@ impl ChatPic {
         }
     }
 
+    /// Whether this link access is the right one for a share whose last view was used a moment ago. A person who presses *View*
+    /// at the same time may be told so; later the link is dead like any other.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn missed_the_last_view(&self, id: &ShareId, access: &LinkAccess) -> Result<bool, Error> {
+        let door = self.door(id).await?;
+        if !self.opens(&door, id, access) || door.recorded_status != Status::Exhausted {
+            return Ok(false);
+        }
+        let share = self.find(id).await?;
+        let ended_at = share.and_then(|share| share.ended_at);
+        Ok(ended_at.is_some_and(|at| self.now() < at + A_MOMENT))
+    }
+
     fn repeated(&self, share: &Share, session: Session, token: SessionToken) -> Result<Opened, Error> {
         let now = self.now();
         let same = session.token_digest == self.0.derivation.session_digest(&share.id, &token);
         let recent = now <= session.opened_at + self.0.limits.nonce_replay;
-        if !same || !recent || !self.is_live(&share.id, session.clone()) {
+        if !same || !recent || !self.is_live(&share.id, session.clone(), share.expires_at) {
             return Err(Conflict::NonceSpent.into());
         }
         Ok(self.opened(share, session, token, true))
     }
 
     fn opened(&self, share: &Share, session: Session, token: SessionToken, repeated: bool) -> Opened {
+        let ends_at = session.end(share.expires_at);
         Opened {
             session: session.id,
             token,
-            ends_at: session.ends_at,
-            seconds_left: self.now().until(session.ends_at).as_secs(),
+            ends_at,
+            seconds_left: self.now().until(ends_at).as_secs(),
             views_before: session.views_before,
             views_left: share.max_views.map(|max| max.saturating_sub(session.views_before + 1)),
             images: image_infos(share),
@@ -270,18 +300,36 @@ impl ChatPic {
     /// [`Unauthorized::Session`] once it is over.
     pub async fn current(&self, id: &ShareId, token: &SessionToken) -> Result<Current, Error> {
         let (share, session) = self.live_session(id, token).await?;
-        Ok(Current {
-            session: session.id,
-            seconds_left: self.now().until(session.ends_at).as_secs(),
-            views_before: session.views_before,
-            views_left: share.views_left(),
-            images: image_infos(&share),
-        })
+        Ok(self.stands(&share, &session))
     }
 
-    fn is_live(&self, id: &ShareId, mut session: Session) -> bool {
+    /// Notes that the page of a viewing session is in view, which is activity, and answers how the session stands then.
+    /// A page says so every [`Limits::seen_interval`](crate::Limits::seen_interval).
+    ///
+    /// # Errors
+    /// [`Unauthorized::Session`] once it is over.
+    pub async fn seen(&self, id: &ShareId, token: &SessionToken) -> Result<Current, Error> {
+        let (share, mut session) = self.live_session(id, token).await?;
+        self.note_use(id, &mut session, 0);
+        Ok(self.stands(&share, &session))
+    }
+
+    fn stands(&self, share: &Share, session: &Session) -> Current {
+        let ends_at = session.end(share.expires_at);
+        Current {
+            session: session.id,
+            ends_at,
+            seconds_left: self.now().until(ends_at).as_secs(),
+            expires_at: share.expires_at,
+            views_before: session.views_before,
+            views_left: share.views_left(),
+            images: image_infos(share),
+        }
+    }
+
+    fn is_live(&self, id: &ShareId, mut session: Session, expires_at: Timestamp) -> bool {
         self.0.unwritten.complete_session(id, &mut session);
-        session.is_live(self.now())
+        session.is_live(self.now(), expires_at)
     }
 
     async fn live_session(&self, id: &ShareId, token: &SessionToken) -> Result<(Share, Session), Error> {
@@ -290,8 +338,9 @@ impl ChatPic {
         self.0.unwritten.complete_session(id, &mut session);
         let share = self.find(id).await?.ok_or(Unauthorized::Session)?;
         let now = self.now();
-        let over = matches!(share.status(now), Status::Expired | Status::Burned) || now >= share.expires_at;
-        if over || !session.is_live(now) { Err(Unauthorized::Session.into()) } else { Ok((share, session)) }
+        let over = matches!(share.status(now), Status::Expired | Status::Burned)
+            || !session.is_live(now, share.expires_at);
+        if over { Err(Unauthorized::Session.into()) } else { Ok((share, session)) }
     }
 
     /// The session's copy of an image, in the smallest prepared width that is at least `width`; in full
@@ -331,9 +380,9 @@ impl ChatPic {
         index: usize,
         size: impl FnOnce(&ImageRecord) -> usize,
     ) -> Result<ImageCopy, Error> {
-        let (share, session) = self.live_session(id, token).await?;
+        let (share, mut session) = self.live_session(id, token).await?;
         // Whoever has to wait, or gets an error, uses the session too.
-        self.note_use(&share, &session, 0);
+        self.note_use(id, &mut session, 0);
         let record = share.images.get(index).ok_or(Invalid::Image)?.clone();
         let object = ObjectName { image: index, size: size(&record) };
         let data_key = {
@@ -361,8 +410,8 @@ impl ChatPic {
             self.kept_copy(wanted).await?
         };
         // That may have taken a while, in which the session may have ended.
-        let (share, session) = self.live_session(id, token).await?;
-        self.note_use(&share, &session, 1 << index.min(31));
+        let (_, mut session) = self.live_session(id, token).await?;
+        self.note_use(id, &mut session, 1 << index.min(31));
         Ok(ImageCopy { bytes, media_type })
     }
 
@@ -419,7 +468,7 @@ impl ChatPic {
             wrap: Some(wrap),
             views_before: share.views,
             opened_at: now,
-            ends_at: share.session_end(now, now, &self.0.limits),
+            ends_at: self.0.limits.session_end(now, now),
             country: None,
             device: Device::Unknown,
             images_seen: 0,

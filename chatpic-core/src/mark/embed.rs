@@ -192,7 +192,8 @@ pub(crate) fn chroma(full: Size, flat: f32) -> Chroma {
     if flat > 0.3 || full.pixels() < 250_000 { Chroma::Full } else { Chroma::Half }
 }
 
-fn carries(size: Size) -> bool {
+/// Whether an image of this size is large enough to carry the mark.
+pub(crate) fn carries(size: Size) -> bool {
     size.width.min(size.height) >= SHORTEST
 }
 

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::embed::carries;
+use crate::limits::Limits;
+
 /// Width and height in pixels.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Size {
@@ -57,7 +60,43 @@ pub struct MarkRecord {
 impl MarkRecord {
     /// The construction this code writes and reads.
     pub const VERSION: u16 = 1;
+
+    /// The record as bytes, a few hundred, to be kept until a leak is traced.
+    ///
+    /// ```
+    /// use chatpic_core::Limits;
+    /// use chatpic_core::mark::{MarkRecord, Size, record_of};
+    ///
+    /// let record = record_of(&[Size { width: 640, height: 480 }]).ok_or("too small")?;
+    /// assert_eq!(MarkRecord::from_bytes(&record.to_bytes(), &Limits::default())?, record);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Numbers and names alone can be written.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads what [`MarkRecord::to_bytes`] gave.
+    ///
+    /// # Errors
+    /// [`MarkError::Record`] for anything else, for another version, and for sizes that no image within the limits has:
+    /// a trace costs what the sizes say.
+    pub fn from_bytes(bytes: &[u8], limits: &Limits) -> Result<Self, MarkError> {
+        let record: Self = serde_json::from_slice(bytes).map_err(|_| MarkError::Record)?;
+        let full = record.sizes.first().ok_or(MarkError::Record)?;
+        let fits = |size: &Size| carries(*size) && size.width <= full.width && size.height <= full.height;
+        let sound = record.version == Self::VERSION
+            && full.pixels() <= limits.image_pixels
+            && record.sizes.len() <= MOST_SIZES
+            && record.sizes.iter().all(fits)
+            && record.strength.is_finite()
+            && record.strength > 0.0;
+        if sound { Ok(record) } else { Err(MarkError::Record) }
+    }
 }
+
+/// Sizes that one image is served in, at most.
+const MOST_SIZES: usize = 16;
 
 /// Why an image could not be marked, prepared, copied or traced.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -102,5 +141,33 @@ pub(crate) fn if_markable(record: Result<MarkRecord, MarkError>) -> Result<Optio
         Ok(record) => Ok(Some(record)),
         Err(error) if error.is_unmarkable() => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mark::record_of;
+
+    #[test]
+    fn a_record_that_no_image_has_is_refused() {
+        let limits = Limits::default();
+        let full = Size { width: 640, height: 480 };
+        let record = record_of(&[full]).unwrap();
+        let read = |record: &MarkRecord| MarkRecord::from_bytes(&record.to_bytes(), &limits);
+        assert_eq!(read(&record), Ok(record.clone()));
+        let with = |sizes: &[Size]| MarkRecord { sizes: sizes.to_vec(), ..record.clone() };
+        for wrong in [
+            with(&[]),
+            with(&[Size { width: 20_000, height: 20_000 }]),
+            with(&[Size { width: 640, height: 95 }]),
+            with(&[full, Size { width: 641, height: 480 }]),
+            with(&[full; MOST_SIZES + 1]),
+            MarkRecord { version: MarkRecord::VERSION + 1, ..record.clone() },
+            MarkRecord { strength: 0.0, ..record.clone() },
+        ] {
+            assert_eq!(read(&wrong), Err(MarkError::Record), "{wrong:?}");
+        }
+        assert_eq!(MarkRecord::from_bytes(b"no record", &limits), Err(MarkError::Record));
     }
 }

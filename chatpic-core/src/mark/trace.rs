@@ -88,9 +88,10 @@ pub struct Match {
     pub session: SessionId,
     /// Which suspect, from 0.
     pub image: usize,
-    /// The size of its score, in standard deviations of an innocent one.
-    pub score: f32,
-    /// The probability that any innocent candidate of this trace scores so high, at most.
+    /// The size of its score, in standard deviations of an innocent one, to tenths.
+    pub score: f64,
+    /// The probability that any innocent candidate of this trace scores so high, at most: to three digits, rounded up,
+    /// and at least 1e-100.
     pub false_alarm: f64,
     /// What the score is of.
     pub evidence: Evidence,
@@ -208,7 +209,7 @@ pub fn trace(
         matches.extend(found);
     }
     watch.tell(1.0)?;
-    matches.sort_by(|a, b| a.false_alarm.total_cmp(&b.false_alarm));
+    matches.sort_by(|a, b| a.false_alarm.total_cmp(&b.false_alarm).then(b.score.total_cmp(&a.score)));
     Ok(Trace { matches, candidates, complete })
 }
 
@@ -270,10 +271,20 @@ impl Share {
         (self.false_alarm / self.comparisons).ln()
     }
 
-    /// The probability over all comparisons, of one whose own has this logarithm; at least 1e-100, for none is 0.
+    /// The probability over all comparisons, of one whose own has this logarithm, as it is stated.
     fn over_all(&self, log_chance: f64) -> f64 {
-        (self.comparisons.ln() + log_chance).exp().clamp(1e-100, 1.0)
+        stated((self.comparisons.ln() + log_chance).exp())
     }
+}
+
+/// A bound on a probability as it is stated: to three digits, rounded up, so that no more is claimed than was found; at
+/// least 1e-100, for none is 0.
+pub(crate) fn stated(bound: f64) -> f64 {
+    let bound = bound.clamp(1e-100, 1.0);
+    let exponent = bound.log10().floor() as i32 - 2;
+    // What is three digits already stays, however its last bits were rounded.
+    let digits = (bound / 10f64.powi(exponent) - 1e-9).ceil();
+    format!("{digits}e{exponent}").parse().map_or(bound, |stated: f64| stated.min(1.0))
 }
 
 /// One leak against one image, step by step.
@@ -518,7 +529,7 @@ impl<'a> Tracer<'a> {
         Match {
             session,
             image: self.image,
-            score: reading.deviations(sum.abs()),
+            score: (f64::from(reading.deviations(sum.abs())) * 10.0).round() / 10.0,
             false_alarm: share.over_all(reading.log_chance(sum)),
             evidence: if sum < 0. { Evidence::Inverse } else { evidence },
         }
@@ -585,6 +596,24 @@ mod tests {
             *v = how(i, &mut values);
         }
         out
+    }
+
+    #[test]
+    fn a_bound_is_stated_in_three_digits_that_claim_no_more() {
+        for (bound, told) in [
+            (0.0, "1e-100"),
+            (9.113e-315, "1e-100"),
+            (1e-100, "1e-100"),
+            (1.2345e-45, "1.24e-45"),
+            (1.23e-45, "1.23e-45"),
+            (9.996e-7, "1e-6"),
+            (1e-6, "1e-6"),
+            (0.25, "2.5e-1"),
+            (7.0, "1e0"),
+        ] {
+            assert_eq!(format!("{:e}", stated(bound)), told);
+            assert!(stated(bound) >= bound.min(1.0));
+        }
     }
 
     #[test]

@@ -18,9 +18,9 @@ use chatpic_core::{
 use serde::Deserialize;
 
 use super::chart::{Bar, Reached, bars, country_name, reached};
-use super::viewing::{SESSION, current, image, view_page};
+use super::viewing::{current, image, seen, view_page, with_session};
 use super::{
-    Frame, KeyForm, Lock, problem_page, secret_cookie, see_other, shell, show, with_cookie, without_slash,
+    Frame, KeyForm, Lock, access_cookie, problem_page, see_other, shell, show, with_access, without_slash,
 };
 use crate::answers::DashboardAnswer;
 use crate::api::serve_csv;
@@ -35,7 +35,7 @@ use crate::{App, Route, upload};
 const DASHBOARD: &str = "chatpic_dashboard";
 
 pub(crate) fn dashboard_cookie(app: &App, headers: &HeaderMap) -> Result<DashboardAccess, Problem> {
-    secret_cookie(app, headers, DASHBOARD).ok_or_else(Problem::unauthorized)
+    access_cookie(app, headers, DASHBOARD).ok_or_else(Problem::unauthorized)
 }
 
 pub(super) fn routes() -> Vec<Route> {
@@ -50,7 +50,8 @@ pub(super) fn routes() -> Vec<Route> {
         ("/d/{id}/trace", post(trace)),
         ("/d/{id}/preview", post(preview)),
         ("/d/{id}/view", get(view)),
-        ("/d/{id}/current", get(current)),
+        ("/d/{id}/current", get(current::<'d'>)),
+        ("/d/{id}/seen", post(seen::<'d'>)),
         ("/d/{id}/images/{index}", get(image)),
     ]
 }
@@ -87,6 +88,30 @@ fn ledger_times(present: Duration, longest: Duration) -> BTreeSet<u64> {
     usual.chain([present.as_secs()]).collect()
 }
 
+/// A step by which the share can be extended.
+struct Step {
+    name: &'static str,
+    text: &'static str,
+    value: &'static str,
+    by: Duration,
+}
+
+/// The value of the last step, which goes as far as possible.
+const FULLY: &str = "most";
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// The steps that fit; the last goes as far as possible.
+fn steps(extendable_by: Duration) -> Vec<Step> {
+    let steps = [
+        Step { name: "hour", text: "dashboard.hour", value: "PT1H", by: HOUR },
+        Step { name: "day", text: "dashboard.day", value: "P1D", by: 24 * HOUR },
+        Step { name: "week", text: "dashboard.week", value: "P7D", by: 7 * 24 * HOUR },
+        Step { name: FULLY, text: "dashboard.most", value: FULLY, by: Duration::from_secs(60) },
+    ];
+    steps.into_iter().filter(|step| step.by <= extendable_by).collect()
+}
+
 /// Sessions on one page, so that it stays light; the API's pages and the CSV are longer.
 const SESSIONS: usize = 100;
 
@@ -100,6 +125,7 @@ struct DashboardPage {
     d: Dashboard,
     status: Phrase,
     active: bool,
+    steps: Vec<Step>,
     link: Option<String>,
     created_at: String,
     expires_at: String,
@@ -203,11 +229,12 @@ async fn show_page(
     let frame = Frame::new(origin, "dashboard.title");
     let place = |country: Option<Country>| Place::new(&frame, country);
     let status = if active && d.views == 0 { "new" } else { d.status.as_str() };
-    show(&DashboardPage {
+    let page = show(&DashboardPage {
         id: id.to_string(),
         token: form_token(&access.reveal()),
         status: frame.say(&format!("dashboard.status_{status}")),
         active,
+        steps: steps(d.extendable_by),
         link: d.link_key.as_ref().map(|key| origin.link('s', id, &key.reveal())),
         created_at: rfc3339(d.created_at),
         expires_at: rfc3339(d.expires_at),
@@ -218,7 +245,7 @@ async fn show_page(
         bars,
         sessions: d.sessions.iter().take(SESSIONS).map(|session| SessionRow::new(&frame, session)).collect(),
         older: older.map(|next| format!("{path}?after={next}")),
-        path,
+        path: path.clone(),
         ledger_until: rfc3339(d.ledger_until),
         ledger_times: ledger_times(d.keep_ledger, limits.max_ledger)
             .into_iter()
@@ -233,7 +260,8 @@ async fn show_page(
         }),
         d,
         frame,
-    })
+    });
+    with_access(page, app, DASHBOARD, access, &path)
 }
 
 impl SessionRow {
@@ -267,7 +295,7 @@ async fn page(
     };
     // A cursor that can't be read shows the newest, as none does.
     let after = page.after.and_then(|after| after.parse().ok());
-    let access = secret_cookie::<DashboardAccess>(&app, &headers, DASHBOARD);
+    let access = access_cookie(&app, &headers, DASHBOARD);
     // What stands behind the id may be the key, which the shell puts away before anything else.
     match access.filter(|_| id == share.to_string()) {
         Some(access) => show_page(&app, &origin, &share, &access, after, None).await,
@@ -291,7 +319,7 @@ async fn exchange(
     match app.chatpic.check_dashboard(&id, &access).await {
         Ok(()) => {
             let path = origin.share('d', id);
-            with_cookie(see_other(&path), &app, DASHBOARD, &access.reveal(), &path)
+            with_access(see_other(&path), &app, DASHBOARD, &access, &path)
         }
         Err(Error::Unauthorized(_)) => shell(&origin, Lock::Dashboard, &id, true),
         Err(error) => problem_page(&origin, error.into(), None),
@@ -307,7 +335,8 @@ async fn state(
     let id = share_id(&id)?;
     let access = dashboard_cookie(&app, &headers)?;
     let dashboard = app.chatpic.dashboard(&id, &access, None).await?;
-    Ok(Json(DashboardAnswer::new(&origin, &id, &dashboard)).into_response())
+    let answer = Json(DashboardAnswer::new(&origin, &id, &dashboard)).into_response();
+    Ok(with_access(answer, &app, DASHBOARD, &access, &origin.share('d', id)))
 }
 
 async fn sessions_csv(
@@ -375,8 +404,11 @@ impl Sent {
 
 async fn extend(State(app): State<App>, sent: Sent) -> Response {
     let done = async {
-        let by = duration("extend_by", sent.fields.extend_by.as_deref().unwrap_or_default())?;
-        Ok(app.chatpic.extend(&sent.id, &sent.access, by).await?)
+        let by = sent.fields.extend_by.as_deref().unwrap_or_default();
+        if by == FULLY {
+            return Ok(app.chatpic.extend_fully(&sent.id, &sent.access).await?);
+        }
+        Ok(app.chatpic.extend(&sent.id, &sent.access, duration("extend_by", by)?).await?)
     };
     let done = done.await;
     sent.done(done)
@@ -451,7 +483,7 @@ async fn preview(State(app): State<App>, sent: Sent) -> Response {
     match app.chatpic.preview(&sent.id, &sent.access).await {
         Ok(opened) => {
             let viewer = see_other(&format!("{}/view", sent.path));
-            with_cookie(viewer, &app, SESSION, &opened.token.reveal(), &sent.path)
+            with_session(viewer, &app, &opened.token, opened.ends_at, &sent.path)
         }
         Err(error) => sent.done(Err::<(), _>(error.into())),
     }

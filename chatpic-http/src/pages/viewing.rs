@@ -8,17 +8,19 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use chatpic_core::{
-    Entropy, Error, ImageInfo, LinkAccess, Opening, OsEntropy, Password, SessionToken, ShareId, Unauthorized,
+    Current, Entropy, Error, ImageInfo, LinkAccess, Opening, OsEntropy, Password, SessionToken, ShareId,
+    Timestamp, Unauthorized,
 };
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    Frame, KeyForm, Lock, problem_page, secret_cookie, see_other, shell, show, with_cookie, without_slash,
+    Frame, KeyForm, Lock, access_cookie, cookie_name, problem_page, see_other, shell, show, with_access,
+    with_cookie, without_slash,
 };
 use crate::api::{ImageQuery, serve_image};
-use crate::client::{Client, Origin, share_id};
+use crate::client::{Client, Origin, cookie, share_id};
 use crate::forms::{id_in, key_in};
 use crate::problem::Problem;
 use crate::security::{check_form, form_token};
@@ -27,7 +29,7 @@ use crate::{App, Route};
 
 /// Cookies, each within its share's path.
 const LINK: &str = "chatpic_link";
-pub(super) const SESSION: &str = "chatpic_session";
+const SESSION: &str = "chatpic_session";
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -35,7 +37,8 @@ pub(super) fn routes() -> Vec<Route> {
         ("/s/{id}/", get(|origin, id| without_slash(origin, id, Lock::Share))),
         ("/s/{id}/open", post(open)),
         ("/s/{id}/view", get(view)),
-        ("/s/{id}/current", get(current)),
+        ("/s/{id}/current", get(current::<'s'>)),
+        ("/s/{id}/seen", post(seen::<'s'>)),
         ("/s/{id}/images/{index}", get(image)),
     ]
 }
@@ -47,6 +50,7 @@ struct CoverPage {
     path: String,
     images: usize,
     seconds_left: u64,
+    session_seconds: u64,
     views_left: Option<u32>,
     views: u32,
     password_required: bool,
@@ -64,7 +68,7 @@ async fn cover(
     headers: HeaderMap,
 ) -> Response {
     let Some(share) = id_in(&id) else { return problem_page(&origin, Problem::not_found(), None) };
-    let access = secret_cookie::<LinkAccess>(&app, &headers, LINK);
+    let access = access_cookie(&app, &headers, LINK);
     // What stands behind the id may be the key, which the shell puts away before anything else.
     let Some(access) = access.filter(|_| id == share.to_string()) else {
         return shell(&origin, Lock::Share, &share, false);
@@ -82,9 +86,9 @@ async fn cover_page(
     problem: Option<Problem>,
 ) -> Response {
     // A last view may be used up while its session goes on: then there is no cover any more, but a way back.
-    let continues = match secret_cookie::<SessionToken>(app, headers, SESSION) {
-        Some(token) => app.chatpic.current(id, &token).await.is_ok(),
-        None => false,
+    let continues = match session_cookie(app, headers) {
+        Ok(token) => app.chatpic.current(id, &token).await.is_ok(),
+        Err(_) => false,
     };
     let cover = match app.chatpic.check_link(id, access).await {
         Ok(()) => app.chatpic.cover(id).await,
@@ -102,10 +106,12 @@ async fn cover_page(
     OsEntropy.fill(&mut nonce);
     let status = problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
     let frame = Frame::new(origin, "cover.title");
-    let mut response = show(&CoverPage {
-        path: origin.share('s', id),
+    let path = origin.share('s', id);
+    let response = show(&CoverPage {
+        path: path.clone(),
         images: cover.image_count,
         seconds_left: cover.seconds_left,
+        session_seconds: cover.session_seconds,
         views_left: cover.views_left,
         views: cover.views,
         password_required: cover.password_required,
@@ -120,6 +126,7 @@ async fn cover_page(
         continues,
         frame,
     });
+    let mut response = with_access(response, app, LINK, access, &path);
     *response.status_mut() = status;
     response
 }
@@ -141,7 +148,7 @@ async fn exchange(
         // An ended share may still have a live session, which the cover page finds.
         Ok(()) | Err(Error::NotFound) => {
             let path = origin.share('s', id);
-            with_cookie(see_other(&path), &app, LINK, &access.reveal(), &path)
+            with_access(see_other(&path), &app, LINK, &access, &path)
         }
         Err(Error::Unauthorized(_)) => shell(&origin, Lock::Share, &id, true),
         Err(error) => problem_page(&origin, error.into(), None),
@@ -169,7 +176,7 @@ async fn open(
         Ok(Form(form)) => form,
         Err(rejection) => return problem_page(&origin, rejection.into(), Some(path)),
     };
-    let Some(access) = secret_cookie::<LinkAccess>(&app, &headers, LINK) else { return see_other(&path) };
+    let Some(access) = access_cookie(&app, &headers, LINK) else { return see_other(&path) };
     if let Err(problem) = check_form(&headers, &access.reveal(), form.token.as_deref()) {
         return problem_page(&origin, problem, Some(path));
     }
@@ -182,13 +189,16 @@ async fn open(
     };
     match app.chatpic.open(&id, &access, opening).await {
         Ok(opened) => {
-            let response = see_other(&format!("{path}/view"));
-            with_cookie(response, &app, SESSION, &opened.token.reveal(), &path)
+            let viewer = see_other(&format!("{path}/view"));
+            with_session(viewer, &app, &opened.token, opened.ends_at, &path)
         }
         Err(
             error @ (Error::Unauthorized(Unauthorized::PasswordWrong | Unauthorized::PasswordMissing)
             | Error::Throttled { .. }),
         ) => cover_page(&app, &origin, &headers, &id, &access, Some(error.into())).await,
+        Err(Error::NotFound) if app.chatpic.missed_the_last_view(&id, &access).await.unwrap_or(false) => {
+            problem_page(&origin, Problem::last_view_used(), None)
+        }
         Err(error) => problem_page(&origin, error.into(), Some(path)),
     }
 }
@@ -201,6 +211,9 @@ struct ViewPage {
     label: String,
     images: Vec<ImageInfo>,
     seconds_left: u64,
+    /// How often the page says that it is in view, in milliseconds.
+    seen_every: u128,
+    token: String,
     last_view: bool,
     is_preview: bool,
 }
@@ -225,17 +238,22 @@ pub(super) async fn view_page(
     path: String,
     is_preview: bool,
 ) -> Response {
-    let Some(token) = secret_cookie::<SessionToken>(app, headers, SESSION) else { return see_other(&path) };
+    let Ok(token) = session_cookie(app, headers) else { return see_other(&path) };
     match app.chatpic.current(id, &token).await {
-        Ok(current) => show(&ViewPage {
-            frame: Frame::new(origin, "view.title"),
-            path,
-            label: current.session.label(),
-            images: current.images,
-            seconds_left: current.seconds_left,
-            last_view: current.views_left == Some(0) && !is_preview,
-            is_preview,
-        }),
+        Ok(current) => {
+            let page = show(&ViewPage {
+                frame: Frame::new(origin, "view.title"),
+                path: path.clone(),
+                label: current.session.label(),
+                images: current.images,
+                seconds_left: current.seconds_left,
+                seen_every: app.chatpic.limits().seen_interval().as_millis(),
+                token: form_token(&token.reveal()),
+                last_view: current.views_left == Some(0) && !is_preview,
+                is_preview,
+            });
+            with_session(page, app, &token, current.ends_at, &path)
+        }
         Err(Error::Unauthorized(_)) => {
             problem_page(origin, Error::from(Unauthorized::Session).into(), Some(path))
         }
@@ -243,22 +261,67 @@ pub(super) async fn view_page(
     }
 }
 
-pub(crate) fn session_cookie(app: &App, headers: &HeaderMap) -> Result<SessionToken, Problem> {
-    secret_cookie(app, headers, SESSION).ok_or_else(|| Error::from(Unauthorized::Session).into())
+/// Sets or renews a session's cookie, which lives as long as the session: a viewer who closes the browser can come back.
+pub(super) fn with_session(
+    response: Response,
+    app: &App,
+    token: &SessionToken,
+    ends_at: Timestamp,
+    path: &str,
+) -> Response {
+    let seconds = app.chatpic.now().until(ends_at).as_millis().div_ceil(1000);
+    with_cookie(response, app, [SESSION, &token.reveal()], &format!("; Max-Age={seconds}"), path)
 }
 
-/// How long the page's session still lives; a session that is over has no seconds left.
-pub(super) async fn current(
+pub(crate) fn session_cookie(app: &App, headers: &HeaderMap) -> Result<SessionToken, Problem> {
+    let token = cookie(headers, &cookie_name(app, SESSION)).and_then(|value| value.parse().ok());
+    token.ok_or_else(|| Error::from(Unauthorized::Session).into())
+}
+
+/// How long the session of a page of this kind, `s` or `d`, still lives; asking is no activity.
+pub(super) async fn current<const KIND: char>(
     State(app): State<App>,
     Path(id): Path<String>,
+    origin: Origin,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let seconds_left = match app.chatpic.current(&share_id(&id)?, &session_cookie(&app, &headers)?).await {
-        Ok(current) => current.seconds_left,
-        Err(Error::Unauthorized(_) | Error::NotFound) => 0,
-        Err(error) => return Err(error.into()),
-    };
-    Ok(Json(json!({ "seconds_left": seconds_left })).into_response())
+    let (id, token) = (share_id(&id)?, session_cookie(&app, &headers)?);
+    let current = app.chatpic.current(&id, &token).await;
+    time_left(&app, &token, current, &origin.share(KIND, id))
+}
+
+#[derive(Deserialize)]
+pub(super) struct SeenForm {
+    token: Option<String>,
+}
+
+/// The page of a session is in view, which is activity.
+pub(super) async fn seen<const KIND: char>(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    origin: Origin,
+    headers: HeaderMap,
+    form: Result<Form<SeenForm>, FormRejection>,
+) -> Result<Response, Problem> {
+    let (id, token) = (share_id(&id)?, session_cookie(&app, &headers)?);
+    check_form(&headers, &token.reveal(), form?.0.token.as_deref())?;
+    let current = app.chatpic.seen(&id, &token).await;
+    time_left(&app, &token, current, &origin.share(KIND, id))
+}
+
+/// Tells a page how long its session still lives, and renews its cookie. A session that is over has no seconds left.
+fn time_left(
+    app: &App,
+    token: &SessionToken,
+    current: Result<Current, Error>,
+    path: &str,
+) -> Result<Response, Problem> {
+    let answer = |seconds: u64| Json(json!({ "seconds_left": seconds })).into_response();
+    match current {
+        Ok(current) => Ok(with_session(answer(current.seconds_left), app, token, current.ends_at, path)),
+        Err(Error::Unauthorized(_) | Error::NotFound) => Ok(answer(0)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 pub(super) async fn image(

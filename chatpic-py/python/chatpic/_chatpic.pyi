@@ -19,6 +19,7 @@ __all__ = [
     "OutOfRange",
     "PasswordMissing",
     "PasswordWrong",
+    "Plan",
     "Receipt",
     "Rejected",
     "SessionInfo",
@@ -347,8 +348,19 @@ class Match:
     def false_alarm(self) -> float: ...
 
 @final
+class Plan:
+    @property
+    def size(self) -> tuple[int, int]: ...
+    @property
+    def margin(self) -> float | None: ...
+    @property
+    def record(self) -> bytes: ...
+
+@final
 class Watermarker:
     def __new__(cls, secret: bytes, *, image: str) -> Watermarker: ...
+    def prepare(self, image: _Pixels | bytes) -> Plan: ...
+    async def prepare_async(self, image: _Pixels | bytes) -> Plan: ...
     @overload
     def embed(self, image: _Pixels, session: str) -> _Pixels: ...
     @overload
@@ -362,7 +374,7 @@ class Watermarker:
         leaked: _Pixels | bytes,
         candidates: Sequence[str],
         *,
-        size: tuple[int, int],
+        record: bytes,
         original: _Pixels | bytes | None = None,
     ) -> list[Match]: ...
     async def trace_async(
@@ -370,7 +382,7 @@ class Watermarker:
         leaked: _Pixels | bytes,
         candidates: Sequence[str],
         *,
-        size: tuple[int, int],
+        record: bytes,
         original: _Pixels | bytes | None = None,
     ) -> list[Match]: ...
 

@@ -13,9 +13,9 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use chatpic_core::{
     Builder, ChatPic, Clock, Incomplete, Limits, OpenedReport, ShareId, SystemClock, Timestamp, TraceReport,
-    TraceScope, WorkerProgram,
+    TraceScope, WorkerProgram, with_causes,
 };
-use chatpic_http::{Countries, Logo, Options, Text, UploadPassword};
+use chatpic_http::{Countries, Logo, Options, Text, TraceAnswer, UploadPassword};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use hyper::body::Incoming;
@@ -88,7 +88,9 @@ fn load<T>(
     read: impl FnOnce(&Path) -> Result<T, Box<dyn Error>>,
 ) -> Result<Option<T>, CommandError> {
     let Some(file) = file else { return Ok(None) };
-    let problem = |error| CommandError::Setting(format!("can't use the {what} {}: {error}", file.display()));
+    let problem = |error: Box<dyn Error>| {
+        CommandError::Setting(format!("can't use the {what} {}: {}", file.display(), with_causes(&*error)))
+    };
     read(file).map(Some).map_err(problem)
 }
 
@@ -275,8 +277,9 @@ pub(crate) async fn burn(settings: &Settings, id: &ShareId) -> Result<Status, Co
 
 /// Names the session that a leaked picture was served to.
 pub(crate) async fn trace(settings: &Settings, trace: Trace) -> Result<Status, CommandError> {
-    let leak = read(&trace.leak)?;
-    let original = trace.original.as_deref().map(read).transpose()?;
+    let most = settings.limits.limits().image_bytes;
+    let leak = read(&trace.leak, most)?;
+    let original = trace.original.as_deref().map(|original| read(original, most)).transpose()?;
     let chatpic = open(settings).await?;
     let scope =
         TraceScope { share: trace.share, session: trace.session, from: trace.from, until: trace.until };
@@ -291,7 +294,8 @@ pub(crate) async fn trace(settings: &Settings, trace: Trace) -> Result<Status, C
         }
     };
     let report = chatpic.trace_as_operator(leak, original, &scope, progress).await?;
-    say(&if trace.json { json(&report) } else { words(&report) })?;
+    let json = || serde_json::json!(TraceAnswer::from(&report)).to_string();
+    say(&if trace.json { json() } else { words(&report) })?;
     Ok(if report.matches.is_empty() { FAILED } else { DONE })
 }
 
@@ -356,19 +360,19 @@ pub(crate) async fn reports(settings: &Settings, json: bool) -> Result<Status, C
 pub(crate) fn completions(shell: Shell) -> Result<Status, CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "chatpic", &mut script);
-    let written = std::io::stdout().lock().write_all(&script);
-    written.map_err(io_error("can't write"))?;
+    write(&script)?;
     Ok(DONE)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
-    let what = format!("can't read {}", path.display());
-    if path == Path::new("-") {
+/// An image file, or standard input for `-`; of a file that is too large, one byte more than may be taken.
+fn read(path: &Path, most: usize) -> Result<Vec<u8>, CommandError> {
+    let read = || {
+        let file: Box<dyn Read> =
+            if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(std::fs::File::open(path)?) };
         let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).map_err(io_error(what))?;
-        return Ok(bytes);
-    }
-    std::fs::read(path).map_err(io_error(what))
+        file.take(most as u64 + 1).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    read().map_err(io_error(format!("can't read {}", path.display())))
 }
 
 fn instant(at: Option<Timestamp>) -> Option<String> {
@@ -391,39 +395,21 @@ fn words(report: &TraceReport) -> String {
         let when = instant(found.opened_at).unwrap_or_else(|| "in the uploader's preview".to_owned());
         let place = found.country.map(|country| format!(" from {country}")).unwrap_or_default();
         format!(
-            "{} of share {}, image {}, opened {when}{place}; score {:.1}, false alarm {:.1e}, by {}",
+            "{} of share {}, image {}, opened {when}{place}; score {:.1}, false alarm {}, by {}",
             found.session.label(),
             found.share_id,
             found.image + 1,
             found.score,
-            found.false_alarm,
+            odds(found.false_alarm),
             found.evidence
         )
     });
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn json(report: &TraceReport) -> String {
-    let matches: Vec<_> = report
-        .matches
-        .iter()
-        .map(|found| {
-            serde_json::json!({
-                "share": found.share_id.to_string(),
-                "session": found.session.to_string(),
-                "image": found.image,
-                "score": found.score,
-                "false_alarm": found.false_alarm,
-                "evidence": found.evidence.as_str(),
-                "opened_at": instant(found.opened_at),
-                "country": found.country.map(|country| country.to_string()),
-            })
-        })
-        .collect();
-    let verdict = if matches.is_empty() { "no_match" } else { "match" };
-    let TraceReport { candidates, complete, .. } = report;
-    serde_json::json!({ "verdict": verdict, "matches": matches, "candidates": candidates, "complete": complete })
-        .to_string()
+/// A bound on a probability for people, to whom the smallest ones say no more than their words.
+fn odds(false_alarm: f64) -> String {
+    if false_alarm < 1e-12 { "below 1 in a trillion".to_owned() } else { format!("at most {false_alarm:e}") }
 }
 
 /// Writes one line to standard error, where what a command is doing does not mix with its answer.
@@ -434,8 +420,16 @@ pub(crate) fn note(line: &str) {
 
 /// Writes one line to standard output.
 pub(crate) fn say(line: &str) -> Result<(), CommandError> {
+    write(format!("{line}\n").as_bytes())
+}
+
+fn write(bytes: &[u8]) -> Result<(), CommandError> {
     let mut output = std::io::stdout().lock();
-    writeln!(output, "{line}").and_then(|()| output.flush()).map_err(io_error("can't write"))
+    match output.write_all(bytes).and_then(|()| output.flush()) {
+        // Its reader, such as `head`, has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(io_error("can't write")),
+    }
 }
 
 #[cfg(test)]
@@ -448,6 +442,13 @@ mod tests {
         let mut told = None;
         let seconds = (0..=180).filter(|second| is_due(&mut told, start + Duration::from_secs(*second)));
         assert_eq!(seconds.collect::<Vec<_>>(), [0, 60, 120, 180]);
+    }
+
+    #[test]
+    fn odds_are_words_where_a_number_says_nothing() {
+        assert_eq!(odds(1e-100), "below 1 in a trillion");
+        assert_eq!(odds(1e-12), "at most 1e-12");
+        assert_eq!(odds(2.35e-7), "at most 2.35e-7");
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>, is_binary: bool) -> u8 {
         .map_err(error::io_error("can't start"))
         .and_then(|runtime| runtime.block_on(obey(arguments, worker)));
     outcome.unwrap_or_else(|error| {
-        tracing::error!("{error}");
+        tracing::error!("{}", chatpic_core::with_causes(&error));
         FAILED
     })
 }

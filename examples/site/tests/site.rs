@@ -428,3 +428,36 @@ fn settings_that_break_what_they_rule_are_refused_before_anything_is_made() {
         Some(0)
     );
 }
+
+#[test]
+fn a_reader_that_has_read_enough_is_no_error() {
+    let mut child = chatpic()
+        .args(["completions", "bash"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.stderr.is_empty());
+}
+
+#[test]
+fn a_command_that_fails_tells_each_cause_once() {
+    let folder = TempDir::new().unwrap();
+    let leak = folder.path().join("nowhere.jpg");
+    let failed = chatpic().arg("trace").arg(&leak).arg("--data").arg(folder.path()).output().unwrap();
+    let told = String::from_utf8(failed.stderr).unwrap();
+    assert_eq!(failed.status.code(), Some(1));
+    assert_eq!(told.matches("No such file or directory").count(), 1, "{told}");
+}
+
+#[test]
+fn a_leak_without_an_end_is_refused_and_not_read_to_it() {
+    let folder = TempDir::new().unwrap();
+    let run = support::bounded().args(["trace", "/dev/zero", "--data"]).arg(folder.path()).output().unwrap();
+    let told = String::from_utf8(run.stderr).unwrap();
+    assert_eq!(run.status.code(), Some(1), "{told}");
+    assert!(told.contains("more than 10485760 bytes"), "{told}");
+}
