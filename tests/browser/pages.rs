@@ -272,7 +272,7 @@ async fn every_error_says_what_happened_and_what_to_do() {
     let site = Site::start_with("", |options, _| options.uploads_per_hour = 3).await;
     let browser = Browser::start().await;
     browser.go(&format!("{}nowhere", site.url)).await;
-    expect_a_problem(&browser, "error-not-found", "Nothing to see here").await;
+    expect_a_problem(&browser, "error-no-such-page", "There is no such page").await;
 
     let large = site.file("large.jpg", &[&[0xff, 0xd8][..], &vec![0; 11 << 20]].concat());
     send_plainly(&browser, &site, &[&large], "error-too-large", "too large").await;
