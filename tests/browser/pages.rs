@@ -145,6 +145,9 @@ async fn the_uploaders_pages_have_no_barriers() {
         site.chatpic.open(&busy.made.share_id, &access, opening).await.unwrap();
         site.clock.advance(Duration::from_secs(1800 * (1 + hour as u64 % 4)));
     }
+    // Hours have passed at once, and the page's cookie with them.
+    browser.go(&site.url).await;
+    browser.go(&busy.dashboard).await;
     browser.see_text("#views", "14").await;
     look(&browser, "dashboard").await;
 
@@ -272,7 +275,7 @@ async fn every_error_says_what_happened_and_what_to_do() {
     let site = Site::start_with("", |options, _| options.uploads_per_hour = 3).await;
     let browser = Browser::start().await;
     browser.go(&format!("{}nowhere", site.url)).await;
-    expect_a_problem(&browser, "error-not-found", "Nothing to see here").await;
+    expect_a_problem(&browser, "error-no-such-page", "There is no such page").await;
 
     let large = site.file("large.jpg", &[&[0xff, 0xd8][..], &vec![0; 11 << 20]].concat());
     send_plainly(&browser, &site, &[&large], "error-too-large", "too large").await;
