@@ -130,7 +130,8 @@ impl Builder {
     /// runtime with time; it begins where the `ChatPic` is built, or first used after that runtime is gone.
     ///
     /// With `None` the sweep is left to the host, which calls [`ChatPic::sweep`] as often: until a share is swept after its
-    /// end, its keys and images are still there.
+    /// end, its keys and images are still there. Unless the host does so once a minute, [`ChatPic::check_ready`] reports the
+    /// sweep as overdue.
     pub fn sweep_every(self, sweep_every: Option<Duration>) -> Self {
         Self { sweep_every: sweep_every.map(|every| every.max(Duration::from_millis(1))), ..self }
     }
@@ -234,7 +235,8 @@ impl ChatPic {
         self.0.derivation.dated(access, until)
     }
 
-    /// The access that such a text holds; `None` once its instant has come, and for a text of another kind.
+    /// The access that such a text holds; `None` after its instant, and for any other text. It does not tell link from
+    /// dashboard accesses.
     pub fn read_dated_access<K>(&self, text: &str) -> Option<Secret<K, 32>> {
         self.0.derivation.read_dated(text, self.now())
     }

@@ -48,7 +48,7 @@ pub struct Limits {
     pub unlimited_views: u32,
     /// Characters of a password after NFC, at most.
     pub password_chars: usize,
-    /// A viewing session ends when for so long nothing was loaded and no page was in view.
+    /// A viewing session ends after this long without an image loaded or a page in view.
     pub session_idle: Duration,
     /// A viewing session ends after so long whatever is done.
     pub session_absolute: Duration,
@@ -99,7 +99,8 @@ const GREATEST_SIDE: u32 = 16_383;
 const TEN_YEARS: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Which limit is out of its range, or does not fit another; the message names limits like the fields of [`Limits`].
+/// Which limit is out of its range, or does not fit another; the message names it like the field of [`Limits`] or
+/// [`VisibleMark`].
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{limit} must be from {least} to {greatest}, not {value}")]
 pub struct InvalidLimit {
@@ -161,7 +162,8 @@ fn time(
 ) -> Result<(), InvalidLimit> {
     within(limit, value, least, greatest, |value| match value.as_secs() {
         0 => format!("{} ms", value.as_millis()),
-        seconds if seconds % (24 * 60 * 60) == 0 => format!("{} days", seconds / (24 * 60 * 60)),
+        86_400 => "1 day".to_owned(),
+        seconds if seconds % 86_400 == 0 => format!("{} days", seconds / 86_400),
         seconds => format!("{seconds} s"),
     })
 }

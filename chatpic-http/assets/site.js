@@ -170,7 +170,8 @@ arriveAtResult();
 // ---- A link's key stands after the # and never reaches a log: it is posted, then gone from the address ---------
 
 const keyForm = byId("key-form");
-const isDashboard = location.pathname.includes("/d/");
+// Whose page this is, wherever the site stands: s is a viewer's, d the uploader's.
+const kind = /.*\/([sd])\/[\w-]{16}/.exec(location.pathname)?.[1];
 if (keyForm && keyForm.dataset.wrong === "false") {
   const { href, hash, pathname } = location;
   const path = new URL(keyForm.action).pathname;
@@ -179,10 +180,10 @@ if (keyForm && keyForm.dataset.wrong === "false") {
     byId("key").value = href;
     history.replaceState(null, "", path);
     // Redirects keep a fragment: a dashboard's address keeps its key, so that it can be bookmarked.
-    if (isDashboard) keyForm.action += hash;
+    if (kind === "d") keyForm.action += hash;
     keyForm.submit();
   }
-} else if (location.pathname.includes("/s/") && /[\w-]{22}/.test(location.hash)) {
+} else if (kind === "s" && /[\w-]{22}/.test(location.hash)) {
   history.replaceState(null, "", location.pathname + location.search);
 }
 

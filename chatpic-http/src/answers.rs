@@ -399,7 +399,8 @@ struct TraceMatch {
     image: usize,
     /// Standard deviations above chance, to tenths.
     score: f64,
-    /// The probability that any innocent candidate would score so high, at most: to three digits, at least 1e-100.
+    /// An upper bound on the probability that any innocent candidate would score so high: three digits, rounded up, never below
+    /// 1e-100.
     false_alarm: f64,
     #[schema(value_type = EvidenceKind)]
     evidence: &'static str,

@@ -66,7 +66,7 @@ pub(crate) async fn ready(State(chatpic): State<ChatPic>, Peer(peer): Peer) -> A
     }
     Ok(match peer {
         Some(_) => "ready\n",
-        None => "ready, but no cap for an address holds: requests come without their peer's address\n",
+        None => "ready, but caps per address have no effect: requests come without their peer's address\n",
     })
 }
 
@@ -198,7 +198,8 @@ pub(crate) async fn current(
     Ok(Json(CurrentSession::from(&current)))
 }
 
-/// Says that the session is in view, which is activity; a viewer says so once a minute, or every third of the idle limit.
+/// Says that the session's page is in view, which prolongs the session. Call it once a minute, or every third of the idle
+/// limit if that is shorter.
 #[utoipa::path(
     post, tag = "viewing", path = "/shares/{id}/sessions/current/seen", params(("id" = String, Path, description = "The share's id")),
     responses(

@@ -25,7 +25,7 @@ pub struct BaseUrl {
 
 /// Why a text is not the address of a site.
 #[derive(Debug, thiserror::Error)]
-#[error("a site's address is such as https://pics.example or https://example.org/pics")]
+#[error("a site's address looks like https://pics.example or https://example.org/pics")]
 pub struct BaseUrlError;
 
 impl FromStr for BaseUrl {

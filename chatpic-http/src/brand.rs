@@ -218,7 +218,7 @@ impl FromStr for Href {
         if (leads || is_path) && !text.contains(|c: char| c.is_whitespace() || c.is_control()) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(BrandError("a link leads to https:, http: or mailto:, or to a path such as /terms"))
+            Err(BrandError("a link begins with https://, http:// or mailto:, or is a path such as /terms"))
         }
     }
 }

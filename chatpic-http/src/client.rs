@@ -14,7 +14,7 @@ use axum::http::{Extensions, HeaderMap, header};
 use chatpic_core::{Country, Device, ShareId};
 
 use crate::problem::Problem;
-use crate::{App, Options};
+use crate::{API, App, Options};
 
 /// The client as far as it is known.
 pub(crate) struct Client {
@@ -205,7 +205,7 @@ impl Origin {
 
     /// The path of the JSON API.
     pub(crate) fn api(&self) -> String {
-        format!("{}/api/v1", self.prefix)
+        format!("{}{API}", self.prefix)
     }
 
     /// The path of a share's pages of this kind: `s` for viewers, `d` for the uploader.

@@ -134,7 +134,7 @@ impl Default for Options {
     }
 }
 
-/// Which option breaks what it rules.
+/// Which option is out of its range.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{option} must be {rule}")]
 pub struct InvalidOption {
@@ -252,7 +252,7 @@ impl App {
 /// What ends is deleted by the sweep of the [`ChatPic`], which runs by itself unless its builder was told otherwise.
 pub fn router(chatpic: ChatPic, options: Options) -> Router {
     if let Err(invalid) = options.check(chatpic.limits()) {
-        tracing::error!(%invalid, "an option breaks what it rules");
+        tracing::error!(%invalid, "an option is out of its range");
     }
     let site = routes(App::new(chatpic, options.clone()));
     let path = options.base_url.as_ref().map_or("", BaseUrl::path);
@@ -262,6 +262,9 @@ pub fn router(chatpic: ChatPic, options: Options) -> Router {
     // It has no braces, and a colon or an asterisk is nothing but itself.
     Router::new().without_v07_checks().nest_service(path, site.clone()).fallback_service(site)
 }
+
+/// Where the JSON API stands below the router's own path.
+const API: &str = "/api/v1";
 
 /// A pattern below the router's own path, and what answers there.
 type Route = (&'static str, MethodRouter<App>);
@@ -289,7 +292,7 @@ fn routes(app: App) -> Router {
         .merge(
             site_routes().into_iter().fold(Router::new(), |router, (path, route)| router.route(path, route)),
         )
-        .nest("/api/v1", api::router())
+        .nest(API, api::router())
         .merge(health(&app))
         .fallback(pages::no_such_page)
         // Handlers that take uploads bound their bodies themselves; nothing else needs more than this.

@@ -211,6 +211,7 @@ fn or_empty(field: OneOfBuilder) -> OneOfBuilder {
 /// A length of time in words.
 fn days(length: Duration) -> String {
     match length.as_secs() {
+        86_400 => "1 day".to_owned(),
         seconds if seconds.is_multiple_of(86_400) => format!("{} days", seconds / 86_400),
         seconds => format!("{seconds} seconds"),
     }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use chatpic_core::ShareId;
 use chatpic_core::secret::Secret;
@@ -24,6 +24,7 @@ pub(crate) use viewing::session_cookie;
 use crate::client::{Origin, cookie};
 use crate::forms::id_in;
 use crate::problem::Problem;
+use crate::security::refuse;
 use crate::text::{Number, Phrase};
 use crate::{App, Options, Route};
 
@@ -121,13 +122,8 @@ pub(crate) fn problem_page(origin: &Origin, problem: Problem, back: Option<Strin
     response
 }
 
-pub(crate) async fn no_such_page(origin: Origin, uri: Uri) -> Response {
-    let problem = Problem::no_such_page();
-    if uri.path().starts_with("/api/v1/") {
-        problem.into_response()
-    } else {
-        problem_page(&origin, problem, None)
-    }
+pub(crate) async fn no_such_page(State(app): State<App>, request: Request) -> Response {
+    refuse(&app, request, Problem::no_such_page()).await
 }
 
 /// A key pasted or read from a link's fragment.

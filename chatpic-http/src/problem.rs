@@ -89,7 +89,7 @@ impl Problem {
     }
 
     pub(crate) fn no_such_page() -> Self {
-        let detail = "nothing stands at this address".to_owned();
+        let detail = "there is nothing at this address".to_owned();
         Self::new(StatusCode::NOT_FOUND, "no-such-page", "There is no such page", detail)
     }
 

@@ -9,7 +9,7 @@ use ring::hmac;
 
 use crate::client::{Origin, nested_under};
 use crate::problem::Problem;
-use crate::{App, pages, upload};
+use crate::{API, App, pages, upload};
 
 /// Only this site's own files, no inline script or style, no framing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
@@ -55,12 +55,16 @@ pub(crate) async fn own_pages(State(app): State<App>, request: Request, next: Ne
     next.run(request).await
 }
 
+/// Whether a path below this router's own is the JSON API's.
+fn is_api(path: &str) -> bool {
+    path.strip_prefix(API).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Refuses a request in place of its handler, as that would: by a document or a page, once the body was read.
 pub(crate) async fn refuse(app: &App, request: Request, problem: Problem) -> Response {
     let (mut parts, body) = request.into_parts();
     upload::drain(app, body).await;
-    // Below this router's own path, wherever it is nested.
-    if parts.uri.path().starts_with("/api/v1/") {
+    if is_api(parts.uri.path()) {
         return problem.into_response();
     }
     let Ok(origin) = Origin::from_request_parts(&mut parts, app).await;

@@ -76,7 +76,8 @@ impl ChatPic {
     /// with keys, region and endpoint from the `AWS_*` variables; `secret` is the installation's secret, 32 bytes,
     /// or the file that holds it. Without `visible_mark` no session ID is drawn, and the forensic mark is alone.
     ///
-    /// While it is open it sweeps by itself, every `sweep_every`: it ends what is due and deletes what is left of it.
+    /// While it is open it sweeps by itself, every `sweep_every` (ten seconds unless given): it ends what is due and
+    /// deletes what is left of it.
     /// With `None` that is left to `sweep`, or to a site on the same stores.
     #[staticmethod]
     #[pyo3(

@@ -167,7 +167,8 @@ pub(crate) struct Match {
     session: String,
     /// How far the evidence stands out, in standard deviations, to tenths.
     score: f64,
-    /// The probability that any innocent candidate would score so high, at most: to three digits, at least 1e-100.
+    /// An upper bound on the probability that any innocent candidate would score so high: three digits, rounded up, never below
+    /// 1e-100.
     false_alarm: f64,
 }
 

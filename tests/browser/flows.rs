@@ -63,7 +63,7 @@ async fn of_two_profiles_at_once_one_gets_the_last_view() {
     }
     assert_eq!(opened, 1);
     let refused = if one.driver.find(By::Css("#viewer")).await.is_ok() { &other } else { &one };
-    refused.see_text("h1", "The last view is used").await;
+    refused.see_text("h1", "The last view has been used").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

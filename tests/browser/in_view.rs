@@ -10,7 +10,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Seconds that the page was last told it has.
 const LEFT: &str = "Number(document.querySelector('[data-blanks]').dataset.countdown)";
 
-/// A site whose sessions end after so many idle seconds, and a share of one view.
+/// A site whose sessions end after so many idle seconds, and a share of two views.
 async fn site(idle: u32, expires_in: Option<Duration>) -> (Site, Share) {
     let limits = |limits: &mut Limits| limits.session_idle = idle * SECOND;
     let site = Site::start_with("", |_, given| limits(given)).await;
@@ -104,6 +104,6 @@ async fn the_cover_says_how_long_one_may_look() {
     let (_site, share) = site(600, Some(1800 * SECOND)).await;
     let viewer = Browser::start().await;
     viewer.go(&share.link).await;
-    viewer.see_text(".cover", "Once opened, you can look for up to").await;
+    viewer.see_text(".cover", "After you press View, you can look for up to").await;
     viewer.see_text(".cover", "minutes").await;
 }

@@ -113,7 +113,7 @@ async fn who_comes_too_late_for_the_last_view_is_told_so_if_they_hold_the_key() 
         site.page(Method::POST, &format!("{cover}/open"), cookie, form).await.expect(404).text()
     };
     let (late, ended) =
-        ("Somebody else used the last view a moment ago", "This share has ended, or it never was");
+        ("Somebody else used the last view of this share", "This share has ended, or it never was");
     let told = press(&loser).await;
     assert!(told.contains(late), "{told}");
     // The cover of a dead link, a wrong key, and the API say what they say of any ended share.

@@ -257,7 +257,7 @@ impl ChatPic {
         }
     }
 
-    async fn delete_orphans(&self, swept: &mut Swept) {
+    pub(super) async fn delete_orphans(&self, swept: &mut Swept) {
         let given_up = self.now() - self.0.limits.upload_timeout;
         let mut pages = self.0.blobs.folders().chunks(PAGE);
         while let Some(page) = pages.next().await {

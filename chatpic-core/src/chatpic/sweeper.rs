@@ -1,11 +1,13 @@
 //! The sweep that runs by itself, and what is known of the last one.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use futures::future;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::sweep::Swept;
 use super::{ChatPic, Inner};
@@ -13,9 +15,9 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::fair::Client;
 
-/// How often a sweep that fails is told of in the log, at most.
+/// At most how often the log tells of failing sweeps.
 const TELL_EVERY: Duration = Duration::from_secs(60);
-/// Without a sweep for so long, or for six times what lies between two, a node is not ready.
+/// A node is not ready after this long without a sweep, or after six sweep intervals if that is longer.
 const OVERDUE_AFTER: Duration = Duration::from_secs(60);
 
 /// The sweeps of one [`ChatPic`].
@@ -51,8 +53,8 @@ impl Sweeper {
 }
 
 impl ChatPic {
-    /// Lets the sweep run by itself, if it is to and does not yet. The runtime in which this `ChatPic` was built may be
-    /// gone, so whatever begins work on a share asks for it again. Outside of a tokio runtime nothing can be begun.
+    /// Starts the sweep's task, unless it is disabled or already running. The runtime in which this `ChatPic` was built may
+    /// be gone, so all work on a share begins with this. Outside a tokio runtime it does nothing.
     pub(super) fn keep_sweeping(&self) {
         let sweeper = &self.0.sweeper;
         let Some(every) = sweeper.every else { return };
@@ -66,54 +68,83 @@ impl ChatPic {
     }
 }
 
-/// Sweeps again and again while somebody holds this `ChatPic`.
+/// Sweeps again and again while a clone of this `ChatPic` is held. What is due does not wait for a long listing.
 async fn sweep_every(every: Duration, chatpic: Weak<Inner>) {
+    let log = Log::default();
+    let due = async {
+        let mut ticks = ticks(every);
+        while let Some(chatpic) = next(&mut ticks, &chatpic).await {
+            log.tell(chatpic.sweep_due().await, chatpic.now());
+        }
+    };
+    let orphans = async {
+        let mut ticks = ticks(every);
+        let mut list_at = Timestamp::default();
+        while let Some(chatpic) = next(&mut ticks, &chatpic).await {
+            let began = chatpic.now();
+            if began < list_at {
+                continue;
+            }
+            let mut swept = Swept::default();
+            chatpic.delete_orphans(&mut swept).await;
+            log.tell(Ok(swept), chatpic.now());
+            // A listing takes the longer the more is stored; it may cost a hundredth of the time.
+            list_at = chatpic.now() + 100 * began.until(chatpic.now());
+        }
+    };
+    future::join(due, orphans).await;
+}
+
+fn ticks(every: Duration) -> Interval {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut list_blobs_at = Timestamp::default();
-    let mut told = Told::default();
-    loop {
-        ticks.tick().await;
-        let Some(inner) = chatpic.upgrade() else { return };
-        let chatpic = ChatPic(inner, Client::Host);
-        let began = chatpic.now();
-        let swept = if began >= list_blobs_at {
-            let swept = chatpic.sweep().await;
-            // A listing takes the longer the more is stored; it may cost a hundredth of the time.
-            list_blobs_at = chatpic.now() + 100 * began.until(chatpic.now());
-            swept
-        } else {
-            chatpic.sweep_due().await
-        };
-        if let Some(failures) = told.news(&swept, chatpic.now()) {
+    ticks
+}
+
+/// The `ChatPic` at the next tick, unless its last clone was dropped.
+async fn next(ticks: &mut Interval, chatpic: &Weak<Inner>) -> Option<ChatPic> {
+    ticks.tick().await;
+    chatpic.upgrade().map(|inner| ChatPic(inner, Client::Host))
+}
+
+/// What the log is told of sweeps.
+#[derive(Default)]
+struct Log(Mutex<Failures>);
+
+/// Failures that the log was not told of yet.
+#[derive(Default)]
+struct Failures {
+    untold: BTreeSet<String>,
+    told_at: Option<Timestamp>,
+}
+
+impl Log {
+    fn tell(&self, swept: Result<Swept, Error>, now: Timestamp) {
+        if let Some(failures) = self.0.lock().unwrap_or_else(PoisonError::into_inner).news(&swept, now) {
             tracing::warn!(failures, "a sweep failed in part and will run again");
         }
-        match swept {
-            Ok(swept) if swept != Swept::default() => {
-                let Swept { ended, purged, forgotten, orphans, failed, .. } = swept;
-                tracing::info!(ended, purged, forgotten, orphans, failed, "swept");
-            }
-            Ok(_) | Err(_) => {}
+        if let Ok(Swept { ended, purged, forgotten, orphans, .. }) = swept
+            && (ended, purged, forgotten, orphans) != (0, 0, 0, 0)
+        {
+            tracing::info!(ended, purged, forgotten, orphans, "swept");
         }
     }
 }
 
-/// When the log was last told of a failing sweep.
-#[derive(Default)]
-struct Told(Option<Timestamp>);
-
-impl Told {
-    /// What the log is to be told of a sweep, once a minute at most, which then counts as told.
+impl Failures {
+    /// All that failed since the log was last told, once a minute at most.
     fn news(&mut self, swept: &Result<Swept, Error>, now: Timestamp) -> Option<String> {
-        let failures: Vec<String> = match swept {
-            Ok(swept) => swept.failures.iter().cloned().collect(),
-            Err(error) => vec![error.for_log()],
-        };
-        if failures.is_empty() || self.0.is_some_and(|told| told.until(now) < TELL_EVERY) {
+        match swept {
+            Ok(swept) => self.untold.extend(swept.failures.iter().cloned()),
+            Err(error) => drop(self.untold.insert(error.for_log())),
+        }
+        let is_due = self.told_at.is_none_or(|told_at| told_at.until(now) >= TELL_EVERY);
+        if self.untold.is_empty() || !is_due {
             return None;
         }
-        self.0 = Some(now);
-        Some(failures.join("; "))
+        self.told_at = Some(now);
+        let untold: Vec<String> = std::mem::take(&mut self.untold).into_iter().collect();
+        Some(untold.join("; "))
     }
 }
 
@@ -245,11 +276,17 @@ mod tests {
         let told: Vec<_> = swept.failures.iter().map(String::as_str).collect();
         assert_eq!(told, ["faulty could not delete_folder", "faulty could not folders"]);
 
-        let (mut log, now) = (Told::default(), place.chatpic.now());
-        let news = log.news(&Ok(swept.clone()), now);
-        assert_eq!(news.as_deref(), Some("faulty could not delete_folder; faulty could not folders"));
-        assert_eq!(log.news(&Ok(swept), now + 59 * Duration::from_secs(1)), None);
-        assert_eq!(log.news(&Err(Error::Busy), now + MINUTE).as_deref(), Some("the server is busy"));
+        let (mut log, now) = (Failures::default(), place.chatpic.now());
+        let second = Duration::from_secs(1);
+        let listing = || Swept { failures: BTreeSet::from(["a listing".to_owned()]), ..Swept::default() };
+        assert_eq!(log.news(&Ok(listing()), now).as_deref(), Some("a listing"));
+        assert_eq!(log.news(&Ok(swept), now + second), None);
+        assert_eq!(log.news(&Ok(listing()), now + 59 * second), None);
+        assert_eq!(
+            log.news(&Err(Error::Busy), now + MINUTE).as_deref(),
+            Some("a listing; faulty could not delete_folder; faulty could not folders; the server is busy"),
+            "all that failed meanwhile"
+        );
         assert_eq!(log.news(&Ok(Swept::default()), now + 3 * MINUTE), None);
     }
 }

@@ -41,8 +41,8 @@ pub struct TraceMatch {
     pub image: usize,
     /// How far the evidence stands out, in standard deviations, rounded to tenths.
     pub score: f64,
-    /// The probability that any innocent candidate of this trace would score so high, at most: to three digits, rounded
-    /// up, and at least 1e-100.
+    /// An upper bound on the probability that any innocent candidate of this trace would score so high: three digits, rounded
+    /// up, never below 1e-100.
     pub false_alarm: f64,
     /// When the session was opened; `None` for the uploader's own preview.
     pub opened_at: Option<Timestamp>,

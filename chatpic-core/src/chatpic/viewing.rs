@@ -18,7 +18,7 @@ use crate::share::{BlockedTry, Country, Device, ImageForm, ImageRecord, Session,
 use crate::store::{Attempt, Attempted, Claim, Claimed};
 
 /// How long those who looked at a cover are told that somebody else used the last view.
-const A_MOMENT: Duration = Duration::from_secs(10 * 60);
+const TELL_LAST_VIEW: Duration = Duration::from_secs(10 * 60);
 
 /// What a cover page shows; looking at it spends nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -208,7 +208,7 @@ impl ChatPic {
         }
         let share = self.find(id).await?;
         let ended_at = share.and_then(|share| share.ended_at);
-        Ok(ended_at.is_some_and(|at| self.now() < at + A_MOMENT))
+        Ok(ended_at.is_some_and(|at| self.now() < at + TELL_LAST_VIEW))
     }
 
     fn repeated(&self, share: &Share, session: Session, token: SessionToken) -> Result<Opened, Error> {

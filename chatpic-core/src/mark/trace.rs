@@ -90,8 +90,8 @@ pub struct Match {
     pub image: usize,
     /// The size of its score, in standard deviations of an innocent one, to tenths.
     pub score: f64,
-    /// The probability that any innocent candidate of this trace scores so high, at most: to three digits, rounded up,
-    /// and at least 1e-100.
+    /// An upper bound on the probability that any innocent candidate of this trace would score so high: three digits, rounded
+    /// up, never below 1e-100.
     pub false_alarm: f64,
     /// What the score is of.
     pub evidence: Evidence,

@@ -407,7 +407,7 @@ fn words(report: &TraceReport) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A bound on a probability for people, to whom the smallest ones say no more than their words.
+/// A bound on a probability, for people: below 1e-12 it is given in words.
 fn odds(false_alarm: f64) -> String {
     if false_alarm < 1e-12 { "below 1 in a trillion".to_owned() } else { format!("at most {false_alarm:e}") }
 }

@@ -213,7 +213,7 @@ fn memory_shortage(most: u64, memory: u64) -> Option<String> {
     let mib = |bytes| bytes / (1024 * 1024);
     (most > memory).then(|| {
         format!(
-            "images, traces, forms and answers may take {} MiB at once, and there are {}: lower --workers, --traces, \
+            "images, traces, forms and answers may take {} MiB at once, but there are only {} MiB: lower --workers, --traces, \
              --decode-bytes, --form-bytes or --answer-bytes",
             mib(most),
             mib(memory)
@@ -291,7 +291,7 @@ limit_settings! {
     trace_work: u64, "trace-work", "CHATPIC_TRACE_WORK", "STEPS", count::<u64>, "Work of a trace, of an operator's for each image; a step is about a nanosecond of one core";
     reports_per_share: u32, "reports-per-share", "CHATPIC_REPORTS_PER_SHARE", "N", count::<u32>, "Reports of a share that are kept";
     report_chars: usize, "report-chars", "CHATPIC_REPORT_CHARS", "N", count::<usize>, "Characters of a report";
-    free_percent: u8, "free-percent", "CHATPIC_FREE_PERCENT", "N", percent, "Free space of the disk under which uploads are refused";
+    free_percent: u8, "free-percent", "CHATPIC_FREE_PERCENT", "N", count::<u8>, "Free space of the disk under which uploads are refused";
     upload_timeout: Duration, "upload-timeout", "CHATPIC_UPLOAD_TIMEOUT", "TIME", time, "When an upload is given up";
     workers: usize, "workers", "CHATPIC_WORKERS", "N", count::<usize>, "Images worked on at the same time [default: the number of cores, or what half of the memory is enough for]";
     traces: usize, "traces", "CHATPIC_TRACES", "N", count::<usize>, "Traces at the same time [default: 2, or 1 where the memory is enough for no more]";
@@ -300,10 +300,6 @@ limit_settings! {
 
 fn count<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
-}
-
-fn percent(text: &str) -> Result<u8, String> {
-    count(text).and_then(|percent| if percent <= 100 { Ok(percent) } else { Err("more than 100".to_owned()) })
 }
 
 /// A network such as `10.0.0.0/8`, or one address.
@@ -449,7 +445,7 @@ mod tests {
         assert_eq!(traces(Some(4 << 30), 4 * decode_bytes), 1);
         assert_eq!(memory_shortage(1 << 30, 1 << 30), None);
         let told = memory_shortage(2 << 30, 1 << 30).unwrap();
-        assert!(told.contains("2048 MiB at once, and there are 1024"), "{told}");
+        assert!(told.contains("2048 MiB at once, but there are only 1024 MiB"), "{told}");
         let greedy = read(&["--decode-bytes", "1000000000000000"]).ok().unwrap().settings.limits;
         assert_eq!(greedy.limits().workers, 1);
         let set =

@@ -367,7 +367,10 @@ async fn a_secret_that_is_missing_beside_its_database_is_not_replaced() {
 async fn only_serve_makes_an_installation_and_a_check_makes_nothing() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("mistyped");
-    for command in [&["sweep"][..], &["reports"], &["burn", "AAAAAAAAAAAAAAAA"]] {
+    let leak = folder.path().join("leak.jpg");
+    std::fs::write(&leak, support::photograph(1)).unwrap();
+    let trace = ["trace", leak.to_str().unwrap()];
+    for command in [&["sweep"][..], &["reports"], &["burn", "AAAAAAAAAAAAAAAA"], &trace] {
         let why = refused(&data, command);
         assert!(why.contains("there is no installation here"), "{command:?}: {why}");
     }
@@ -389,7 +392,7 @@ async fn only_serve_makes_an_installation_and_a_check_makes_nothing() {
 }
 
 #[test]
-fn settings_that_break_what_they_rule_are_refused_before_anything_is_made() {
+fn settings_out_of_range_are_refused_before_anything_is_made() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
     for (flag, value, told) in [
@@ -453,9 +456,10 @@ fn a_command_that_fails_tells_each_cause_once() {
     assert_eq!(told.matches("No such file or directory").count(), 1, "{told}");
 }
 
-#[test]
-fn a_leak_without_an_end_is_refused_and_not_read_to_it() {
+#[tokio::test]
+async fn a_leak_without_an_end_is_refused_and_not_read_to_it() {
     let folder = TempDir::new().unwrap();
+    Site::start(folder.path()).kill();
     let run = support::bounded().args(["trace", "/dev/zero", "--data"]).arg(folder.path()).output().unwrap();
     let told = String::from_utf8(run.stderr).unwrap();
     assert_eq!(run.status.code(), Some(1), "{told}");
