@@ -192,7 +192,7 @@ impl ChatPic {
 
     /// Opens a viewing session, which spends a view.
     ///
-    /// Wrong passwords are counted by `address`, which is never stored. `country` (two letters, or what proxies
+    /// Wrong passwords are counted by `address`, which is never stored; without one, for the share alone. `country` (two letters, or what proxies
     /// send for an unknown one) and the kind of device that `user_agent` tells are shown on the dashboard. The same `nonce`, 16 to 64 random bytes, within a
     /// minute finds the same session again and spends nothing.
     #[pyo3(signature = (share_id, link_key, *, password = None, country = None, user_agent = None,

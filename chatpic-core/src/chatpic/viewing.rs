@@ -46,7 +46,8 @@ pub struct Opening {
     pub password: Option<Password>,
     /// 16 to 64 random bytes that make the opening safe to repeat; made here when absent.
     pub nonce: Option<Vec<u8>>,
-    /// The viewer's address, under whose keyed hash wrong passwords are counted; never stored.
+    /// The viewer's address, under whose keyed hash wrong passwords are counted; never stored. Empty where it is unknown:
+    /// then they are counted for the share alone, since strangers must not lock each other out.
     pub address: String,
     /// Where the viewer is, if known.
     pub country: Option<Country>,
@@ -275,10 +276,14 @@ impl ChatPic {
         const DAY_SECONDS: i64 = 24 * 60 * 60;
         let now = self.now();
         let limits = &self.0.limits;
+        let who = match address {
+            "" => self.entropy().bytes(),
+            address => self.0.derivation.address_digest(&share.id, address, now.seconds() / DAY_SECONDS),
+        };
         let attempt = Attempt {
             share: share.id,
             kind: "password",
-            who: self.0.derivation.address_digest(&share.id, address, now.seconds() / DAY_SECONDS),
+            who,
             since: now - limits.wrong_password_window,
             at: now,
             per_who: limits.wrong_passwords_per_address,

@@ -279,7 +279,7 @@ limit_settings! {
     max_views: u32, "max-views", "CHATPIC_MAX_VIEWS", "N", count::<u32>, "Greatest view limit";
     unlimited_views: u32, "unlimited-views", "CHATPIC_UNLIMITED_VIEWS", "N", count::<u32>, "Views of a share without a limit";
     password_chars: usize, "password-chars", "CHATPIC_PASSWORD_CHARS", "N", count::<usize>, "Characters of a password";
-    session_idle: Duration, "session-idle", "CHATPIC_SESSION_IDLE", "TIME", time, "A session ends when for so long nothing was loaded and no page was in view";
+    session_idle: Duration, "session-idle", "CHATPIC_SESSION_IDLE", "TIME", time, "A session ends after this long without an image loaded or a page in view";
     session_absolute: Duration, "session-absolute", "CHATPIC_SESSION_ABSOLUTE", "TIME", time, "A session ends after so long";
     nonce_replay: Duration, "nonce-replay", "CHATPIC_NONCE_REPLAY", "TIME", time, "A nonce finds its session again for so long";
     default_ledger: Duration, "default-ledger", "CHATPIC_DEFAULT_LEDGER", "TIME", time, "How long leaks can be traced when left blank";
