@@ -235,9 +235,9 @@ impl ChatPic {
         self.0.derivation.dated(access, until)
     }
 
-    /// The access that such a text holds; `None` after its instant, and for any other text. It does not tell link from
-    /// dashboard accesses.
-    pub fn read_dated_access<K>(&self, text: &str) -> Option<Secret<K, 32>> {
+    /// The access that such a text holds, and its instant; `None` after that, and for any other text. It does not tell link
+    /// from dashboard accesses.
+    pub fn read_dated_access<K>(&self, text: &str) -> Option<(Secret<K, 32>, Timestamp)> {
         self.0.derivation.read_dated(text, self.now())
     }
 

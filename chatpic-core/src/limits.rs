@@ -261,13 +261,15 @@ impl Limits {
         count("wrong_passwords_per_share", wrong_passwords_per_share, At(1), At(1_000_000))?;
         let per_share = Of("wrong_passwords_per_share", wrong_passwords_per_share);
         count("wrong_passwords_per_address", wrong_passwords_per_address, At(1), per_share)?;
-        time("wrong_password_window", wrong_password_window, At(SECOND), At(TEN_YEARS))?;
+        // The sweep forgets tries after a day.
+        time("wrong_password_window", wrong_password_window, At(SECOND), At(DAY))?;
         count("traces_per_day", traces_per_day, At(1), At(1_000_000))?;
         count("trace_work", trace_work, At(1), At(u64::MAX))?;
         count("reports_per_share", reports_per_share, At(1), At(1_000_000))?;
-        count("report_chars", report_chars, At(1), At(100_000))?;
+        // A form or JSON has 64 KiB at most.
+        count("report_chars", report_chars, At(1), At(10_000))?;
         count("free_percent", free_percent, At(0), At(99))?;
-        time("upload_timeout", upload_timeout, At(Duration::ZERO), At(TEN_YEARS))?;
+        time("upload_timeout", upload_timeout, At(SECOND), At(TEN_YEARS))?;
         count("workers", workers, At(1), At(1024))?;
         count("traces", traces, At(1), At(1024))
     }

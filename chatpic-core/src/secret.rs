@@ -182,14 +182,14 @@ impl Derivation {
         format!("{}.{}.{stamp}", access.reveal(), until.seconds())
     }
 
-    /// The access that such a text holds, before its instant.
-    pub(crate) fn read_dated<K>(&self, text: &str, now: Timestamp) -> Option<Secret<K, 32>> {
-        let mut parts = text.split('.');
+    /// The access that such a text holds, before its instant, and the instant.
+    pub(crate) fn read_dated<K>(&self, text: &str, now: Timestamp) -> Option<(Secret<K, 32>, Timestamp)> {
+        let mut parts = text.splitn(3, '.');
         let access: Secret<K, 32> = parts.next()?.parse().ok()?;
         let until: i64 = parts.next()?.parse().ok()?;
         let stamp: Digest = BASE64URL_NOPAD.decode(parts.next()?.as_bytes()).ok()?.try_into().ok()?;
         let is_good = now.seconds() < until && digests_match(&stamp, &self.date(&access, until));
-        is_good.then_some(access)
+        is_good.then(|| (access, Timestamp(until.saturating_mul(1000))))
     }
 
     fn date<K>(&self, access: &Secret<K, 32>, until: i64) -> Digest {
@@ -373,7 +373,7 @@ mod tests {
         let access = LinkAccess::from_bytes([2; 32]);
         let text = derivation.dated(&access, Timestamp(5_000));
         let read = |derivation: &Derivation, text: &str, now| {
-            derivation.read_dated(text, Timestamp(now)).map(|access: LinkAccess| *access.as_bytes())
+            derivation.read_dated(text, Timestamp(now)).map(|(access, _): (LinkAccess, _)| *access.as_bytes())
         };
         assert_eq!(read(&derivation, &text, 4_999), Some([2; 32]));
         assert_eq!(read(&derivation, &text, 5_000), None);

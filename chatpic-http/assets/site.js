@@ -191,7 +191,7 @@ if (keyForm && keyForm.dataset.wrong === "false") {
 const answer = byId("confirm");
 if (answer) {
   answer.form.action += location.hash;
-  byId("leave").href += location.hash;
+  byId("confirm-no").href += location.hash;
 }
 
 // ---- Passwords ------------------------------------------------------------------------------------------------

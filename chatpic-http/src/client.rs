@@ -120,8 +120,14 @@ fn forwarded(headers: &HeaderMap, options: &Options) -> Forwarded {
     let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
     let list = lines.join(",");
     let mut found = Forwarded::Nothing;
-    for entry in list.rsplit(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-        let Some(address) = entry_address(entry) else { return Forwarded::Word(entry.to_owned()) };
+    for entry in list.rsplit(',').map(str::trim) {
+        // What stands before it, a stranger may have written.
+        if entry.is_empty() {
+            return Forwarded::Nothing;
+        }
+        let Some(address) = entry_address(entry) else {
+            return Forwarded::Word(without_port(entry).to_owned());
+        };
         found = Forwarded::Address(address);
         if !is_trusted(address, options) {
             break;
@@ -130,13 +136,24 @@ fn forwarded(headers: &HeaderMap, options: &Options) -> Forwarded {
     found
 }
 
-/// The address in an entry, which may have a port, and stand in brackets or quotes.
+/// The address in an entry, which may have a port and a zone, and stand in brackets or quotes.
 fn entry_address(entry: &str) -> Option<IpAddr> {
     let entry = entry.trim_matches('"');
-    let in_brackets = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
-    let with_port = || entry.parse::<SocketAddr>().ok();
-    let address = entry.parse().ok().or_else(|| with_port().map(|address| address.ip()));
-    address.or_else(in_brackets)
+    let read = |text: &str| {
+        let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        text.split('%').next()?.parse().ok()
+    };
+    read(entry).or_else(|| read(without_port(entry)))
+}
+
+/// An entry without the port at its end, which differs from one connection of a client to the next.
+fn without_port(entry: &str) -> &str {
+    match entry.rsplit_once(':') {
+        Some((address, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            address
+        }
+        _ => entry,
+    }
 }
 
 fn network(address: IpAddr) -> String {
@@ -284,7 +301,7 @@ mod tests {
     fn the_rightmost_stranger_counts() {
         assert_eq!(told(&["198.51.100.1"]), address("198.51.100.1"));
         assert_eq!(told(&["6.6.6.6, 198.51.100.1, 10.0.0.2"]), address("198.51.100.1"));
-        assert_eq!(told(&["6.6.6.6", "198.51.100.1,", "10.0.0.2"]), address("198.51.100.1"));
+        assert_eq!(told(&["6.6.6.6", "198.51.100.1", "10.0.0.2"]), address("198.51.100.1"));
         assert_eq!(told(&["10.0.0.3, 10.0.0.2"]), address("10.0.0.3"), "all are trusted");
         assert_eq!(
             told(&["\u{fffd}, 198.51.100.1"]),
@@ -295,9 +312,14 @@ mod tests {
 
     #[test]
     fn an_entry_may_have_a_port_brackets_and_quotes() {
-        for entry in
-            ["203.0.113.9", "203.0.113.9:5555", "\"203.0.113.9\"", "\"203.0.113.9:5555\"", "[203.0.113.9]"]
-        {
+        for entry in [
+            "203.0.113.9",
+            "203.0.113.9:5555",
+            "\"203.0.113.9\"",
+            "\"203.0.113.9:5555\"",
+            "[203.0.113.9]",
+            "[203.0.113.9]:5555",
+        ] {
             assert_eq!(told(&[entry]), address("203.0.113.9"), "{entry}");
         }
         for entry in [
@@ -306,18 +328,24 @@ mod tests {
             "[2001:db8::1]:443",
             "\"[2001:db8::1]\"",
             "\"[2001:db8::1]:443\"",
+            "2001:db8::1%eth0",
+            "[2001:db8::1%eth0]:443",
+            "2001:db8:0:0:0:0:0:1:443",
         ] {
             assert_eq!(told(&[entry]), address("2001:db8::1"), "{entry}");
         }
+        assert_eq!(told(&["::ffff:203.0.113.9:5555"]), address("::ffff:203.0.113.9"));
         assert_eq!(told(&["203.0.113.9:1, 10.0.0.2:2"]), address("203.0.113.9"), "a trusted proxy's, too");
     }
 
     #[test]
     fn what_is_no_address_is_the_proxys_word() {
-        for entry in ["unknown", "_hidden", "203.0.113.9:99999", "203.0.113", "unix:/run/a"] {
+        for entry in ["unknown", "_hidden", "203.0.113", "unix:/run/a"] {
             assert_eq!(told(&[&format!("6.6.6.6, {entry}")]), Forwarded::Word(entry.to_owned()));
         }
         assert_eq!(told(&["6.6.6.6, _a, 10.0.0.2"]), Forwarded::Word("_a".to_owned()));
+        assert_eq!(told(&["_a:4711"]), Forwarded::Word("_a".to_owned()), "each connection has another port");
+        assert_eq!(told(&["6.6.6.6,"]), Forwarded::Nothing, "the proxy wrote nothing");
         assert_eq!(told(&[]), Forwarded::Nothing);
         assert_eq!(told(&["", " , "]), Forwarded::Nothing);
     }

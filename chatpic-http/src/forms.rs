@@ -21,16 +21,13 @@ pub(crate) fn id_in(part: &str) -> Option<ShareId> {
 pub(crate) fn key_in<K>(text: &str) -> Option<Secret<K, 16>> {
     let text = percent_decode_str(text).decode_utf8_lossy();
     let text: String = text.chars().filter(|c| !is_invisible(*c)).collect();
-    let fragments = std::iter::successors(after_hash(&text), |rest| after_hash(rest));
-    fragments.chain([&*text]).find_map(|text| {
-        let from_key = text.trim_start_matches(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
+    // A keyboard for Chinese or Japanese writes a wide one.
+    let mut pieces = text.split(['#', '＃']);
+    let before = pieces.next();
+    pieces.chain(before).find_map(|piece| {
+        let from_key = piece.trim_start_matches(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
         from_key.get(..KEY_CHARS)?.parse().ok()
     })
-}
-
-/// What follows the first `#`, which a keyboard for Chinese or Japanese writes wide.
-fn after_hash(text: &str) -> Option<&str> {
-    text.split_once(['#', '＃']).map(|(_, rest)| rest)
 }
 
 /// Spaces and line breaks, and what has no width at all: messengers put them where a line may break.
@@ -115,6 +112,8 @@ mod tests {
         ] {
             assert_eq!(found(text), None, "{text}");
         }
+        // As much as a form may hold: each part of it is looked at once.
+        assert_eq!(found(&"#".repeat(64 * 1024)), None);
     }
 
     proptest! {

@@ -160,11 +160,18 @@ impl Options {
     pub fn check(&self, limits: &Limits) -> Result<(), InvalidOption> {
         let invalid = |option, rule: &str| Err(InvalidOption { option, rule: rule.to_owned() });
         let is_header = |name: &str| name.parse::<HeaderName>().is_ok();
-        if !is_header(&self.client_header) {
-            return invalid("client_header", "the name of a header");
+        if !is_header(&self.client_header) || self.client_header.eq_ignore_ascii_case("forwarded") {
+            return invalid(
+                "client_header",
+                "the name of a header that holds addresses, such as X-Forwarded-For",
+            );
         }
         if self.country_header.as_deref().is_some_and(|name| !is_header(name)) {
             return invalid("country_header", "the name of a header");
+        }
+        // For proxies that strip the path, the site's own routes answer at the root too.
+        if self.base_url.as_ref().is_some_and(|url| is_own_path(url.path())) {
+            return invalid("base_url", "without a path that begins like a page of the site");
         }
         // An address has a quarter of each.
         if self.listeners < 4 {
@@ -259,8 +266,7 @@ pub fn router(chatpic: ChatPic, options: Options) -> Router {
     if path.is_empty() {
         return site;
     }
-    // It has no braces, and a colon or an asterisk is nothing but itself.
-    Router::new().without_v07_checks().nest_service(path, site.clone()).fallback_service(site)
+    Router::new().nest_service(path, site.clone()).fallback_service(site)
 }
 
 /// Where the JSON API stands below the router's own path.
@@ -272,6 +278,16 @@ type Route = (&'static str, MethodRouter<App>);
 /// The pages with what they ask for; the JSON API is told by its own document.
 fn site_routes() -> Vec<Route> {
     [pages::routes(), events::routes(), assets::routes()].concat()
+}
+
+/// Whether a path begins like one of the site's own routes.
+fn is_own_path(path: &str) -> bool {
+    let first = |path: &'static str| path.split('/').nth(1);
+    let mut own = site_routes().into_iter().filter_map(|(path, _)| first(path));
+    path.split('/').nth(1).is_some_and(|begin| {
+        !begin.is_empty()
+            && (own.any(|route| route == begin) || ["api", "healthz", "readyz", "metrics"].contains(&begin))
+    })
 }
 
 /// What operators ask for.

@@ -14,8 +14,8 @@ use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use chatpic_core::ShareId;
 use chatpic_core::secret::Secret;
+use chatpic_core::{ShareId, Timestamp};
 use serde::Deserialize;
 
 pub(crate) use dashboard::dashboard_cookie;
@@ -210,7 +210,14 @@ fn with_access<K>(response: Response, app: &App, name: &str, access: &Secret<K, 
 
 /// The access in a cookie that [`with_access`] set.
 fn access_cookie<K>(app: &App, headers: &HeaderMap, name: &str) -> Option<Secret<K, 32>> {
-    cookie(headers, &cookie_name(app, name)).and_then(|value| app.chatpic.read_dated_access(value))
+    dated_access(app, headers, name).map(|(access, _)| access)
+}
+
+/// The access in a cookie that [`with_access`] set, and when that was, to the second.
+fn dated_access<K>(app: &App, headers: &HeaderMap, name: &str) -> Option<(Secret<K, 32>, Timestamp)> {
+    let value = cookie(headers, &cookie_name(app, name))?;
+    let (access, until) = app.chatpic.read_dated_access(value)?;
+    Some((access, until - ACCESS_IDLE))
 }
 
 fn see_other(location: &str) -> Response {

@@ -17,6 +17,7 @@ use chatpic_core::{
 };
 use futures::stream::{self, StreamExt};
 use ring::hmac;
+use tokio::time::{Instant, timeout_at};
 
 use crate::App;
 use crate::client::{Client, bearer};
@@ -34,6 +35,8 @@ const MEGABYTE: usize = 1024 * 1024;
 const UNREAD_BYTES: usize = 64 * 1024;
 /// How long the rest of a refused upload is read, so that the answer reaches the client.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long images may come before the upload password does: others wait for their place.
+const UNPROVED_WITHIN: Duration = Duration::from_secs(2 * 60);
 
 /// The password that uploaders must know; kept as a hash.
 #[derive(Clone)]
@@ -345,6 +348,15 @@ impl Part<'_> {
     }
 }
 
+/// What is read of a form, unless its time is up before.
+async fn within<T>(
+    deadline: Option<Instant>,
+    read: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    let Some(deadline) = deadline else { return read.await };
+    timeout_at(deadline, read).await.unwrap_or_else(|_| Err(Error::from(Invalid::TooSlow).into()))
+}
+
 async fn receive(
     app: &App,
     client: &Client,
@@ -358,14 +370,16 @@ async fn receive(
     let mut unproved = None;
     let mut policy = AccessPolicy::default();
     let mut index = 0;
-    while let Some(mut part) = form.next().await? {
+    let mut deadline = None;
+    while let Some(mut part) = within(deadline, form.next()).await? {
         match part.name() {
             "images" => {
                 if !proved && unproved.is_none() {
                     unproved = Some(app.unproved.take(1, &[Holder::Address(&client.address)])?);
+                    deadline = Some(Instant::now() + UNPROVED_WITHIN);
                 }
                 let what = format!("image {}", index + 1);
-                let bytes = part.read(limits.image_bytes, &what).await?;
+                let bytes = within(deadline, part.read(limits.image_bytes, &what)).await?;
                 // A form without a chosen file sends an empty one without a name.
                 if bytes.is_empty() && part.field.file_name().is_none_or(str::is_empty) {
                     continue;
@@ -385,7 +399,7 @@ async fn receive(
                 proved |= !given.is_empty();
                 if proved {
                     upload.add_kept().await?;
-                    unproved = None;
+                    (unproved, deadline) = (None, None);
                 }
             }
             "expires_in" => policy.expires_in = part.option(|t| duration("expires_in", t)).await?,

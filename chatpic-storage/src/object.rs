@@ -215,6 +215,6 @@ impl BlobStore for ObjectBlobs {
         let changed = folders.try_filter(move |folder: &Folder| {
             std::future::ready(last.replace(folder.clone()).as_ref() != Some(folder))
         });
-        changed.map_err(|error| failed("list the folders", error)).boxed()
+        changed.map_err(|error| refused("list the folders", error)).boxed()
     }
 }

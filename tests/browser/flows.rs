@@ -110,7 +110,7 @@ async fn a_dashboard_extends_previews_and_keeps_its_ledger() {
     uploader.press("#keep_ledger option[value='604800']").await;
     uploader.click("form[action$=ledger] button").await;
     uploader.see_text("#detail", "no leak of this share can be traced").await;
-    uploader.click("#leave").await;
+    uploader.click("#confirm-no").await;
     uploader.see_true("document.querySelector('#keep_ledger [selected]')?.value === '7776000'").await;
     uploader.press("#keep_ledger option[value='604800']").await;
     uploader.click("form[action$=ledger] button").await;

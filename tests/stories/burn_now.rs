@@ -169,7 +169,7 @@ async fn the_receipt_of_an_expired_share_waits_for_no_session() {
     site.open_session(&shared, json!({})).await.expect(201);
     site.clock.advance(MINUTE);
     let told = site.dashboard_page(&shared).await;
-    assert!(told.contains("the keys are destroyed within a minute"), "{told}");
+    assert!(told.contains("the keys will be destroyed within a minute"), "{told}");
     site.chatpic.sweep().await.unwrap();
     assert!(site.dashboard_page(&shared).await.contains("The keys are destroyed:"));
 

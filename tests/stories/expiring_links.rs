@@ -115,7 +115,7 @@ async fn a_dashboard_offers_the_steps_that_fit_and_the_last_goes_as_far_as_possi
     assert_eq!(press("most").await, 30 * 86_400 - 1, "whole seconds");
     assert_eq!(press("most").await, 30 * 86_400 - 1, "once more is no error");
     assert_eq!(offered().await, [false; 4]);
-    assert!(site.dashboard_page(&shared).await.contains("already ends as late as it may"));
+    assert!(site.dashboard_page(&shared).await.contains("can’t be extended any further"));
     site.clock.advance(MINUTE);
     assert_eq!(offered().await, [false, false, false, true]);
     assert_eq!(press("most").await, 30 * 86_400 - 1);

@@ -106,14 +106,14 @@ async fn who_comes_too_late_for_the_last_view_is_told_so_if_they_hold_the_key() 
     let shared = site.share(&[("max_views", "1")]).await;
     let cover = format!("/s/{}", shared.id);
     let loser = site.enter(&cover, &shared.link_key).await;
+    site.clock.advance(MINUTE);
     site.open_session(&shared, json!({})).await.expect(201);
 
     let press = async |cookie: &str| {
         let form = "nonce=AAAAAAAAAAAAAAAAAAAAAA";
         site.page(Method::POST, &format!("{cover}/open"), cookie, form).await.expect(404).text()
     };
-    let (late, ended) =
-        ("Somebody else used the last view of this share", "This share has ended, or it never was");
+    let (late, ended) = ("The last view of this share was used", "This share has ended, or it never was");
     let told = press(&loser).await;
     assert!(told.contains(late), "{told}");
     // The cover of a dead link, a wrong key, and the API say what they say of any ended share.
@@ -122,6 +122,11 @@ async fn who_comes_too_late_for_the_last_view_is_told_so_if_they_hold_the_key() 
     assert!(press(&stranger).await.contains(ended));
     let unknown = site.get("/api/v1/shares/AAAAAAAAAAAAAAAA", None).await.expect(404).json();
     assert_eq!(site.open_session(&shared, json!({})).await.expect(404).json(), unknown);
-    site.clock.advance(10 * MINUTE);
-    assert!(press(&loser).await.contains(ended), "later it is no news");
+    // Who has the right key, but came later, and nobody after a burn.
+    site.clock.advance(MINUTE);
+    let late_comer = site.enter(&cover, &shared.link_key).await;
+    assert!(press(&late_comer).await.contains(ended));
+    assert!(press(&loser).await.contains(late));
+    site.burn(&shared).await.expect(200);
+    assert!(press(&loser).await.contains(ended));
 }

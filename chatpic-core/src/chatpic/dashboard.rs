@@ -254,15 +254,9 @@ impl ChatPic {
     /// Moves a share's end away as far as possible, and answers the new one.
     ///
     /// # Errors
-    /// As [`ChatPic::extend`].
+    /// [`Unauthorized::Key`](crate::Unauthorized::Key); [`Conflict::Ended`]; [`Error::Store`].
     pub async fn extend_fully(&self, id: &ShareId, access: &DashboardAccess) -> Result<Timestamp, Error> {
-        let share = self.owned(id, access).await?;
-        let room = self.extendable_by(&share, self.now());
-        // It has been extended as far as that already.
-        if room.is_zero() && share.status(self.now()) == Status::Active {
-            return Ok(share.expires_at);
-        }
-        self.extend(id, access, room).await
+        self.extend_to(id, access, |share, now| Ok(share.expires_at + self.extendable_by(share, now))).await
     }
 
     /// Moves a share's end away by `by`, and answers the new one.
@@ -277,17 +271,33 @@ impl ChatPic {
         by: Duration,
     ) -> Result<Timestamp, Error> {
         let limits = &self.0.limits;
+        let extended = |share: &Share, now| {
+            let extended = share.expires_at + by;
+            if by.is_zero() || extended > now + limits.max_expiry {
+                return Err(Invalid::Expiry { min: limits.min_expiry, max: limits.max_expiry });
+            }
+            Ok(extended)
+        };
+        self.extend_to(id, access, extended).await
+    }
+
+    /// Moves a share's end to where `extended` says.
+    async fn extend_to(
+        &self,
+        id: &ShareId,
+        access: &DashboardAccess,
+        extended: impl Fn(&Share, Timestamp) -> Result<Timestamp, Invalid>,
+    ) -> Result<Timestamp, Error> {
         loop {
             let share = self.owned(id, access).await?;
             let now = self.now();
             if share.status(now) != Status::Active {
                 return Err(Conflict::Ended.into());
             }
-            let extended = share.expires_at + by;
-            if by.is_zero() || extended > now + limits.max_expiry {
-                return Err(Invalid::Expiry { min: limits.min_expiry, max: limits.max_expiry }.into());
-            }
-            if self.0.shares.extend(id, now, share.expires_at, extended).await? {
+            let extended = extended(&share, now)?;
+            if extended == share.expires_at
+                || self.0.shares.extend(id, now, share.expires_at, extended).await?
+            {
                 return Ok(extended);
             }
             // The end came, or another extension won: look again.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::sweep::Swept;
 use super::{ChatPic, Inner};
@@ -47,7 +47,7 @@ impl Sweeper {
     /// How long ago a sweep last went through, if that is too long.
     pub(super) fn overdue(&self, now: Timestamp) -> Option<Duration> {
         let since = self.swept_at().until(now);
-        let patience = self.every.map_or(OVERDUE_AFTER, |every| OVERDUE_AFTER.max(6 * every));
+        let patience = self.every.map_or(OVERDUE_AFTER, |every| OVERDUE_AFTER.max(every.saturating_mul(6)));
         (since > patience).then_some(since)
     }
 }
@@ -74,22 +74,22 @@ async fn sweep_every(every: Duration, chatpic: Weak<Inner>) {
     let due = async {
         let mut ticks = ticks(every);
         while let Some(chatpic) = next(&mut ticks, &chatpic).await {
-            log.tell(chatpic.sweep_due().await, chatpic.now());
+            log.tell(chatpic.sweep_due().await);
         }
     };
     let orphans = async {
         let mut ticks = ticks(every);
-        let mut list_at = Timestamp::default();
+        let mut list_at = Instant::now();
         while let Some(chatpic) = next(&mut ticks, &chatpic).await {
-            let began = chatpic.now();
+            let began = Instant::now();
             if began < list_at {
                 continue;
             }
             let mut swept = Swept::default();
             chatpic.delete_orphans(&mut swept).await;
-            log.tell(Ok(swept), chatpic.now());
+            log.tell(Ok(swept));
             // A listing takes the longer the more is stored; it may cost a hundredth of the time.
-            list_at = chatpic.now() + 100 * began.until(chatpic.now());
+            list_at = Instant::now() + began.elapsed().saturating_mul(100);
         }
     };
     future::join(due, orphans).await;
@@ -115,12 +115,13 @@ struct Log(Mutex<Failures>);
 #[derive(Default)]
 struct Failures {
     untold: BTreeSet<String>,
-    told_at: Option<Timestamp>,
+    told_at: Option<Instant>,
 }
 
 impl Log {
-    fn tell(&self, swept: Result<Swept, Error>, now: Timestamp) {
-        if let Some(failures) = self.0.lock().unwrap_or_else(PoisonError::into_inner).news(&swept, now) {
+    fn tell(&self, swept: Result<Swept, Error>) {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(failures) = failures.news(&swept, Instant::now()) {
             tracing::warn!(failures, "a sweep failed in part and will run again");
         }
         if let Ok(Swept { ended, purged, forgotten, orphans, .. }) = swept
@@ -133,12 +134,12 @@ impl Log {
 
 impl Failures {
     /// All that failed since the log was last told, once a minute at most.
-    fn news(&mut self, swept: &Result<Swept, Error>, now: Timestamp) -> Option<String> {
+    fn news(&mut self, swept: &Result<Swept, Error>, now: Instant) -> Option<String> {
         match swept {
             Ok(swept) => self.untold.extend(swept.failures.iter().cloned()),
             Err(error) => drop(self.untold.insert(error.for_log())),
         }
-        let is_due = self.told_at.is_none_or(|told_at| told_at.until(now) >= TELL_EVERY);
+        let is_due = self.told_at.is_none_or(|told_at| now.duration_since(told_at) >= TELL_EVERY);
         if self.untold.is_empty() || !is_due {
             return None;
         }
@@ -276,7 +277,7 @@ mod tests {
         let told: Vec<_> = swept.failures.iter().map(String::as_str).collect();
         assert_eq!(told, ["faulty could not delete_folder", "faulty could not folders"]);
 
-        let (mut log, now) = (Failures::default(), place.chatpic.now());
+        let (mut log, now) = (Failures::default(), Instant::now());
         let second = Duration::from_secs(1);
         let listing = || Swept { failures: BTreeSet::from(["a listing".to_owned()]), ..Swept::default() };
         assert_eq!(log.news(&Ok(listing()), now).as_deref(), Some("a listing"));

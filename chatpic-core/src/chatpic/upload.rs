@@ -111,6 +111,7 @@ pub struct Upload {
 struct Kept {
     folder: Folder,
     files: usize,
+    bytes: u64,
 }
 
 impl Kept {
@@ -141,8 +142,13 @@ impl ChatPic {
     /// [`Error::Full`] when [`Limits::max_stored`](crate::Limits::max_stored) is reached or the blob store says so;
     /// [`Error::Store`].
     pub async fn check_room(&self) -> Result<(), Error> {
+        self.check_room_for(0).await
+    }
+
+    /// The same, beside so many bytes that no share has yet.
+    async fn check_room_for(&self, bytes: u64) -> Result<(), Error> {
         let within = match self.0.limits.max_stored {
-            Some(max) => self.0.shares.stored_bytes().await? < max,
+            Some(max) => self.0.shares.stored_bytes().await?.saturating_add(bytes) < max,
             None => true,
         };
         if within && self.0.blobs.has_room(self.0.limits.free_percent).await? {
@@ -234,7 +240,8 @@ impl Upload {
         if self.images.len() + kept >= limit {
             return Err(Invalid::TooManyImages { limit }.into());
         }
-        self.chatpic.check_room().await
+        let bytes = self.kept.as_ref().map_or(0, |kept| kept.bytes);
+        self.chatpic.check_room_for(bytes).await
     }
 
     /// Keeps a file as it came, sealed and undecoded, until [`Upload::add_kept`]: for an uploader who has yet to prove that
@@ -245,9 +252,11 @@ impl Upload {
     pub async fn keep(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
         self.check_room(self.kept.as_ref().map_or(0, |kept| kept.files)).await?;
         let (now, entropy) = (self.chatpic.now(), self.chatpic.entropy());
-        let kept = self.kept.get_or_insert_with(|| Kept { folder: Folder::new(now, entropy), files: 0 });
+        let kept =
+            self.kept.get_or_insert_with(|| Kept { folder: Folder::new(now, entropy), files: 0, bytes: 0 });
         let name = Kept::name(kept.files);
         kept.files += 1;
+        kept.bytes += bytes.len() as u64;
         let (data_key, id, sealed_as) = (self.data_key.clone(), self.id, name.clone());
         let job = move || seal::seal(&data_key, &id, &sealed_as, &bytes);
         let sealed = self.chatpic.0.intake.run(self.chatpic.holder(&self.id), job).await?;
@@ -259,7 +268,7 @@ impl Upload {
     /// # Errors
     /// As [`Upload::add`].
     pub async fn add_kept(&mut self) -> Result<(), Error> {
-        let Some(Kept { folder, files }) = self.kept.clone() else { return Ok(()) };
+        let Some(Kept { folder, files, .. }) = self.kept.clone() else { return Ok(()) };
         for name in (0..files).map(Kept::name) {
             let sealed = self.chatpic.0.blobs.get(&folder, &name).await?.ok_or(Error::Damaged)?;
             let (data_key, id) = (self.data_key.clone(), self.id);

@@ -1,7 +1,5 @@
 //! What viewers do: look at the cover, open a viewing session, load its images.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use super::ChatPic;
@@ -16,9 +14,6 @@ use crate::seal::{self, ObjectName};
 use crate::secret::{DashboardAccess, DataKey, LinkAccess, PasswordKey, SessionToken};
 use crate::share::{BlockedTry, Country, Device, ImageForm, ImageRecord, Session, Share, Status};
 use crate::store::{Attempt, Attempted, Claim, Claimed};
-
-/// How long those who looked at a cover are told that somebody else used the last view.
-const TELL_LAST_VIEW: Duration = Duration::from_secs(10 * 60);
 
 /// What a cover page shows; looking at it spends nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -197,19 +192,24 @@ impl ChatPic {
         }
     }
 
-    /// Whether this link access is the right one for a share whose last view was used a moment ago. A person who presses *View*
-    /// at the same time may be told so; later the link is dead like any other.
+    /// Whether this link access is the right one for a share whose last view was used after `looked_at`, when its cover was
+    /// shown. To those who press *View* on such a page it is no secret that the share lived; for everybody else it is dead
+    /// like any other.
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn missed_the_last_view(&self, id: &ShareId, access: &LinkAccess) -> Result<bool, Error> {
+    pub async fn missed_the_last_view(
+        &self,
+        id: &ShareId,
+        access: &LinkAccess,
+        looked_at: Timestamp,
+    ) -> Result<bool, Error> {
         let door = self.door(id).await?;
         if !self.opens(&door, id, access) || door.recorded_status != Status::Exhausted {
             return Ok(false);
         }
-        let share = self.find(id).await?;
-        let ended_at = share.and_then(|share| share.ended_at);
-        Ok(ended_at.is_some_and(|at| self.now() < at + TELL_LAST_VIEW))
+        let share = self.find(id).await?.filter(|share| share.receipt.burned_at.is_none());
+        Ok(share.and_then(|share| share.ended_at).is_some_and(|ended_at| looked_at <= ended_at))
     }
 
     fn repeated(&self, share: &Share, session: Session, token: SessionToken) -> Result<Opened, Error> {

@@ -44,16 +44,24 @@ pub(super) fn routes() -> Vec<Route> {
         ("/d/{id}/", get(|origin, id| without_slash(origin, id, Lock::Dashboard))),
         ("/d/{id}/state", get(state)),
         ("/d/{id}/sessions.csv", get(sessions_csv)),
-        ("/d/{id}/extend", post(extend)),
-        ("/d/{id}/ledger", post(ledger)),
-        ("/d/{id}/burn", post(burn)),
-        ("/d/{id}/trace", post(trace)),
-        ("/d/{id}/preview", post(preview)),
+        ("/d/{id}/extend", post(extend).get(back)),
+        ("/d/{id}/ledger", post(ledger).get(back)),
+        ("/d/{id}/burn", post(burn).get(back)),
+        ("/d/{id}/trace", post(trace).get(back)),
+        ("/d/{id}/preview", post(preview).get(back)),
         ("/d/{id}/view", get(view)),
         ("/d/{id}/current", get(current::<'d'>)),
         ("/d/{id}/seen", post(seen::<'d'>)),
         ("/d/{id}/images/{index}", get(image)),
     ]
+}
+
+/// An address that was left in the address bar by what a form answered.
+async fn back(origin: Origin, Path(id): Path<String>) -> Response {
+    match share_id(&id) {
+        Ok(id) => see_other(&origin.share('d', id)),
+        Err(problem) => problem_page(&origin, problem, None),
+    }
 }
 
 /// One row of the table of sessions.

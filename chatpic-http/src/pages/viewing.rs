@@ -16,8 +16,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    Frame, KeyForm, Lock, access_cookie, cookie_name, problem_page, see_other, shell, show, with_access,
-    with_cookie, without_slash,
+    Frame, KeyForm, Lock, access_cookie, cookie_name, dated_access, problem_page, see_other, shell, show,
+    with_access, with_cookie, without_slash,
 };
 use crate::api::{ImageQuery, serve_image};
 use crate::client::{Client, Origin, cookie, share_id};
@@ -35,12 +35,20 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         ("/s/{id}", get(cover).post(exchange)),
         ("/s/{id}/", get(|origin, id| without_slash(origin, id, Lock::Share))),
-        ("/s/{id}/open", post(open)),
+        ("/s/{id}/open", post(open).get(back)),
         ("/s/{id}/view", get(view)),
         ("/s/{id}/current", get(current::<'s'>)),
         ("/s/{id}/seen", post(seen::<'s'>)),
         ("/s/{id}/images/{index}", get(image)),
     ]
+}
+
+/// An address that was left in the address bar by what the form answered.
+async fn back(origin: Origin, Path(id): Path<String>) -> Response {
+    match share_id(&id) {
+        Ok(id) => see_other(&origin.share('s', id)),
+        Err(problem) => problem_page(&origin, problem, None),
+    }
 }
 
 #[derive(Template)]
@@ -176,7 +184,9 @@ async fn open(
         Ok(Form(form)) => form,
         Err(rejection) => return problem_page(&origin, rejection.into(), Some(path)),
     };
-    let Some(access) = access_cookie(&app, &headers, LINK) else { return see_other(&path) };
+    let Some((access, looked_at)) = dated_access(&app, &headers, LINK) else {
+        return see_other(&path);
+    };
     if let Err(problem) = check_form(&headers, &access.reveal(), form.token.as_deref()) {
         return problem_page(&origin, problem, Some(path));
     }
@@ -196,7 +206,9 @@ async fn open(
             error @ (Error::Unauthorized(Unauthorized::PasswordWrong | Unauthorized::PasswordMissing)
             | Error::Throttled { .. }),
         ) => cover_page(&app, &origin, &headers, &id, &access, Some(error.into())).await,
-        Err(Error::NotFound) if app.chatpic.missed_the_last_view(&id, &access).await.unwrap_or(false) => {
+        Err(Error::NotFound)
+            if app.chatpic.missed_the_last_view(&id, &access, looked_at).await.unwrap_or(false) =>
+        {
             problem_page(&origin, Problem::last_view_used(), None)
         }
         Err(error) => problem_page(&origin, error.into(), Some(path)),

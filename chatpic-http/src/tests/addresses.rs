@@ -462,15 +462,6 @@ async fn what_operators_ask_for_is_at_the_root_alone_unless_asked() {
 }
 
 #[tokio::test]
-async fn the_path_of_a_base_url_is_no_pattern() {
-    let url = format!("https://{HOST}/*b/:c");
-    let router = site(Options { base_url: Some(url.parse().unwrap()), ..Options::default() }).await;
-    let place = Place { router, prefix: "/*b/:c", stripped: false, scheme: "https" };
-    assert_eq!(place.get("/*b/:c/privacy").await.status, 200);
-    assert_eq!(place.get("/x/y/privacy").await.status, 404);
-}
-
-#[tokio::test]
 async fn a_bent_link_leads_to_its_page() {
     for (name, place) in places().await {
         for kind in ["s", "d"] {

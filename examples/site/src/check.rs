@@ -32,7 +32,7 @@ pub(crate) async fn check(settings: &Settings) -> Result<Status, CommandError> {
     settings.memory_shortage().into_iter().for_each(|shortage| note(&shortage));
     let database = chatpic_storage::inspect(&place.database_url()).await?;
     check_version(&database)?;
-    let is_made = match (place.find_secret().await?, database.fingerprint) {
+    let is_made = match (place.find_secret(&database).await?, database.fingerprint) {
         (Some(secret), Some(noted)) if Derivation::new(&secret).fingerprint() != noted => {
             return Err(chatpic_core::Error::ForeignSecret.into());
         }
@@ -41,7 +41,8 @@ pub(crate) async fn check(settings: &Settings) -> Result<Status, CommandError> {
     if !is_made {
         check_future_folder(&place.data)?;
     }
-    check_blobs(settings, is_made).await?;
+    place.check_images(&database).await?;
+    check_blobs(settings).await?;
     say(if is_made {
         "stores: ok\nroom: ok"
     } else {
@@ -53,13 +54,9 @@ pub(crate) async fn check(settings: &Settings) -> Result<Status, CommandError> {
 }
 
 /// Whether the blob store keeps what it is given, which is deleted at once, and has room.
-async fn check_blobs(settings: &Settings, is_made: bool) -> Result<(), CommandError> {
+async fn check_blobs(settings: &Settings) -> Result<(), CommandError> {
     let url = settings.place.blobs_url();
     if let Some(folder) = chatpic_storage::blob_folder(&url).filter(|folder| !folder.is_dir()) {
-        if is_made {
-            let missing = format!("the folder of images, {}, is missing", folder.display());
-            return Err(CommandError::Setting(missing));
-        }
         return check_future_folder(&folder);
     }
     let blobs = chatpic_storage::blob_store(&url)?;

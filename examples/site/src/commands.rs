@@ -56,7 +56,8 @@ pub(crate) const FAILED: Status = 1;
 
 /// Opens an installation for a command that does one thing and is done. Making one, and the sweep, are left to `serve`.
 pub(crate) async fn open(settings: &Settings) -> Result<ChatPic, CommandError> {
-    if settings.place.find_secret().await?.is_none() {
+    let database = chatpic_storage::inspect(&settings.place.database_url()).await?;
+    if settings.place.find_secret(&database).await?.is_none() {
         let file = settings.place.secret_file();
         let missing = format!("there is no installation here: {} is missing", file.display());
         return Err(CommandError::Setting(missing));

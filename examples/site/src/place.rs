@@ -5,7 +5,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use chatpic_core::{Builder, ChatPic, InstallationSecret};
+use chatpic_storage::Inspected;
 use clap::Args;
+use futures::StreamExt;
 
 use crate::error::{CommandError, io_error};
 use crate::secret;
@@ -38,12 +40,15 @@ impl Place {
     /// # Errors
     /// [`CommandError`] when a file, a folder or a store can't be used.
     pub async fn builder(&self, secret: Option<InstallationSecret>) -> Result<Builder, CommandError> {
+        let database = chatpic_storage::inspect(&self.database_url()).await?;
+        let secret = match secret {
+            Some(secret) => Some(secret),
+            None => self.find_secret(&database).await?,
+        };
+        self.check_images(&database).await?;
         let secret = match secret {
             Some(secret) => secret,
-            None => match self.find_secret().await? {
-                Some(secret) => secret,
-                None => self.make_secret()?,
-            },
+            None => self.make_secret()?,
         };
         if self.database.is_none() || self.blobs.is_none() {
             self.make_folder()?;
@@ -58,12 +63,15 @@ impl Place {
     /// # Errors
     /// [`CommandError::Setting`] when the database has one that is missing here: nothing in it could be opened, and whoever
     /// looks for that secret must not find another in its place.
-    pub(crate) async fn find_secret(&self) -> Result<Option<InstallationSecret>, CommandError> {
+    pub(crate) async fn find_secret(
+        &self,
+        database: &Inspected,
+    ) -> Result<Option<InstallationSecret>, CommandError> {
         let load = || secret::load(&self.secret_file()).map_err(self.unusable_secret());
         if let Some(secret) = load()? {
             return Ok(Some(secret));
         }
-        if chatpic_storage::inspect(&self.database_url()).await?.fingerprint.is_none() {
+        if database.fingerprint.is_none() {
             return Ok(None);
         }
         // Another process may have made both meanwhile.
@@ -74,6 +82,31 @@ impl Place {
                 self.secret_file().display()
             ))
         })
+    }
+
+    /// Checks that images and database belong together: a database that is used has its folder of images, and one that was
+    /// never used has none. Its sweep would take images of another database for what uploads left, and delete them.
+    ///
+    /// # Errors
+    /// [`CommandError::Setting`] when they do not.
+    pub(crate) async fn check_images(&self, database: &Inspected) -> Result<(), CommandError> {
+        let url = self.blobs_url();
+        let folder = chatpic_storage::blob_folder(&url);
+        let is_missing = folder.as_ref().is_some_and(|folder| !folder.is_dir());
+        let place = folder.map_or_else(|| "the bucket".to_owned(), |folder| folder.display().to_string());
+        let problem = if database.fingerprint.is_some() {
+            is_missing.then(|| format!("the folder of images, {place}, is missing: put it back"))
+        } else if !is_missing
+            && chatpic_storage::blob_store(&url)?.folders().next().await.transpose()?.is_some()
+        {
+            Some(format!(
+                "there are images in {place}, but their database is missing: put it back, or move them away"
+            ))
+        } else {
+            None
+        };
+        problem
+            .map_or(Ok(()), |problem| Err(CommandError::Setting(format!("{problem}; nothing was written"))))
     }
 
     fn make_secret(&self) -> Result<InstallationSecret, CommandError> {

@@ -385,10 +385,39 @@ async fn only_serve_makes_an_installation_and_a_check_makes_nothing() {
     let before = contents(&data);
     assert_eq!(run(&data, &["check"]).0, Some(0));
     assert_eq!(contents(&data), before, "nothing was changed");
-    std::fs::remove_dir_all(data.join("blobs")).unwrap();
-    let why = refused(&data, &["check"]);
-    assert!(why.contains("blobs, is missing"), "{why}");
-    assert!(!data.join("blobs").exists());
+}
+
+#[tokio::test]
+async fn images_without_their_database_are_not_swept_away_nor_a_database_served_without_its_images() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let site = Site::start(&data);
+    let share = site.share(1).await;
+    drop(site);
+    let database = data.join("chatpic.sqlite");
+    let elsewhere = folder.path().join("chatpic.sqlite");
+    let swap = |from: &Path, to: &Path| {
+        for part in ["", "-wal", "-shm"] {
+            let part = |path: &Path| PathBuf::from(format!("{}{part}", path.display()));
+            drop(std::fs::rename(part(from), part(to)));
+        }
+    };
+    swap(&database, &elsewhere);
+    for command in ["serve", "check", "sweep"] {
+        let why = refused(&data, &[command, "--listen", "127.0.0.1:0", "--upload-timeout", "1s"]);
+        assert!(why.contains("but their database is missing"), "{command}: {why}");
+    }
+    swap(&elsewhere, &database);
+
+    let images = (data.join("blobs"), folder.path().join("blobs"));
+    std::fs::rename(&images.0, &images.1).unwrap();
+    for command in ["serve", "check", "sweep"] {
+        let why = refused(&data, &[command, "--listen", "127.0.0.1:0"]);
+        assert!(why.contains("blobs, is missing"), "{command}: {why}");
+    }
+    assert!(!images.0.exists(), "nothing was made");
+    std::fs::rename(&images.1, &images.0).unwrap();
+    assert_eq!(open(&Site::start(&data), &share).await.status(), 201);
 }
 
 #[test]
@@ -410,6 +439,13 @@ fn settings_out_of_range_are_refused_before_anything_is_made() {
         ("--listeners", "0", "--listeners must be at least 4"),
         ("--form-bytes", "1", "--form-bytes must be at least 83886080, eight times image-bytes"),
         ("--client-header", "no header", "--client-header must be the name of a header"),
+        ("--client-header", "Forwarded", "--client-header must be the name of a header that holds addresses"),
+        (
+            "--base-url",
+            "https://x.org/s",
+            "--base-url must be without a path that begins like a page of the site",
+        ),
+        ("--upload-timeout", "0s", "--upload-timeout must be from 1 s"),
         ("--long-side", "10", "--long-side must be from 320 to longest-side (8192), not 10"),
     ] {
         for command in ["check", "serve"] {

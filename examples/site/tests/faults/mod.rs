@@ -351,7 +351,7 @@ async fn an_s3_that_takes_a_write_and_never_answers_leaves_nothing_behind() {
         String::from_utf8(swept.stdout).unwrap()
     };
     assert!(sweep("1h").contains(" 0 orphaned"), "it may belong to an upload under way");
-    assert!(sweep("0").contains(" 1 orphaned"), "nobody knows of it");
+    assert!(sweep("1s").contains(" 1 orphaned"), "nobody knows of it");
     assert_eq!(s3.objects(), 2 * objects);
     assert_eq!(cover(&site, &share).await, 200);
     assert_eq!(image(&site, &again, &session).await.status(), 200);
