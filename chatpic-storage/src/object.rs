@@ -133,17 +133,22 @@ fn failed(operation: &'static str, source: impl Into<BoxError>) -> StoreError {
 
 /// What an object store refused, in words.
 fn refused(operation: &'static str, error: Error) -> StoreError {
-    let words = match &error {
-        Error::NotFound { .. } => "there is no such bucket or folder",
-        Error::PermissionDenied { .. } if error.to_string().contains("RequestTimeTooSkewed") => {
-            "this computer's clock and the server's differ too much"
-        }
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
-            "it refuses the keys, or they may not do this"
-        }
-        _ => return failed(operation, error),
+    // A listing that is refused has no kind of its own, but its answer's status.
+    let told = error.to_string();
+    let is_missing = matches!(error, Error::NotFound { .. }) || told.contains("NoSuchBucket");
+    let is_denied = matches!(error, Error::PermissionDenied { .. } | Error::Unauthenticated { .. })
+        || told.contains("403 Forbidden")
+        || told.contains("401 Unauthorized");
+    let words = if is_missing {
+        "there is no such bucket or folder"
+    } else if is_denied && told.contains("RequestTimeTooSkewed") {
+        "this computer's clock and the server's differ too much"
+    } else if is_denied {
+        "it refuses the keys, or they may not do this"
+    } else {
+        return failed(operation, error);
     };
-    failed(operation, format!("{words}: {error}"))
+    failed(operation, format!("{words}: {told}"))
 }
 
 #[async_trait]

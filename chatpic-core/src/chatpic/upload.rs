@@ -590,6 +590,15 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_kept_counts_for_the_room_that_there_is() {
+        let (chatpic, _) = chatpic(Limits { max_stored: Some(2000), ..Limits::default() }).await;
+        let mut upload = chatpic.upload(None).unwrap();
+        upload.keep(vec![0; 1500]).await.unwrap();
+        upload.keep(vec![0; 1500]).await.unwrap();
+        assert!(matches!(upload.keep(vec![0; 1]).await, Err(Error::Full)));
+    }
+
+    #[tokio::test]
     async fn what_is_kept_counts_as_an_image_and_goes_with_its_upload() {
         let (chatpic, blobs) = chatpic(Limits { images: 1, ..Limits::default() }).await;
         let mut upload = chatpic.upload(None).unwrap();
