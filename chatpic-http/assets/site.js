@@ -554,6 +554,7 @@ const startViewer = (viewer) => {
     try {
       const answer = await fetch(`${path}/${where}`, { cache: "no-store", ...options });
       if (answer.ok) take((await answer.json()).seconds_left);
+      else if (answer.status === 401) take(0);
     } catch { /* offline: the countdown and the next look decide */ }
   };
   const ask = async () => {

@@ -77,12 +77,12 @@ async fn a_page_in_view_stays_and_one_in_the_background_does_not() {
         viewer.see_true(&format!("window.told >= {told} + 2")).await;
     }
     viewer.see(".gallery img").await;
+    viewer.expect_a_quiet_console().await;
 
     viewer.run("Object.defineProperty(document, 'visibilityState', { get: () => 'hidden' });").await;
-    // What was said just before may still arrive, so it is long over.
+    // What was said just before may still arrive, so it is long over; such an answer is a 401 in the console.
     site.clock.advance(10 * SECOND);
     viewer.see("#over").await;
-    viewer.expect_a_quiet_console().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
