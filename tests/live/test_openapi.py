@@ -29,7 +29,7 @@ def run(site: Site, folder: Path, config: str, *flags: str) -> str:
 def test_a_stranger_finds_every_call_as_documented(serve: Callable[..., Site], tmp_path: Path) -> None:
     site = serve(*NO_CAPS)
     said = run(site, tmp_path, "", "--max-examples", "10")
-    assert "Tested: 14" in said
+    assert "Tested: 15" in said
 
 
 def test_an_uploader_finds_every_call_as_documented(
