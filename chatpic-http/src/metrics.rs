@@ -52,7 +52,11 @@ impl Metrics {
         let help = "Time until an answer begins, by route";
         registry.register_with_unit("answer", help, Unit::Seconds, seconds.clone());
         let throttled = Counter::default();
-        registry.register("throttled", "Uploads, opens, traces and reports past an address's cap", throttled.clone());
+        registry.register(
+            "throttled",
+            "Uploads, opens, traces and reports past an address's cap",
+            throttled.clone(),
+        );
         let unreadable_clients = Counter::default();
         let help = "Requests of which a trusted proxy told no address that can be read";
         registry.register("unreadable_clients", help, unreadable_clients.clone());
