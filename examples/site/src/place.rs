@@ -67,21 +67,16 @@ impl Place {
         &self,
         database: &Inspected,
     ) -> Result<Option<InstallationSecret>, CommandError> {
-        let load = || secret::load(&self.secret_file()).map_err(self.unusable_secret());
-        if let Some(secret) = load()? {
-            return Ok(Some(secret));
-        }
-        if database.fingerprint.is_none() {
-            return Ok(None);
-        }
-        // Another process may have made both meanwhile.
-        load()?.map(Some).ok_or_else(|| {
-            CommandError::Setting(format!(
+        let secret = secret::load(&self.secret_file()).map_err(self.unusable_secret())?;
+        // Whoever noted the fingerprint that was found had made the secret before.
+        if secret.is_none() && database.fingerprint.is_some() {
+            return Err(CommandError::Setting(format!(
                 "there is a database, but its installation's secret is missing: put it back as {}, or name its file \
                  with --secret-file; nothing was written",
                 self.secret_file().display()
-            ))
-        })
+            )));
+        }
+        Ok(secret)
     }
 
     /// Checks that images and database belong together: a database that is used has its folder of images, and one that was
