@@ -193,8 +193,9 @@ fn with_cookie(mut response: Response, app: &App, cookie: [&str; 2], life: &str,
     response
 }
 
-/// A link to which a slash was added. Browsers keep its fragment.
-async fn without_slash(origin: Origin, Path(id): Path<String>, lock: Lock) -> Response {
+/// Leads back to the share's page from a link to which a slash was added, and from a form's address that was left in the
+/// address bar. Browsers keep the fragment.
+async fn back(origin: Origin, Path(id): Path<String>, lock: Lock) -> Response {
     match id_in(&id) {
         Some(share) if id == share.to_string() => see_other(&origin.share(lock.kind(), share)),
         Some(share) => shell(&origin, lock, &share, false),

@@ -123,6 +123,9 @@ async fn a_ledger_is_kept_for_a_shorter_time_only_after_a_question() {
         asked.contains("When this share ends") && asked.contains("you can choose a longer time again"),
         "{asked}"
     );
+    // What is left in the address bar leads back.
+    let back = site.page(Method::GET, &path, &cookie, "").await.expect(303);
+    assert_eq!(back.headers["location"], format!("/d/{}", shared.id));
     site.burn(&shared).await.expect(200);
     let asked = site.page(Method::POST, &path, &cookie, "keep_ledger=0").await.expect(200).text();
     assert!(asked.contains("deleted at once") && asked.contains("can’t be undone"), "{asked}");

@@ -19,9 +19,7 @@ use serde::Deserialize;
 
 use super::chart::{Bar, Reached, bars, country_name, reached};
 use super::viewing::{current, image, seen, view_page, with_session};
-use super::{
-    Frame, KeyForm, Lock, access_cookie, problem_page, see_other, shell, show, with_access, without_slash,
-};
+use super::{Frame, KeyForm, Lock, access_cookie, back, problem_page, see_other, shell, show, with_access};
 use crate::answers::DashboardAnswer;
 use crate::api::serve_csv;
 use crate::client::{Client, Origin, share_id};
@@ -39,9 +37,10 @@ pub(crate) fn dashboard_cookie(app: &App, headers: &HeaderMap) -> Result<Dashboa
 }
 
 pub(super) fn routes() -> Vec<Route> {
+    let back = |origin, id| back(origin, id, Lock::Dashboard);
     vec![
         ("/d/{id}", get(page).post(exchange)),
-        ("/d/{id}/", get(|origin, id| without_slash(origin, id, Lock::Dashboard))),
+        ("/d/{id}/", get(back)),
         ("/d/{id}/state", get(state)),
         ("/d/{id}/sessions.csv", get(sessions_csv)),
         ("/d/{id}/extend", post(extend).get(back)),
@@ -54,14 +53,6 @@ pub(super) fn routes() -> Vec<Route> {
         ("/d/{id}/seen", post(seen::<'d'>)),
         ("/d/{id}/images/{index}", get(image)),
     ]
-}
-
-/// An address that was left in the address bar by what a form answered.
-async fn back(origin: Origin, Path(id): Path<String>) -> Response {
-    match share_id(&id) {
-        Ok(id) => see_other(&origin.share('d', id)),
-        Err(problem) => problem_page(&origin, problem, None),
-    }
 }
 
 /// One row of the table of sessions.

@@ -16,8 +16,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    Frame, KeyForm, Lock, access_cookie, cookie_name, dated_access, problem_page, see_other, shell, show,
-    with_access, with_cookie, without_slash,
+    Frame, KeyForm, Lock, access_cookie, back, cookie_name, dated_access, problem_page, see_other, shell,
+    show, with_access, with_cookie,
 };
 use crate::api::{ImageQuery, serve_image};
 use crate::client::{Client, Origin, cookie, share_id};
@@ -32,23 +32,16 @@ const LINK: &str = "chatpic_link";
 const SESSION: &str = "chatpic_session";
 
 pub(super) fn routes() -> Vec<Route> {
+    let back = |origin, id| back(origin, id, Lock::Share);
     vec![
         ("/s/{id}", get(cover).post(exchange)),
-        ("/s/{id}/", get(|origin, id| without_slash(origin, id, Lock::Share))),
+        ("/s/{id}/", get(back)),
         ("/s/{id}/open", post(open).get(back)),
         ("/s/{id}/view", get(view)),
         ("/s/{id}/current", get(current::<'s'>)),
         ("/s/{id}/seen", post(seen::<'s'>)),
         ("/s/{id}/images/{index}", get(image)),
     ]
-}
-
-/// An address that was left in the address bar by what the form answered.
-async fn back(origin: Origin, Path(id): Path<String>) -> Response {
-    match share_id(&id) {
-        Ok(id) => see_other(&origin.share('s', id)),
-        Err(problem) => problem_page(&origin, problem, None),
-    }
 }
 
 #[derive(Template)]
