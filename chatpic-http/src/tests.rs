@@ -145,6 +145,18 @@ async fn a_slow_phone_may_take_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn images_before_their_password_may_take_two_minutes() {
+    let upload_password = Some(UploadPassword::new("swordfish"));
+    let app = site(Options { upload_password, ..Options::default() }, Limits::default()).await;
+    let whole = form("images", &samples::jpeg(&samples::photograph(900, 600, 7), 92));
+    let chunks = whole.chunks(whole.len().div_ceil(120)).map(Bytes::copy_from_slice).collect();
+    let begun = Instant::now();
+    let answer = send(&app, post("/api/v1/shares", every(29 * SECOND, chunks))).await;
+    assert_eq!(answer.status(), 422);
+    assert!((2 * MINUTE..=2 * MINUTE + 41 * SECOND).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn forms_in_memory_are_bounded_by_node_and_by_address() {
     let image = form("images", &samples::jpeg(&samples::photograph(900, 600, 7), 92));
     let part = image.len();
