@@ -11,103 +11,14 @@ use image::{AnimationDecoder, RgbaImage};
 
 use crate::error::Error;
 use crate::id::SessionId;
-use crate::intake::animation::{Animation, Frame};
-use crate::intake::{Pixels, Rejection};
-use crate::mark::record::if_markable;
-use crate::mark::visible::VisibleMark;
 use crate::mark::{self, ImageKey, Label, MarkError, MarkRecord, Size};
-use crate::share::{ImageForm, ImageRecord};
-use crate::transparency::{WHITE, drawn_on, ground, is_in_alpha};
 
-/// WebP quality of what is kept.
-const KEPT_QUALITY: f32 = 95.0;
 /// WebP quality of a session's copy. At 84, with a fifth fewer bytes, small frames lose up to a quarter of a trace's score.
 const COPY_QUALITY: f32 = 90.0;
 /// How hard libwebp tries, 0 to 6: above this, time grows faster than files shrink.
 const EFFORT: i32 = 2;
 
-/// An animation encoded to be kept, and its first frame alone.
-type Kept = (ImageRecord, [Vec<u8>; 2]);
-
-/// Encodes an animation to be kept, and its first frame alone, and finds out how strongly its frames must be marked;
-/// `None` when what `open` opens is no animation. Where the picture lies in the alpha channel it is drawn on white.
-///
-/// # Errors
-/// Those of `open`; what `rejected` makes of a frame that can't be decoded; [`MarkError`].
-pub(crate) fn prepare<'a>(
-    open: impl Fn() -> Result<Option<Animation<'a>>, Error>,
-    visible: Option<&VisibleMark>,
-    key: &ImageKey,
-    rejected: impl Fn(Rejection) -> Error,
-) -> Result<Option<Kept>, Error> {
-    let Some(animation) = open()? else { return Ok(None) };
-    let transparent = encode_all(animation, visible, key, &rejected, false)?;
-    if transparent.is_some() {
-        return Ok(transparent);
-    }
-    let Some(animation) = open()? else { return Ok(None) };
-    encode_all(animation, visible, key, &rejected, true)
-}
-
-/// The animation as it is kept, on white or with its transparency; `None` where that holds the picture, which could be
-/// marked on white.
-fn encode_all(
-    animation: Animation<'_>,
-    visible: Option<&VisibleMark>,
-    key: &ImageKey,
-    rejected: impl Fn(Rejection) -> Error,
-    on_white: bool,
-) -> Result<Option<Kept>, Error> {
-    let (count, loops) = (animation.count, animation.loops);
-    // One codeword and one strength serve all frames, so that any of them names its session: the greatest strength that
-    // the trial finds for one of these.
-    let tried = [0, count / 2, count - 1];
-    let mut mark: Option<MarkRecord> = None;
-    let mut framed = false;
-    let (mut all, mut still) = (Writer::new(KEPT_QUALITY), Writer::new(KEPT_QUALITY));
-    for (index, frame) in animation.enumerate() {
-        let Frame { pixels, delay } = frame.map_err(&rejected)?;
-        let pixels = if on_white { Pixels::Opaque(drawn_on(WHITE, &pixels)) } else { Pixels::Alpha(pixels) };
-        let pixels = match visible {
-            Some(visible) => {
-                let (pixels, is_framed) = visible.frame(pixels);
-                framed = is_framed;
-                pixels.into_rgba()
-            }
-            None => pixels.into_rgba(),
-        };
-        if tried.contains(&index) {
-            if !is_in_alpha(&pixels) {
-                let size = Size { width: pixels.width(), height: pixels.height() };
-                mark = stronger(mark, if_markable(mark::record_rgba(&pixels, &[size], key))?);
-            } else if ground(&pixels) == WHITE {
-                let flat = mark::record_of_pixels(&drawn_on(WHITE, &pixels), key);
-                if if_markable(flat)?.is_some() {
-                    return Ok(None);
-                }
-            }
-        }
-        if index == 0 {
-            still.push(&pixels, &pixels, delay)?;
-        }
-        all.push(&pixels, &pixels, delay)?;
-    }
-    let form = ImageForm::Animation { frames: count as u32 };
-    let record = ImageRecord { sizes: vec![all.size], framed, form, mark };
-    Ok(Some((record, [all.finish(loops), still.finish(1)])))
-}
-
-/// The stronger of two marks, with the lesser margin.
-fn stronger(one: Option<MarkRecord>, other: Option<MarkRecord>) -> Option<MarkRecord> {
-    let (Some(one), Some(other)) = (&one, &other) else { return one.or(other) };
-    let margin = match (one.margin, other.margin) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    };
-    Some(MarkRecord { strength: one.strength.max(other.strength), margin, ..one.clone() })
-}
-
-/// A session's copy of a file made by [`prepare`]: every frame bears both marks. The same session and labels give the
+/// A session's copy of a file made by [`prepare`](crate::prepare): every frame bears both marks. The same session and labels give the
 /// same bytes.
 ///
 /// # Errors
@@ -149,6 +60,11 @@ impl Writer {
     pub(crate) fn new(quality: f32) -> Self {
         let size = Size { width: 0, height: 0 };
         Self { quality, size, before: None, has_alpha: false, frames: Vec::new() }
+    }
+
+    /// The size of its frames; of none before the first.
+    pub(crate) fn size(&self) -> Size {
+        self.size
     }
 
     /// Adds a frame. What changes is told by `source`, of which `shown` may be a marked copy: marks that stay as they

@@ -26,7 +26,7 @@ pub enum Error {
     /// The request does not fit what the share has come to.
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    /// An image of an upload was refused.
+    /// An image was refused.
     #[error("image {}: {rejection}", index + 1)]
     Rejected {
         /// Which image, from 0.
@@ -61,6 +61,13 @@ pub enum Error {
     /// The installation's secret is not the one that the share store was made with.
     #[error("the secret does not fit the database: shares there were sealed under another one")]
     ForeignSecret,
+}
+
+impl From<Rejection> for Error {
+    /// The refusal of the first image.
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected { index: 0, rejection }
+    }
 }
 
 impl Error {

@@ -5,121 +5,34 @@
 //! grey and say nothing.
 
 pub(crate) mod animation;
+mod colour;
 mod container;
 #[cfg(test)]
 mod formats;
+mod gif;
 mod jpeg;
 mod lossless;
+mod png;
+mod rejection;
 #[cfg(test)]
 mod truncation;
+mod webp;
 
-use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
-use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageError, ImageFormat, RgbImage, RgbaImage};
-use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
-use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
-use std::io::Cursor;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, RgbImage, RgbaImage};
 use std::panic::AssertUnwindSafe;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use self::animation::Animation;
+use self::colour::Colour;
 use self::jpeg::Frame;
+pub use self::rejection::Rejection;
 use crate::limits::Limits;
 use crate::mark::Size;
 use crate::{scale, transparency};
-
-/// Bytes that a PNG file's text and colour profile may take when they are unpacked.
-const METADATA_BYTES: u64 = 16 * 1024 * 1024;
-
-/// Why an image was refused: what was found, and which limit it breaks.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Rejection {
-    /// No bytes at all.
-    #[error("the file is empty")]
-    Empty,
-    /// More bytes than allowed.
-    #[error("the file has more than {limit} bytes")]
-    TooManyBytes {
-        /// The limit.
-        limit: usize,
-    },
-    /// Not one of the supported formats.
-    #[error("this is not a JPEG, PNG, GIF or WebP image ({found})")]
-    Unsupported {
-        /// What it looks like.
-        found: Cow<'static, str>,
-    },
-    /// Several frames where a still is needed.
-    #[error("the image is animated where a still is needed")]
-    Animated,
-    /// More frames than allowed.
-    #[error("the animation has {found} frames, more than {limit}")]
-    TooManyFrames {
-        /// How many it has.
-        found: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// More pixels in all frames together than allowed.
-    #[error("the animation is {frames} frames of {width} x {height} pixels, more than {limit} pixels in all")]
-    TooManyPixelsInFrames {
-        /// How many frames it has.
-        frames: usize,
-        /// Its width.
-        width: u32,
-        /// Its height.
-        height: u32,
-        /// The limit, in pixels.
-        limit: u64,
-    },
-    /// More pixels than allowed.
-    #[error("the image is {width} x {height} pixels, more than {limit} in all")]
-    TooManyPixels {
-        /// Its width.
-        width: u32,
-        /// Its height.
-        height: u32,
-        /// The limit, in pixels.
-        limit: u64,
-    },
-    /// Decoding would take more memory than allowed.
-    #[error("decoding the image would take more than {limit} bytes of memory")]
-    TooMuchMemory {
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// Decoding would take far longer than the image's size lets expect.
-    #[error("decoding the image would take too long ({found}); save it again with another program")]
-    TooMuchWork {
-        /// Why, and what the limit is.
-        found: Cow<'static, str>,
-    },
-    /// The pixel data end early.
-    #[error("the image is not whole: its data end early")]
-    Incomplete,
-    /// The data can't be decoded.
-    #[error("the image is damaged and can't be decoded")]
-    Corrupt,
-}
-
-impl Rejection {
-    /// Whether the image is too large, rather than not an image that can be shown.
-    pub fn is_too_large(&self) -> bool {
-        matches!(
-            self,
-            Rejection::TooManyBytes { .. }
-                | Rejection::TooManyPixels { .. }
-                | Rejection::TooManyFrames { .. }
-                | Rejection::TooManyPixelsInFrames { .. }
-                | Rejection::TooMuchMemory { .. }
-                | Rejection::TooMuchWork { .. }
-        )
-    }
-}
 
 /// Decoded pixels, upright and in sRGB.
 #[derive(Clone, PartialEq, Debug)]
@@ -193,24 +106,115 @@ pub fn rendition_size(size: Size, limits: &Limits) -> Size {
     Size { width: side(size.width), height: side(size.height) }
 }
 
+/// An image file within its limits, of which no pixel is decoded yet.
+pub(crate) enum Picture<'a> {
+    /// One picture.
+    Still(Still<'a>),
+    /// At least two frames.
+    Animation(Animation<'a>),
+}
+
+impl<'a> Picture<'a> {
+    /// Opens a file of at most [`Limits::image_bytes`]: the one way in for every file. It is told by its content, walked
+    /// once, and its size checked from its header. How many frames an animation has is checked when they are asked for.
+    ///
+    /// # Errors
+    /// A [`Rejection`] that says what was found.
+    pub(crate) fn open(bytes: &'a [u8], limits: &'a Limits) -> Result<Self, Rejection> {
+        match bytes.len() {
+            0 => return Err(Rejection::Empty),
+            length if length > limits.image_bytes => {
+                return Err(Rejection::TooManyBytes { limit: limits.image_bytes });
+            }
+            _ => {}
+        }
+        contained(|| match image::guess_format(bytes) {
+            Ok(ImageFormat::Jpeg) => jpeg(bytes, limits).map(Picture::Still),
+            Ok(ImageFormat::Png) => png::open(bytes, limits).map(Picture::Still),
+            Ok(ImageFormat::Gif) => gif::open(bytes, limits),
+            Ok(ImageFormat::WebP) => webp::open(bytes, limits),
+            _ => Err(Rejection::Unsupported { found: looks_like(bytes).into() }),
+        })
+    }
+}
+
+/// A still of which nothing is decoded yet.
+pub(crate) struct Still<'a> {
+    decoder: Decoder<'a>,
+    orientation: Orientation,
+    colour: Colour,
+    limits: &'a Limits,
+}
+
+/// What decodes a still.
+enum Decoder<'a> {
+    Jpeg(Box<JpegDecoder<ZCursor<Vec<u8>>>>),
+    Other(Box<dyn ImageDecoder + 'a>),
+}
+
+impl<'a> Still<'a> {
+    /// A still that `decoder` decodes. Inside, that takes `inner` bytes for each pixel, and some bytes for the whole image.
+    ///
+    /// # Errors
+    /// When its size, or the memory that decoding takes, is above the limits.
+    fn new(
+        mut decoder: Box<dyn ImageDecoder + 'a>,
+        inner: (u64, u64),
+        orientation: Orientation,
+        colour: Colour,
+        limits: &'a Limits,
+    ) -> Result<Self, Rejection> {
+        let color = decoder.color_type();
+        let working = Working {
+            decoder: inner.0,
+            raw: color.bytes_per_pixel().into(),
+            eight: if color.has_alpha() { 4 } else { 3 },
+            turns: exchanges_sides(orientation),
+            tables: inner.1,
+        };
+        check_size(decoder.dimensions(), working, limits)?;
+        decoder.set_limits(bounded(limits.decode_bytes)).map_err(reason)?;
+        Ok(Self { decoder: Decoder::Other(decoder), orientation, colour, limits })
+    }
+
+    /// Decodes it at its own size.
+    ///
+    /// # Errors
+    /// A [`Rejection`] that says what was found.
+    pub(crate) fn decode(self) -> Result<Pixels, Rejection> {
+        contained(|| {
+            let image = match self.decoder {
+                Decoder::Jpeg(mut decoder) => {
+                    let (width, height) = decoder.dimensions().ok_or(Rejection::Corrupt)?;
+                    let pixels = decoder.decode().map_err(|_| Rejection::Corrupt)?;
+                    let image = RgbImage::from_raw(width as u32, height as u32, pixels);
+                    DynamicImage::ImageRgb8(image.ok_or(Rejection::Corrupt)?)
+                }
+                Decoder::Other(decoder) => DynamicImage::from_decoder(decoder).map_err(reason)?,
+            };
+            Ok(upright(self.colour.to_srgb(image), self.orientation))
+        })
+    }
+
+    /// Decodes it and scales it to its rendition. The same bytes give the same pixels.
+    ///
+    /// # Errors
+    /// A [`Rejection`] that says what was found.
+    pub(crate) fn rendition(self) -> Result<Pixels, Rejection> {
+        let limits = self.limits;
+        let pixels = self.decode()?;
+        Ok(pixels.resized(rendition_size(pixels.size(), limits)))
+    }
+}
+
 /// Runs a decoder; when it panics, its file is refused and nothing else is harmed.
 fn contained<T>(decoder: impl FnOnce() -> Result<T, Rejection>) -> Result<T, Rejection> {
     // A decoder owns all that it changes, and what it leaves is dropped.
     std::panic::catch_unwind(AssertUnwindSafe(decoder)).unwrap_or(Err(Rejection::Corrupt))
 }
 
-/// Decodes an uploaded image and scales it to its rendition. The same bytes give the same pixels.
-///
-/// # Errors
-/// A [`Rejection`] that says what was found.
-pub fn intake(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
-    let pixels = decode(bytes, limits)?;
-    let size = rendition_size(pixels.size(), limits);
-    Ok(if size == pixels.size() { pixels } else { pixels.resized(size) })
-}
-
-/// Decodes an image file at its own size: the one way in for every file, within [`Limits::image_bytes`],
-/// [`Limits::image_pixels`] and [`Limits::decode_bytes`], told by its content. Animations are refused here.
+/// Decodes a still image file at its own size, within [`Limits::image_bytes`], [`Limits::image_pixels`] and
+/// [`Limits::decode_bytes`]. Animations are refused here.
 ///
 /// It keeps a core busy, and takes up to [`Limits::decode_bytes`] of memory. Decoders are memory-safe, and one that panics
 /// refuses its file.
@@ -228,73 +232,9 @@ pub fn intake(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
 /// # Errors
 /// A [`Rejection`] that says what was found.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
-    let bytes = checked(bytes, limits)?;
-    contained(|| decode_format(bytes, limits))
-}
-
-/// The bytes of an image file that is not too large.
-fn checked<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a [u8], Rejection> {
-    match bytes.len() {
-        0 => Err(Rejection::Empty),
-        length if length > limits.image_bytes => Err(Rejection::TooManyBytes { limit: limits.image_bytes }),
-        // The decoder looks for chunks a little further than the file goes by what it says itself.
-        _ if image::guess_format(bytes).is_ok_and(|format| format == ImageFormat::WebP) => {
-            container::riff(bytes)
-        }
-        _ => Ok(bytes),
-    }
-}
-
-fn decode_format(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
-    let input = Cursor::new(bytes);
-    match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => decode_jpeg(bytes, limits),
-        Ok(ImageFormat::Png) => {
-            let metadata = limits.decode_bytes.min(METADATA_BYTES);
-            finish(PngDecoder::with_limits(input, bounded(metadata)).map_err(reason)?, 0, 0, limits)
-        }
-        Ok(ImageFormat::Gif) => {
-            let frames = container::gif_frames(bytes)?;
-            if frames.count > 1 {
-                return Err(Rejection::Animated);
-            }
-            // A frame larger than the canvas is decoded whole: four bytes a pixel, and one of indices.
-            check_size(
-                frames.largest,
-                Working { decoder: 5, raw: 4, eight: 4, ..Working::default() },
-                limits,
-            )?;
-            finish(GifDecoder::new(input).map_err(reason)?, 5, 0, limits)
-        }
-        Ok(ImageFormat::WebP) => {
-            match container::webp_frames(bytes)? {
-                Some(frames) if frames.count > 1 => return Err(Rejection::Animated),
-                // An animation of one frame is a still, which is drawn onto a canvas.
-                Some(frames) => {
-                    let mut working = Working { decoder: 13, raw: 4, eight: 4, turns: true, tables: 0 };
-                    check_size(frames.canvas, working, limits)?;
-                    working.tables = container::webp_tables(bytes, 1, limits.decode_bytes)?;
-                    check_size(frames.canvas, working, limits)?;
-                    let mut decoder = WebPDecoder::new(input).map_err(reason)?;
-                    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-                    let profile = decoder.icc_profile().unwrap_or_default();
-                    let frame = decoder.into_frames().next().ok_or(Rejection::Incomplete)?.map_err(reason)?;
-                    let image = DynamicImage::ImageRgba8(frame.into_buffer());
-                    return Ok(upright_srgb(image, orientation, profile.as_deref()));
-                }
-                None => {}
-            }
-            // The decoder spends memory on the bitstream's own size before it compares it with the container's.
-            let size = container::webp_still(bytes)?;
-            check_size(size, Working { decoder: 2, raw: 3, eight: 3, ..Working::default() }, limits)?;
-            let tables = container::webp_tables(bytes, 1, limits.decode_bytes)?;
-            let decoder = WebPDecoder::new(input).map_err(reason)?;
-            // Planes of luma and chroma, and with transparency another image for the alpha channel; or an image with
-            // an alpha channel that is not wanted, and smaller ones that say how to read it.
-            let inner = if decoder.color_type().has_alpha() { 7 } else { 5 };
-            finish(decoder, inner, tables, limits)
-        }
-        _ => Err(Rejection::Unsupported { found: looks_like(bytes).into() }),
+    match Picture::open(bytes, limits)? {
+        Picture::Still(still) => still.decode(),
+        Picture::Animation(_) => Err(Rejection::Animated),
     }
 }
 
@@ -304,24 +244,24 @@ fn looks_like(bytes: &[u8]) -> &'static str {
         |text: &str| start.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text.as_bytes()));
     if bytes.get(4..8) == Some(b"ftyp") {
         match bytes.get(8..12) {
-            Some(b"avif" | b"avis") => "it looks like AVIF: save it as JPEG or PNG first",
+            Some(b"avif" | b"avis") => "this looks like AVIF, save it as JPEG or PNG first",
             Some(b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1") => {
-                "it looks like HEIC: export it as JPEG first, or choose 'Most compatible' under Formats in the camera's settings"
+                "this looks like HEIC, export it as JPEG first, or choose 'Most compatible' under Formats in the camera's settings"
             }
-            _ => "it looks like a video",
+            _ => "this looks like a video",
         }
     } else if begins("<svg") || begins("<?xml") {
-        "it looks like SVG"
+        "this looks like SVG"
     } else if begins("<!doctype") || begins("<html") {
-        "it looks like a web page"
+        "this looks like a web page"
     } else if begins("%PDF") {
-        "it looks like PDF"
+        "this looks like PDF"
     } else if begins("BM") {
-        "it looks like BMP"
+        "this looks like BMP"
     } else if begins("II*\0") || begins("MM\0*") {
-        "it looks like TIFF"
+        "this looks like TIFF"
     } else {
-        "its kind is unknown"
+        "the kind of this file is unknown"
     }
 }
 
@@ -384,7 +324,7 @@ fn reason(error: ImageError) -> Rejection {
     }
 }
 
-fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
+fn jpeg<'a>(bytes: &'a [u8], limits: &'a Limits) -> Result<Still<'a>, Rejection> {
     let frame = Frame::find(bytes)?;
     let size = (frame.width, frame.height);
     let area = (u64::from(frame.width) * u64::from(frame.height)).max(1);
@@ -413,10 +353,8 @@ fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
         .and_then(|exif| Orientation::from_exif_chunk(exif))
         .unwrap_or(Orientation::NoTransforms);
     check_size(size, Working { turns: exchanges_sides(orientation), ..working }, limits)?;
-    let pixels = decoder.decode().map_err(|_| Rejection::Corrupt)?;
-    let image = RgbImage::from_raw(size.0, size.1, pixels).ok_or(Rejection::Corrupt)?;
-    let profile = decoder.icc_profile();
-    Ok(upright_srgb(DynamicImage::ImageRgb8(image), orientation, profile.as_deref()))
+    let colour = decoder.icc_profile().map_or(Colour::Srgb, Colour::Profile);
+    Ok(Still { decoder: Decoder::Jpeg(Box::new(decoder)), orientation, colour, limits })
 }
 
 fn exchanges_sides(orientation: Orientation) -> bool {
@@ -429,43 +367,11 @@ fn exchanges_sides(orientation: Orientation) -> bool {
     )
 }
 
-/// Decodes the rest of a file; `inner` is what its decoder takes inside, in bytes for each pixel, and `tables` in bytes
-/// besides.
-fn finish(
-    mut decoder: impl ImageDecoder,
-    inner: u64,
-    tables: u64,
-    limits: &Limits,
-) -> Result<Pixels, Rejection> {
-    let color = decoder.color_type();
-    let mut working = Working {
-        decoder: inner,
-        raw: color.bytes_per_pixel().into(),
-        eight: if color.has_alpha() { 4 } else { 3 },
-        turns: false,
-        tables,
-    };
-    check_size(decoder.dimensions(), working, limits)?;
-    decoder.set_limits(bounded(limits.decode_bytes)).map_err(reason)?;
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    working.turns = exchanges_sides(orientation);
-    check_size(decoder.dimensions(), working, limits)?;
-    let profile = decoder.icc_profile().unwrap_or_default();
-    let image = DynamicImage::from_decoder(decoder).map_err(reason)?;
-    Ok(upright_srgb(image, orientation, profile.as_deref()))
-}
-
-/// Converts to eight bits a channel and to sRGB, turns upright, and drops an alpha channel that hides nothing.
-fn upright_srgb(image: DynamicImage, orientation: Orientation, profile: Option<&[u8]>) -> Pixels {
-    let mut image = if image.color().has_alpha() {
-        DynamicImage::ImageRgba8(image.into_rgba8())
-    } else {
-        DynamicImage::ImageRgb8(image.into_rgb8())
-    };
+/// Turns an image upright, and drops an alpha channel that hides nothing.
+fn upright(mut image: DynamicImage, orientation: Orientation) -> Pixels {
     image.apply_orientation(orientation);
     match image {
         DynamicImage::ImageRgba8(mut image) => {
-            convert(&mut image, Layout::Rgba, profile);
             if image.pixels().any(|pixel| pixel.0[3] < 255) {
                 transparency::settle(&mut image);
                 Pixels::Alpha(image)
@@ -473,40 +379,14 @@ fn upright_srgb(image: DynamicImage, orientation: Orientation, profile: Option<&
                 Pixels::Opaque(DynamicImage::ImageRgba8(image).into_rgb8())
             }
         }
-        other => {
-            let mut image = other.into_rgb8();
-            convert(&mut image, Layout::Rgb, profile);
-            Pixels::Opaque(image)
-        }
-    }
-}
-
-/// Converts from an RGB profile to sRGB, a few pixels at a time; other and broken profiles are ignored, as browsers
-/// do.
-fn convert(samples: &mut [u8], layout: Layout, profile: Option<&[u8]>) {
-    const CHUNK: usize = 4096;
-    let Some(Ok(profile)) = profile.map(ColorProfile::new_from_slice) else { return };
-    if profile.color_space != DataColorSpace::Rgb {
-        return;
-    }
-    let srgb = ColorProfile::new_srgb();
-    let Ok(transform) = profile.create_transform_8bit(layout, &srgb, layout, TransformOptions::default())
-    else {
-        return;
-    };
-    let mut source = [0; CHUNK * 4];
-    for chunk in samples.chunks_mut(CHUNK * layout.channels()) {
-        let source = &mut source[..chunk.len()];
-        source.copy_from_slice(chunk);
-        if transform.transform(source, chunk).is_err() {
-            chunk.copy_from_slice(source);
-        }
+        other => Pixels::Opaque(other.into_rgb8()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use image::Rgba;
+    use std::io::Cursor;
     use proptest::prelude::*;
 
     use super::*;
@@ -522,13 +402,21 @@ mod tests {
         bytes.into_inner()
     }
 
+    /// The rendition of a still.
+    fn rendition(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
+        match Picture::open(bytes, limits)? {
+            Picture::Still(still) => still.rendition(),
+            Picture::Animation(_) => Err(Rejection::Animated),
+        }
+    }
+
     const FORMATS: [ImageFormat; 4] =
         [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Gif, ImageFormat::WebP];
 
     #[test]
     fn every_format_is_taken_in() {
         for format in FORMATS {
-            let pixels = intake(&encoded(format), &limits()).unwrap();
+            let pixels = rendition(&encoded(format), &limits()).unwrap();
             assert_eq!(pixels.size(), Size { width: 61, height: 43 }, "{format:?}");
             assert!(matches!(pixels, Pixels::Opaque(_)), "{format:?}");
         }
@@ -545,13 +433,13 @@ mod tests {
             Err(Rejection::Unsupported { found }) => found,
             other => panic!("{other:?}"),
         };
-        assert_eq!(unsupported(b"  <svg xmlns='x'/>"), "it looks like SVG");
-        assert_eq!(unsupported(b"<!DOCTYPE html>"), "it looks like a web page");
+        assert_eq!(unsupported(b"  <svg xmlns='x'/>"), "this looks like SVG");
+        assert_eq!(unsupported(b"<!DOCTYPE html>"), "this looks like a web page");
         for (brand, named) in [("heic", "HEIC"), ("mif1", "HEIC"), ("avif", "AVIF"), ("avis", "AVIF")] {
             let said = unsupported(format!("\0\0\0\x18ftyp{brand}").as_bytes());
             assert!(said.contains(named) && said.contains("JPEG"), "{brand}: what to do is not said: {said}");
         }
-        assert_eq!(unsupported(b"hello"), "its kind is unknown");
+        assert_eq!(unsupported(b"hello"), "the kind of this file is unknown");
         assert_eq!(decode(b"", &limits()), Err(Rejection::Empty));
     }
 
@@ -563,9 +451,9 @@ mod tests {
             image.write_to(&mut bytes, ImageFormat::Png).unwrap();
             bytes.into_inner()
         };
-        assert!(matches!(intake(&png(&image), &limits()), Ok(Pixels::Opaque(_))));
+        assert!(matches!(rendition(&png(&image), &limits()), Ok(Pixels::Opaque(_))));
         image.get_pixel_mut(3, 3).0[3] = 0;
-        assert!(matches!(intake(&png(&image), &limits()), Ok(Pixels::Alpha(_))));
+        assert!(matches!(rendition(&png(&image), &limits()), Ok(Pixels::Alpha(_))));
     }
 
     /// A photograph whose middle is `alpha` opaque and shows another one there.
@@ -587,7 +475,7 @@ mod tests {
             for alpha in 0..=10 {
                 let [one, other] = [2, 3].map(|seed| hiding(seed, alpha));
                 for file in [samples::png_rgba, samples::webp_rgba] {
-                    let [one, other] = [&one, &other].map(|image| intake(&file(image), limits).unwrap());
+                    let [one, other] = [&one, &other].map(|image| rendition(&file(image), limits).unwrap());
                     assert_eq!(one, other, "alpha {alpha}");
                     let Pixels::Alpha(image) = one else { panic!("transparency is lost") };
                     let black = image.pixels().filter(|pixel| pixel.0 == [0, 0, 0, alpha]).count();
@@ -595,8 +483,8 @@ mod tests {
                 }
                 let frames = |hidden: &RgbaImage| {
                     let file = samples::lossless_webp(&[hidden.clone(), hiding(1, 255), hidden.clone()], 50);
-                    let animation = animation::animation(&file, limits).unwrap().unwrap();
-                    animation.map(|frame| frame.unwrap().pixels).collect::<Vec<_>>()
+                    let Ok(Picture::Animation(animation)) = Picture::open(&file, limits) else { panic!("no animation") };
+                    animation.frames().unwrap().map(|frame| frame.unwrap().pixels).collect::<Vec<_>>()
                 };
                 assert_eq!(frames(&one), frames(&other), "alpha {alpha}");
             }
@@ -609,7 +497,7 @@ mod tests {
             [&head[..], &colour, &rest[..]].concat()
         };
         let nothing = Pixels::Alpha(RgbaImage::new(1, 1));
-        assert_eq!(intake(&gif([9, 200, 7]), &limits[0]), Ok(nothing));
+        assert_eq!(rendition(&gif([9, 200, 7]), &limits[0]), Ok(nothing));
     }
 
     #[test]

@@ -16,10 +16,11 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::chatpic::trace::{Searched, TraceTask, TraceText};
-use crate::chatpic::upload::{PrepareTask, PrepareText, PreparedImage};
+use crate::chatpic::upload::{PrepareTask, PrepareText};
 use crate::error::Error;
 use crate::intake::Rejection;
 use crate::mark::MarkError;
+use crate::prepare::PreparedImage;
 use crate::share::ImageRecord;
 
 /// A program that does one piece of work and ends: it calls [`work`] with its standard input and output.

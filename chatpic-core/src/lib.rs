@@ -35,6 +35,7 @@ mod isolation;
 mod limits;
 pub mod mark;
 mod password;
+mod prepare;
 mod scale;
 mod seal;
 pub mod secret;

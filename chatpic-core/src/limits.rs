@@ -302,7 +302,7 @@ impl Default for Limits {
             short_side: 1080,
             longest_side: 8192,
             rendition_pixels: 8_000_000,
-            animation_frames: 100,
+            animation_frames: 300,
             animation_pixels: 32_000_000,
             animation_side: 960,
             default_expiry: 7 * DAY,

@@ -146,7 +146,7 @@ def test_every_refusal_is_an_exception_of_its_own(app: chatpic.ChatPic, photogra
     with pytest.raises(chatpic.Rejected) as rejected:
         app.create([photograph, b"no picture"])
     assert rejected.value.index == 1
-    with pytest.raises(chatpic.Rejected, match="more than 10485760 bytes"):
+    with pytest.raises(chatpic.Rejected, match="larger than 10 MB"):
         app.create([bytes(10 * 1024 * 1024 + 1)])
     with pytest.raises(FileNotFoundError):
         app.create([tmp_path / "no such file"])

@@ -96,7 +96,7 @@ async fn a_lying_header_is_refused_before_memory_is_spent() {
     let frame = jpeg.windows(2).position(|marker| marker == [0xFF, 0xC0]).unwrap();
     jpeg[frame + 5..frame + 9].copy_from_slice(&[0xC3, 0x50, 0xC3, 0x50]);
     let answer = site.upload(&[], &[&jpeg]).await.expect(413);
-    assert!(answer.text().contains("image 1: the image is 50000 x 50000 pixels"), "{}", answer.text());
+    assert!(answer.text().contains("image 1: the image has 50000 x 50000 pixels"), "{}", answer.text());
     // A PNG header is protected by a checksum, so a lying one is a damaged file unless that lies too.
     let mut png = samples::png(&small);
     png[16..24].copy_from_slice(&[0, 0, 0xC3, 0x50, 0, 0, 0xC3, 0x50]);

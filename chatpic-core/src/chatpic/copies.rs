@@ -8,11 +8,11 @@ use data_encoding::HEXLOWER;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::ChatPic;
-use super::upload::png;
 use crate::animation;
 use crate::error::Error;
 use crate::id::{Folder, SessionId, ShareId};
 use crate::mark::{self, ImageKey};
+use crate::prepare::png;
 use crate::seal::{self, ObjectName};
 use crate::secret::{DataKey, Digest};
 use crate::share::{ImageForm, ImageRecord};

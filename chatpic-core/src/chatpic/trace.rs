@@ -13,8 +13,7 @@ use crate::clock::Timestamp;
 use crate::error::{Conflict, Error};
 use crate::fair::Holder;
 use crate::id::{SessionId, ShareId};
-use crate::intake::animation::{most_like, sample};
-use crate::intake::{Pixels, decode, intake};
+use crate::intake::{Picture, Pixels};
 use crate::isolation::{Request, Running, Task, Tell};
 use crate::limits::Limits;
 use crate::mark::visible::VisibleMark;
@@ -348,12 +347,11 @@ impl Task for TraceTask {
 
     fn perform(self, tell: &Tell<'_>) -> Result<Searched, Error> {
         let Self { text: TraceText { limits, framed, subjects, work }, leak, original } = self;
-        let rejected = |rejection| Error::Rejected { index: 0, rejection };
         // An animated leak gives several pictures, which share the false-alarm probability and the work.
-        let leaks = match sample(&leak, &limits).map_err(rejected)? {
-            Some(pictures) => pictures,
-            None => {
-                let pixels = decode(&leak, &limits).map_err(rejected)?;
+        let leaks = match Picture::open(&leak, &limits)? {
+            Picture::Animation(animation) => animation.sample()?,
+            Picture::Still(still) => {
+                let pixels = still.decode()?;
                 vec![pixels.resized(mark::leak_size(pixels.size())).into_rgb()]
             }
         };
@@ -363,12 +361,13 @@ impl Task for TraceTask {
         };
         // The original goes through the intake that made the rendition, which always does the same. Of an animated
         // one each picture has a frame of its own.
-        let originals: Vec<_> = match &original {
+        let original = original.as_deref().map(|bytes| Picture::open(bytes, &limits)).transpose()?;
+        let originals: Vec<_> = match original {
             None => Vec::new(),
-            Some(bytes) => match most_like(&leaks, bytes, &limits).map_err(rejected)? {
-                Some(frames) => frames.into_iter().map(Pixels::Alpha).map(framed).collect(),
-                None => vec![framed(intake(bytes, &limits).map_err(rejected)?)],
-            },
+            Some(Picture::Animation(animation)) => {
+                animation.most_like(&leaks)?.into_iter().map(Pixels::Alpha).map(framed).collect()
+            }
+            Some(Picture::Still(still)) => vec![framed(still.rendition()?)],
         };
         let keys: Vec<ImageKey> = subjects.iter().map(|subject| ImageKey::from_bytes(subject.key)).collect();
         let pictures = leaks.len().max(1);

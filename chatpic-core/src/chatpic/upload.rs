@@ -3,30 +3,23 @@
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use image::{ExtendedColorType, ImageEncoder, RgbImage, RgbaImage};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
 use super::ChatPic;
-use crate::animation;
 use crate::clock::Timestamp;
 use crate::error::{Conflict, Error, Invalid};
 use crate::id::{Folder, ShareId};
-use crate::intake::animation::animation;
-use crate::intake::{Pixels, Rejection, intake};
+use crate::intake::Picture;
 use crate::isolation::{Request, Running, Task, Tell};
 use crate::limits::Limits;
-use crate::mark::record::if_markable;
 use crate::mark::visible::VisibleMark;
-use crate::mark::{self, ImageKey, MarkKey, Size};
+use crate::mark::{ImageKey, MarkKey, Size};
+use crate::prepare::{PreparedImage, prepare};
 use crate::seal::{self, ObjectName};
 use crate::secret::{DashboardKey, DataKey, Digest, IdempotencySeed, LinkKey};
 use crate::share::{AccessPolicy, Blocked, ImageForm, ImageRecord, Receipt, Share, Status, Tally};
 use crate::store::Inserted;
-use crate::transparency::{flat, is_in_alpha};
-
-/// Widths in pixels that a page may ask for besides the full one.
-pub(crate) const SMALLER_WIDTHS: [u32; 2] = [1280, 640];
 
 /// What an uploader or viewer is told of an image.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -476,21 +469,8 @@ impl Task for PrepareTask {
     fn perform(self, _: &Tell<'_>) -> Result<PreparedImage, Error> {
         let Self { text: PrepareText { limits, visible, key }, bytes } = self;
         let key = ImageKey::from_bytes(key);
-        let rejected = |rejection: Rejection| Error::Rejected { index: 0, rejection };
-        let open = || animation(&bytes, &limits).map_err(rejected);
-        if let Some((record, files)) = animation::prepare(open, visible.as_ref(), &key, rejected)? {
-            return Ok(PreparedImage { record, objects: files.into() });
-        }
-        let pixels = intake(&bytes, &limits).map_err(rejected)?;
-        drop(bytes);
-        prepare(pixels, visible.as_ref(), &key)
+        prepare(Picture::open(&bytes, &limits)?, visible.as_ref(), &key)
     }
-}
-
-/// An image marked and encoded, not yet sealed: one object a size, or an animation and its first frame.
-pub(crate) struct PreparedImage {
-    pub(crate) record: ImageRecord,
-    pub(crate) objects: Vec<Vec<u8>>,
 }
 
 impl PreparedImage {
@@ -507,50 +487,6 @@ impl PreparedImage {
         let sealed: Result<_, Error> = self.objects.into_iter().enumerate().map(seal).collect();
         Ok((self.record, sealed?))
     }
-}
-
-fn prepare(pixels: Pixels, visible: Option<&VisibleMark>, key: &ImageKey) -> Result<PreparedImage, Error> {
-    let (pixels, framed) = match visible {
-        Some(visible) => visible.frame(pixels),
-        None => (pixels, false),
-    };
-    let size = pixels.size();
-    let widths: Vec<u32> = SMALLER_WIDTHS.into_iter().filter(|smaller| *smaller < size.width).collect();
-    let smaller: Vec<Pixels> = match &pixels {
-        Pixels::Opaque(full) => return opaque(full, &widths, framed, key),
-        Pixels::Alpha(_) => widths.iter().map(|width| pixels.scaled(*width)).collect(),
-    };
-    let full = pixels.into_rgba();
-    let sizes: Vec<Size> = std::iter::once(size).chain(smaller.iter().map(Pixels::size)).collect();
-    let mark = if is_in_alpha(&full) { None } else { if_markable(mark::record_rgba(&full, &sizes, key))? };
-    if mark.is_none() {
-        // With its ground it has more to be marked.
-        let on_ground = opaque(&flat(&full), &widths, framed, key)?;
-        if on_ground.record.mark.is_some() {
-            return Ok(on_ground);
-        }
-    }
-    let renditions = std::iter::once(full).chain(smaller.into_iter().map(Pixels::into_rgba));
-    let objects: Result<_, Error> = renditions.map(|rendition| png(&rendition)).collect();
-    Ok(PreparedImage { record: ImageRecord { sizes, framed, form: ImageForm::Png, mark }, objects: objects? })
-}
-
-/// An image without transparency.
-fn opaque(full: &RgbImage, widths: &[u32], framed: bool, key: &ImageKey) -> Result<PreparedImage, Error> {
-    let prepared = mark::prepare(full, widths, key)?;
-    let sizes = prepared.renditions.iter().map(|rendition| rendition.size()).collect();
-    let objects = prepared.renditions.iter().map(|rendition| rendition.as_bytes().to_vec()).collect();
-    let record = ImageRecord { sizes, framed, form: ImageForm::Jpeg, mark: prepared.record };
-    Ok(PreparedImage { record, objects })
-}
-
-/// Encodes as PNG, quickly.
-pub(crate) fn png(pixels: &RgbaImage) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    image::codecs::png::PngEncoder::new(&mut bytes)
-        .write_image(pixels, pixels.width(), pixels.height(), ExtendedColorType::Rgba8)
-        .map_err(|_| Error::Damaged)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

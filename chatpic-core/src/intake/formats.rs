@@ -1,14 +1,22 @@
 //! What becomes of each kind of picture: colours right, upright, nothing but pixels left.
 
+use std::io::Cursor;
+
 use image::codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder};
 use image::{ImageBuffer, ImageEncoder, Luma, LumaA, Rgb, Rgba};
 use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
+
+use moxcms::ColorProfile;
 
 use super::*;
 use crate::testing::samples;
 
 fn pixels(bytes: &[u8]) -> Pixels {
-    intake(bytes, &Limits::default()).unwrap()
+    let limits = Limits::default();
+    match Picture::open(bytes, &limits).unwrap() {
+        Picture::Still(still) => still.rendition().unwrap(),
+        Picture::Animation(_) => panic!("an animation"),
+    }
 }
 
 fn written(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
@@ -113,14 +121,11 @@ fn all_eight_orientations_come_upright() {
         exif[18] = orientation;
         let encoder = Encoder::new(&stored, w as usize, h as usize, PixelFormat::Rgb).quality(100);
         let jpeg = encoder.subsampling(Subsampling::S444).exif_data(&exif).encode().unwrap();
-        let (mut png, mut webp) = (Vec::new(), Vec::new());
+        let mut png = Vec::new();
         let mut encoder = PngEncoder::new(&mut png);
         encoder.set_exif_metadata(exif.clone()).unwrap();
         encoder.write_image(&stored, w, h, image::ExtendedColorType::Rgb8).unwrap();
-        let mut encoder = WebPEncoder::new_lossless(&mut webp);
-        encoder.set_exif_metadata(exif.clone()).unwrap();
-        encoder.write_image(&stored, w, h, image::ExtendedColorType::Rgb8).unwrap();
-        for (name, file) in [("JPEG", jpeg), ("PNG", png), ("WebP", webp)] {
+        for (name, file) in [("JPEG", jpeg), ("PNG", png)] {
             let upright = pixels(&file).into_rgb();
             for (x, y) in [(8, 8), (24, 8), (40, 8), (8, 24), (24, 24), (40, 24)] {
                 let (u, v) = shown(x, y);

@@ -268,8 +268,8 @@ impl Bits<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::animation::{animation, sample};
-    use super::super::{Limits, Pixels, decode};
+    use super::super::animation::Animation;
+    use super::super::{Limits, Picture, Pixels, decode};
     use super::*;
     use crate::testing::samples;
 
@@ -334,6 +334,13 @@ mod tests {
         extended(2, &[chunk(b"ANIM", &[0; 6]), frame.repeat(frames)].concat())
     }
 
+    fn opened<'a>(bytes: &'a [u8], limits: &'a Limits) -> Animation<'a> {
+        match Picture::open(bytes, limits).unwrap() {
+            Picture::Animation(animation) => animation,
+            Picture::Still(_) => panic!("a still"),
+        }
+    }
+
     #[test]
     fn a_small_file_whose_codes_unpack_into_gigabytes_is_refused_before_they_do() {
         let limits = Limits::default();
@@ -344,8 +351,8 @@ mod tests {
         let refused = Err(Rejection::TooMuchMemory { limit: limits.decode_bytes });
         assert_eq!(decode(&bomb, &limits), refused);
         // The same as a frame of an animation, and as an alpha channel, which has no header.
-        let opened = animation(&animated(&bomb, 2), &limits).err();
-        assert_eq!(opened, refused.clone().err());
+        let file = animated(&bomb, 2);
+        assert_eq!(opened(&file, &limits).frames().err(), refused.clone().err());
         let alpha = chunk(b"ALPH", &[&[1], &bomb[25..]].concat());
         let opaque = webp::Encoder::from_rgb(&[90; 3], 1, 1).encode(80.0)[12..].to_vec();
         let transparent = extended(16, &[alpha, opaque].concat());
@@ -357,12 +364,13 @@ mod tests {
         let limits = Limits::default();
         let still = many_groups(7000, true);
         assert!(decode(&still, &limits).is_ok(), "half a gigabyte");
-        assert!(animation(&animated(&still, 3), &limits).is_ok());
+        let file = animated(&still, 3);
+        assert!(opened(&file, &limits).frames().is_ok());
         let bomb = animated(&still, 100);
         assert!(bomb.len() < limits.image_bytes);
-        let refused = animation(&bomb, &limits).err();
+        let refused = opened(&bomb, &limits).frames().err();
         assert!(matches!(refused, Some(Rejection::TooMuchWork { .. })), "{refused:?}");
-        let frames = sample(&bomb, &limits).err();
+        let frames = opened(&bomb, &limits).sample().err();
         assert_eq!(frames, refused, "as a leak, too");
     }
 

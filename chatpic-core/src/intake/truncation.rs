@@ -1,5 +1,7 @@
 //! Files that break off, or lie about their size, in every format and coding.
 
+use std::io::Cursor;
+
 use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, GrayImage};
 use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
@@ -171,10 +173,15 @@ fn a_size_that_lies_costs_no_memory_and_is_refused() {
     let frame = gif.windows(10).position(|w| w[0] == 0x2C && w[5..9] == [61, 0, 61, 0]).unwrap();
     gif[frame + 5..frame + 9].fill(0xFF);
     assert!(matches!(decode(&gif, &limits()), Err(Rejection::TooManyPixels { width: 65_535, .. })));
-    let mut webp = include_bytes!("samples/lossy-alpha.webp").to_vec();
-    let frame = webp.windows(3).position(|code| code == [0x9D, 0x01, 0x2A]).unwrap();
-    webp[frame + 3..frame + 7].copy_from_slice(&[0xFF, 0x3F, 0xFF, 0x3F]);
-    assert!(matches!(decode(&webp, &limits()), Err(Rejection::TooManyPixels { width: 16_383, .. })));
+    let huge = |webp: &[u8]| {
+        let frame = webp.windows(3).position(|code| code == [0x9D, 0x01, 0x2A]).unwrap();
+        [&webp[..frame + 3], &[0xFF, 0x3F, 0xFF, 0x3F], &webp[frame + 7..]].concat()
+    };
+    let simple = huge(include_bytes!("samples/lossy.webp"));
+    assert!(matches!(decode(&simple, &limits()), Err(Rejection::TooManyPixels { width: 16_383, .. })));
+    // An extended file says its size twice.
+    let extended = huge(include_bytes!("samples/lossy-alpha.webp"));
+    assert_eq!(decode(&extended, &limits()), Err(Rejection::Corrupt));
 }
 
 #[test]

@@ -1,0 +1,464 @@
+//! WebP files (RFC 9649), walked once and written anew as every decoder reads them: an extended header that says what is
+//! there, a colour profile, and the chunks that pixels are made of.
+
+use image::codecs::webp::WebPDecoder;
+use image::metadata::Orientation;
+use std::io::Cursor;
+
+use super::animation::{Animation, Format};
+use super::colour::Colour;
+use super::container::Container;
+use super::{Picture, Rejection, Still, Working, check_size, lossless, reason};
+use crate::limits::Limits;
+
+/// Bytes of tables that all frames of an animation may take together, one after the other: building them took 1 to 1.7 s
+/// of processor time for each gigabyte, and a file of 7 MB could ask for 47 of these. What libwebp writes takes some
+/// hundred bytes of the file for what crafted codes do in ten.
+const ALL_TABLES: u64 = 2 << 30;
+
+/// Flags of an extended header.
+const ANIMATED: u8 = 0x02;
+const ALPHA: u8 = 0x10;
+const PROFILE: u8 = 0x20;
+
+/// Opens a WebP file as far as it says that it goes; what follows is no part of it. Its orientation is left aside, as
+/// browsers do.
+///
+/// # Errors
+/// [`Rejection::Incomplete`] when a chunk breaks off: a decoder would make up the last pixels of a lossy picture.
+/// [`Rejection::Corrupt`] when a picture has another size than its header says, or there are several: a decoder spends
+/// memory on that before it compares the two. Those of a size.
+pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, Rejection> {
+    let said_length = bytes.get(4..8).and_then(u32_le).ok_or(Rejection::Incomplete)?.saturating_add(8);
+    let chunks = bytes.get(12..said_length.min(bytes.len())).ok_or(Rejection::Incomplete)?;
+    let mut chunks = Chunks(chunks);
+    let (name, header) = chunks.next().ok_or(Rejection::Incomplete)??;
+    if name != "VP8X" {
+        // A simple file is its first chunk.
+        return still(&Coded::of(name, header, None).ok_or(Rejection::Corrupt)?, Colour::Srgb, limits);
+    }
+    let flags = *header.first().ok_or(Rejection::Corrupt)?;
+    let canvas = (three(header, 4)? + 1, three(header, 7)? + 1);
+    let profile = if flags & PROFILE == 0 { None } else { chunks.clone().find_map(profile) };
+    let colour = profile.map_or(Colour::Srgb, |profile| Colour::Profile(profile.to_vec()));
+    if flags & ANIMATED == 0 {
+        let mut coded = Coded::find(chunks)?;
+        if coded.size()? != canvas {
+            return Err(Rejection::Corrupt);
+        }
+        match &mut coded {
+            // The header decides whether a lossy still has transparency.
+            Coded::Lossy { alpha, .. } if flags & ALPHA == 0 => *alpha = None,
+            Coded::Lossless { has_alpha, .. } => *has_alpha |= flags & ALPHA != 0,
+            Coded::Lossy { .. } => {}
+        }
+        return still(&coded, colour, limits);
+    }
+    // Nobody knows whether the rest of a longer file would have had more frames.
+    if said_length > bytes.len() {
+        return Err(Rejection::Incomplete);
+    }
+    let container = walked(chunks, canvas, limits.animation_frames)?;
+    let animation = Animation { format: Format::WebP, container, colour, limits };
+    if animation.container.count > 1 {
+        return Ok(Picture::Animation(animation));
+    }
+    // An animation of one frame is a still, which is drawn onto a canvas.
+    let working = Working { decoder: 13, raw: 4, eight: 4, ..Working::default() };
+    check_size(canvas, working, limits)?;
+    let tables = tables(&animation.container.file, limits.decode_bytes)?;
+    let decoder = WebPDecoder::new(Cursor::new(animation.container.file)).map_err(reason)?;
+    Still::new(Box::new(decoder), (13, tables), Orientation::NoTransforms, animation.colour, limits)
+        .map(Picture::Still)
+}
+
+fn profile<'a>(chunk: Result<(&'a str, &'a [u8]), Rejection>) -> Option<&'a [u8]> {
+    chunk.ok().filter(|(name, _)| *name == "ICCP").map(|(_, body)| body)
+}
+
+fn still<'a>(coded: &Coded<'_>, colour: Colour, limits: &'a Limits) -> Result<Picture<'a>, Rejection> {
+    let size = coded.size()?;
+    check_size(size, Working { decoder: 2, raw: 3, eight: 3, ..Working::default() }, limits)?;
+    let tables = coded.tables(limits.decode_bytes)?;
+    let alpha = if coded.has_alpha() { ALPHA } else { 0 };
+    let decoder = WebPDecoder::new(Cursor::new(file(alpha, size, &coded.chunks()))).map_err(reason)?;
+    // Planes of luma and chroma, and with transparency another image for the alpha channel; or an image with an alpha
+    // channel that is not wanted, and smaller ones that say how to read it.
+    let inner = if coded.has_alpha() { 7 } else { 5 };
+    Still::new(Box::new(decoder), (inner, tables), Orientation::NoTransforms, colour, limits).map(Picture::Still)
+}
+
+/// Walks through the chunks of an animation and writes it anew with its first `kept` frames.
+fn walked(chunks: Chunks<'_>, canvas: (u32, u32), kept: usize) -> Result<Container, Rejection> {
+    let mut container = Container { canvas, ..Container::default() };
+    let mut frames = Vec::new();
+    for chunk in chunks {
+        match chunk? {
+            ("ANIM", body) => {
+                let loops = body.get(4..).and_then(<[u8]>::first_chunk).ok_or(Rejection::Corrupt)?;
+                container.loops = u16::from_le_bytes(*loops);
+            }
+            // Browsers pass over a frame without a picture.
+            ("ANMF", body) if body.len() > 16 => {
+                let (x, y) = (2 * three(body, 0)?, 2 * three(body, 3)?);
+                let size = (three(body, 6)? + 1, three(body, 9)? + 1);
+                let coded = Coded::find(Chunks(&body[16..]))?;
+                if x + size.0 > canvas.0 || y + size.1 > canvas.1 || coded.size()? != size {
+                    return Err(Rejection::Corrupt);
+                }
+                container.add(size.0, size.1);
+                if container.count <= kept {
+                    append(&mut frames, "ANMF", &[&body[..16], &coded.chunks()].concat());
+                }
+            }
+            _ => {}
+        }
+    }
+    if container.count == 0 {
+        return Err(Rejection::Incomplete);
+    }
+    let mut chunks = Vec::new();
+    append(&mut chunks, "ANIM", &[&[0; 4], &container.loops.to_le_bytes()[..]].concat());
+    chunks.extend(frames);
+    // What no frame covers is transparent, whatever the frames are.
+    container.file = file(ANIMATED | ALPHA, canvas, &chunks);
+    Ok(container)
+}
+
+/// A file with an extended header.
+fn file(flags: u8, (width, height): (u32, u32), chunks: &[u8]) -> Vec<u8> {
+    let sides = [width, height].map(|side| side.saturating_sub(1).to_le_bytes());
+    let mut body = b"WEBP".to_vec();
+    append(&mut body, "VP8X", &[&[flags, 0, 0, 0], &sides[0][..3], &sides[1][..3]].concat());
+    body.extend(chunks);
+    let mut file = Vec::with_capacity(body.len() + 8);
+    append(&mut file, "RIFF", &body);
+    file
+}
+
+/// Writes a chunk, padded to an even length.
+fn append(file: &mut Vec<u8>, name: &str, body: &[u8]) {
+    file.extend(name.as_bytes());
+    file.extend((body.len() as u32).to_le_bytes());
+    file.extend(body);
+    file.extend(&[0][..body.len() % 2]);
+}
+
+/// What a still or a frame is decoded from.
+enum Coded<'a> {
+    Lossy {
+        bitstream: &'a [u8],
+        /// The alpha channel: a byte that says how it is coded, then itself.
+        alpha: Option<&'a [u8]>,
+    },
+    Lossless {
+        bitstream: &'a [u8],
+        has_alpha: bool,
+    },
+}
+
+impl<'a> Coded<'a> {
+    /// A bitstream by the name of its chunk.
+    fn of(name: &str, bitstream: &'a [u8], alpha: Option<&'a [u8]>) -> Option<Self> {
+        match (name, alpha) {
+            ("VP8 ", _) => Some(Self::Lossy { bitstream, alpha }),
+            // A byte of signature, 14 bits a side, and one that says whether there is transparency.
+            ("VP8L", None) => {
+                let has_alpha = bitstream.get(4).is_some_and(|bits| bits & 0x10 != 0);
+                Some(Self::Lossless { bitstream, has_alpha })
+            }
+            _ => None,
+        }
+    }
+
+    /// Finds it among chunks. It must be the only one, so that no reader can take another, and stand right behind its
+    /// alpha channel.
+    fn find(chunks: Chunks<'a>) -> Result<Self, Rejection> {
+        let (mut coded, mut alpha) = (None, None);
+        for chunk in chunks {
+            match chunk? {
+                ("ALPH", body) if coded.is_none() && alpha.is_none() => alpha = Some(body),
+                (name @ ("VP8 " | "VP8L"), body) if coded.is_none() => {
+                    coded = Some(Self::of(name, body, alpha).ok_or(Rejection::Corrupt)?);
+                }
+                ("ALPH" | "VP8 " | "VP8L" | "ANMF", _) => return Err(Rejection::Corrupt),
+                _ if coded.is_none() && alpha.is_some() => return Err(Rejection::Corrupt),
+                _ => {}
+            }
+        }
+        coded.ok_or(Rejection::Incomplete)
+    }
+
+    fn has_alpha(&self) -> bool {
+        match self {
+            Self::Lossy { alpha, .. } => alpha.is_some(),
+            Self::Lossless { has_alpha, .. } => *has_alpha,
+        }
+    }
+
+    /// The size that the bitstream gives itself, whatever the container says.
+    fn size(&self) -> Result<(u32, u32), Rejection> {
+        match self {
+            Self::Lossy { bitstream, .. } => {
+                // Three bytes of tag, three of start code, then the sides with two bits of scale each (RFC 6386, 9.1).
+                let side = |at: usize| {
+                    let two = bitstream.get(at..).and_then(<[u8]>::first_chunk);
+                    Ok(u32::from(u16::from_le_bytes(*two.ok_or(Rejection::Incomplete)?) & 0x3FFF))
+                };
+                Ok((side(6)?, side(8)?))
+            }
+            Self::Lossless { bitstream, .. } => {
+                // A byte of signature, then each side less one in 14 bits.
+                let bits = bitstream.get(1..5).and_then(u32_le).ok_or(Rejection::Incomplete)? as u32;
+                Ok(((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1))
+            }
+        }
+    }
+
+    /// Bytes that the decoder takes for tables.
+    fn tables(&self, limit: u64) -> Result<u64, Rejection> {
+        match self {
+            // The header has three more bits of version and one that says whether there is transparency.
+            Self::Lossless { bitstream, .. } => lossless::tables(bitstream, 40, self.size()?, limit),
+            Self::Lossy { alpha: Some(alpha), .. } if alpha.first().is_some_and(|coding| coding & 3 == 1) => {
+                lossless::tables(alpha, 8, self.size()?, limit)
+            }
+            Self::Lossy { .. } => Ok(0),
+        }
+    }
+
+    /// The chunks themselves.
+    fn chunks(&self) -> Vec<u8> {
+        let mut chunks = Vec::new();
+        match self {
+            Self::Lossy { bitstream, alpha } => {
+                if let Some((coding, data)) = alpha.and_then(<[u8]>::split_first) {
+                    // Four bits say how the alpha channel was preprocessed, which changes no pixel, and are reserved.
+                    append(&mut chunks, "ALPH", &[&[coding & 0x0F], data].concat());
+                }
+                append(&mut chunks, "VP8 ", bitstream);
+            }
+            Self::Lossless { bitstream, .. } => append(&mut chunks, "VP8L", bitstream),
+        }
+        chunks
+    }
+}
+
+/// Bytes that the decoder of an animation takes for tables at one time, whatever its size. Sizes and frames must have been
+/// checked before: it takes time for each pixel.
+///
+/// # Errors
+/// [`Rejection::TooMuchMemory`] when they are more than `limit`; [`Rejection::TooMuchWork`] when those of all frames are
+/// more than [`ALL_TABLES`]; [`Rejection::Incomplete`]; [`Rejection::Corrupt`].
+pub(super) fn tables(file: &[u8], limit: u64) -> Result<u64, Rejection> {
+    let (mut most, mut all) = (0, 0);
+    for chunk in Chunks(file.get(12..).unwrap_or_default()) {
+        let ("ANMF", frame) = chunk? else { continue };
+        let coded = Coded::find(Chunks(frame.get(16..).unwrap_or_default()))?;
+        let tables = coded.tables(limit)?;
+        (most, all) = (tables.max(most), all + tables);
+        if all > ALL_TABLES {
+            return Err(Rejection::TooMuchWork {
+                found: "its frames have more than 2 GB of code tables".into(),
+            });
+        }
+    }
+    Ok(most)
+}
+
+/// The chunks of a RIFF file, behind its own header: name and body.
+#[derive(Clone)]
+struct Chunks<'a>(&'a [u8]);
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = Result<(&'a str, &'a [u8]), Rejection>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (header, rest) = self.0.split_at_checked(8)?;
+        let length = u32_le(&header[4..])?;
+        let Some((body, rest)) = rest.split_at_checked(length) else {
+            self.0 = &[];
+            return Some(Err(Rejection::Incomplete));
+        };
+        self.0 = rest.get(length & 1..).unwrap_or_default();
+        Some(Ok((std::str::from_utf8(&header[..4]).unwrap_or_default(), body)))
+    }
+}
+
+fn u32_le(bytes: &[u8]) -> Option<usize> {
+    bytes.first_chunk().map(|four| u32::from_le_bytes(*four) as usize)
+}
+
+/// A number of 24 bits.
+fn three(body: &[u8], at: usize) -> Result<u32, Rejection> {
+    let three: &[u8; 3] = body.get(at..).and_then(<[u8]>::first_chunk).ok_or(Rejection::Corrupt)?;
+    Ok(u32::from_le_bytes([three[0], three[1], three[2], 0]))
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{Rgba, RgbaImage};
+
+    use super::super::Pixels;
+    use super::*;
+    use crate::testing::samples;
+
+    /// A chunk.
+    fn chunk(name: &str, body: &[u8]) -> Vec<u8> {
+        let mut chunk = Vec::new();
+        append(&mut chunk, name, body);
+        chunk
+    }
+
+    /// A file with these flags and this canvas.
+    fn extended(flags: u8, canvas: (u32, u32), chunks: &[&[u8]]) -> Vec<u8> {
+        file(flags, canvas, &chunks.concat())
+    }
+
+    fn simple(chunks: &[&[u8]]) -> Vec<u8> {
+        chunk("RIFF", &[b"WEBP", &chunks.concat()[..]].concat())
+    }
+
+    /// A picture that is transparent on the left.
+    fn half() -> RgbaImage {
+        RgbaImage::from_fn(16, 8, |x, _| Rgba([200, 40, 30, if x < 8 { 0 } else { 255 }]))
+    }
+
+    /// The chunks of a picture as libwebp writes it, by name.
+    fn coded(file: &[u8]) -> Vec<(String, Vec<u8>)> {
+        Chunks(&file[12..]).map(|chunk| chunk.map(|(name, body)| (name.to_owned(), body.to_vec())).unwrap()).collect()
+    }
+
+    /// A lossy picture's alpha channel and bitstream, and a lossless one's bitstream, each as a chunk.
+    fn parts() -> [Vec<u8>; 3] {
+        let lossy = webp::Encoder::from_rgba(&half(), 16, 8).encode(80.0);
+        let lossless = webp::Encoder::from_rgba(&half(), 16, 8).encode_lossless();
+        let part = |file: &[u8], name: &str| {
+            coded(file).into_iter().find(|chunk| chunk.0 == name).map(|(name, body)| chunk(&name, &body)).unwrap()
+        };
+        [part(&lossy, "ALPH"), part(&lossy, "VP8 "), part(&lossless, "VP8L")]
+    }
+
+    fn frame(picture: &[&[u8]]) -> Vec<u8> {
+        // At the corner, 16 x 8 pixels, 100 ms, not blended.
+        let head = [0, 0, 0, 0, 0, 0, 15, 0, 0, 7, 0, 0, 100, 0, 0, 2];
+        chunk("ANMF", &[&head[..], &picture.concat()].concat())
+    }
+
+    const CANVAS: (u32, u32) = (16, 8);
+
+    fn still(bytes: &[u8]) -> Result<Pixels, Rejection> {
+        let limits = Limits::default();
+        match open(bytes, &limits)? {
+            Picture::Still(still) => still.decode(),
+            Picture::Animation(_) => Err(Rejection::Animated),
+        }
+    }
+
+    /// The alpha of the first and the last pixel of each frame.
+    fn frames(bytes: &[u8]) -> Result<Vec<[u8; 2]>, Rejection> {
+        let limits = Limits::default();
+        match open(bytes, &limits)? {
+            Picture::Still(_) => panic!("a still"),
+            Picture::Animation(animation) => animation
+                .frames()?
+                .map(|frame| frame.map(|frame| [0, 15].map(|x| frame.pixels.get_pixel(x, 0).0[3])))
+                .collect(),
+        }
+    }
+
+    fn is_transparent(bytes: &[u8]) -> bool {
+        match still(bytes).unwrap() {
+            Pixels::Alpha(pixels) => pixels.get_pixel(0, 0).0[3] == 0 && pixels.get_pixel(15, 0).0[3] == 255,
+            Pixels::Opaque(_) => false,
+        }
+    }
+
+    #[test]
+    fn flags_that_announce_what_is_not_there_cost_nothing() {
+        let [_, lossy, lossless] = parts();
+        let plain = still(&simple(&[&lossy])).unwrap();
+        // Exif, XMP, a profile and an alpha channel.
+        for flags in [0x08, 0x04, PROFILE, ALPHA, 0x08 | 0x04 | PROFILE | ALPHA] {
+            assert_eq!(still(&extended(flags, CANVAS, &[&lossy])).as_ref(), Ok(&plain), "{flags:#x}");
+        }
+        assert!(is_transparent(&extended(0x08 | ALPHA, CANVAS, &[&lossless])));
+    }
+
+    #[test]
+    fn chunks_that_hold_no_pixels_are_passed_over_wherever_they_stand() {
+        let [alpha, lossy, _] = parts();
+        let unknown = chunk("none", b"abc");
+        let exif = chunk("EXIF", b"Exif\0\0II*\0");
+        let plain = still(&extended(ALPHA, CANVAS, &[&alpha, &lossy])).unwrap();
+        assert_eq!(still(&extended(ALPHA, CANVAS, &[&unknown, &alpha, &lossy, &exif, &unknown])), Ok(plain));
+        let frame = frame(&[&alpha, &lossy]);
+        let animation = chunk("ANIM", &[0; 6]);
+        let file = extended(ANIMATED | ALPHA, CANVAS, &[&animation, &frame, &unknown, &exif, &frame, &unknown]);
+        assert_eq!(frames(&file), Ok(vec![[0, 255]; 2]));
+    }
+
+    #[test]
+    fn transparency_is_there_where_browsers_show_it() {
+        let [alpha, lossy, lossless] = parts();
+        assert!(is_transparent(&extended(ALPHA, CANVAS, &[&alpha, &lossy])));
+        assert!(!is_transparent(&extended(0, CANVAS, &[&alpha, &lossy])), "a lossy still goes by the flag");
+        assert!(is_transparent(&extended(0, CANVAS, &[&lossless])), "a lossless one says so itself");
+        assert!(is_transparent(&simple(&[&lossless])));
+        let animation = chunk("ANIM", &[0; 6]);
+        for picture in [&[&alpha[..], &lossy][..], &[&lossless]] {
+            for flags in [ANIMATED, ANIMATED | ALPHA] {
+                let file = extended(flags, CANVAS, &[&animation, &frame(picture), &frame(picture)]);
+                assert_eq!(frames(&file), Ok(vec![[0, 255]; 2]), "frames go by what they hold");
+            }
+        }
+        // What a frame does not cover is transparent, though no frame is.
+        let opaque = [Rgba([9, 9, 9, 255]); 2].map(|colour| RgbaImage::from_pixel(16, 8, colour));
+        let bytes = samples::webp(&opaque, 50);
+        let wide = extended(ANIMATED, (40, 8), &[&bytes[30..]]);
+        let limits = Limits::default();
+        let Ok(Picture::Animation(animation)) = open(&wide, &limits) else { panic!("no animation") };
+        let first = animation.frames().unwrap().next().unwrap().unwrap().pixels;
+        assert_eq!((first.get_pixel(0, 0).0[3], first.get_pixel(39, 0).0[3]), (255, 0));
+    }
+
+    #[test]
+    fn how_an_alpha_channel_was_made_changes_no_pixel() {
+        let [alpha, lossy, _] = parts();
+        for bits in 0..16 {
+            let mut alpha = alpha.clone();
+            alpha[8] = alpha[8] & 0x0F | bits << 4;
+            assert!(is_transparent(&extended(ALPHA, CANVAS, &[&alpha, &lossy])), "{bits:#x}");
+        }
+    }
+
+    #[test]
+    fn a_simple_file_is_its_first_chunk() {
+        let [alpha, lossy, lossless] = parts();
+        let plain = still(&simple(&[&lossy]));
+        assert!(plain.is_ok());
+        assert_eq!(still(&simple(&[&lossy, &lossless])), plain);
+        assert_eq!(still(&simple(&[&alpha, &lossy])), Err(Rejection::Corrupt), "as browsers do");
+        assert_eq!(still(&simple(&[&chunk("none", b"abc"), &lossy])), Err(Rejection::Corrupt));
+    }
+
+    #[test]
+    fn orientation_is_left_aside_as_browsers_do() {
+        let [_, lossy, _] = parts();
+        let tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        for exif in [tiff.to_vec(), [b"Exif\0\0", &tiff[..]].concat()] {
+            let file = extended(0x08, CANVAS, &[&lossy, &chunk("EXIF", &exif)]);
+            let size = still(&file).unwrap().size();
+            assert_eq!((size.width, size.height), CANVAS);
+        }
+    }
+
+    #[test]
+    fn a_frame_without_a_picture_is_passed_over() {
+        let [alpha, lossy, _] = parts();
+        let (full, empty, animation) = (frame(&[&alpha, &lossy]), frame(&[]), chunk("ANIM", &[0; 6]));
+        let file = extended(ANIMATED, CANVAS, &[&animation, &full, &empty, &full]);
+        assert_eq!(frames(&file).map(|frames| frames.len()), Ok(2));
+        assert_eq!(frames(&extended(ANIMATED, CANVAS, &[&animation, &empty])), Err(Rejection::Incomplete));
+    }
+}
