@@ -386,8 +386,8 @@ fn upright(mut image: DynamicImage, orientation: Orientation) -> Pixels {
 #[cfg(test)]
 mod tests {
     use image::Rgba;
-    use std::io::Cursor;
     use proptest::prelude::*;
+    use std::io::Cursor;
 
     use super::*;
     use crate::testing::samples;
@@ -483,7 +483,9 @@ mod tests {
                 }
                 let frames = |hidden: &RgbaImage| {
                     let file = samples::lossless_webp(&[hidden.clone(), hiding(1, 255), hidden.clone()], 50);
-                    let Ok(Picture::Animation(animation)) = Picture::open(&file, limits) else { panic!("no animation") };
+                    let Ok(Picture::Animation(animation)) = Picture::open(&file, limits) else {
+                        panic!("no animation")
+                    };
                     animation.frames().unwrap().map(|frame| frame.unwrap().pixels).collect::<Vec<_>>()
                 };
                 assert_eq!(frames(&one), frames(&other), "alpha {alpha}");

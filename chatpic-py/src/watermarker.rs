@@ -1,5 +1,6 @@
 //! `chatpic.Watermarker`: the forensic mark alone, on numpy arrays and image files.
 
+use std::collections::HashSet;
 use std::io::Cursor;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,9 +9,10 @@ use bytes::Bytes;
 use chatpic_core::mark::{self, ImageKey, MarkKey, MarkRecord, Size, Suspect, TRACE_WORK};
 use chatpic_core::{Error, Limits, Pixels, Rejection, SessionId};
 use image::{DynamicImage, ImageFormat, RgbImage, RgbaImage};
-use numpy::{IntoPyArray, PyArrayMethods, PyReadonlyArray3, PyUntypedArrayMethods};
+use numpy::{IntoPyArray, PyArrayMethods, PyReadonlyArray3, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyMemoryView};
 
 use crate::errors::{Failure, OutOfRange};
 use crate::runtime::{spawn, wait, working};
@@ -20,15 +22,6 @@ const FALSE_ALARM: f64 = 1e-6;
 
 fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::Said(error.to_string())
-}
-
-/// An image as Python gives it: an array or the bytes of a file.
-#[derive(FromPyObject)]
-enum Given<'py> {
-    #[pyo3(transparent, annotation = "bytes")]
-    File(Bytes),
-    #[pyo3(transparent, annotation = "numpy.ndarray")]
-    Pixels(PyReadonlyArray3<'py, u8>),
 }
 
 /// An image that the interpreter no longer has a hand in: a file's bytes are shared, they never change; an array's
@@ -42,9 +35,14 @@ impl FromPyObject<'_, '_> for Source {
     type Error = PyErr;
 
     fn extract(given: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
-        let pixels = match given.extract()? {
-            Given::File(bytes) => return Ok(Source::File(bytes)),
-            Given::Pixels(pixels) => pixels,
+        if let Ok(bytes) = given.extract() {
+            return Ok(Source::File(bytes));
+        }
+        if let Ok(view) = given.cast::<PyMemoryView>() {
+            return Ok(Source::File(view.call_method0("tobytes")?.extract()?));
+        }
+        let Ok(pixels) = given.extract::<PyReadonlyArray3<'_, u8>>() else {
+            return Err(no_image(given));
         };
         let shape = pixels.shape();
         let side = |length: usize| u32::try_from(length).ok().filter(|length| *length > 0);
@@ -64,6 +62,18 @@ impl FromPyObject<'_, '_> for Source {
         let wrong = || failed("an image has the shape (height, width, 3) or (height, width, 4)");
         Ok(Source::Array(picture.ok_or_else(wrong)?))
     }
+}
+
+/// Says what was given where an image was wanted.
+fn no_image(given: Borrowed<'_, '_, PyAny>) -> PyErr {
+    let found = match given.cast::<PyUntypedArray>() {
+        Ok(array) => format!("an array of {} of shape {:?}", array.dtype(), array.shape()),
+        Err(_) => given.get_type().to_string(),
+    };
+    PyTypeError::new_err(format!(
+        "an image is the bytes of a file, or a numpy array of uint8 of shape (height, width, 3) or \
+         (height, width, 4), not {found}"
+    ))
 }
 
 impl Source {
@@ -180,7 +190,7 @@ impl Match {
     }
 }
 
-/// The sessions that a picture may have been served to.
+/// The sessions that a picture may have been served to, each once.
 struct Candidates(Vec<SessionId>);
 
 impl FromPyObject<'_, '_> for Candidates {
@@ -188,7 +198,9 @@ impl FromPyObject<'_, '_> for Candidates {
 
     fn extract(given: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
         let texts: Vec<String> = given.extract()?;
-        Ok(texts.iter().map(|text| session(text)).collect::<Result<_, _>>().map(Self)?)
+        let mut seen = HashSet::new();
+        let sessions: Vec<SessionId> = texts.iter().map(|text| session(text)).collect::<Result<_, _>>()?;
+        Ok(Self(sessions.into_iter().filter(|session| seen.insert(*session)).collect()))
     }
 }
 

@@ -166,6 +166,32 @@ def test_a_jpeg_that_ends_early_is_refused(marker: chatpic.Watermarker) -> None:
         marker.embed(jpeg[: len(jpeg) // 3], "E64F44F6")
 
 
+def test_the_bytes_of_a_file_may_be_in_any_kind_of_bytes(marker: chatpic.Watermarker) -> None:
+    file = png(picture(1))
+    marked = marker.embed(file, "E64F44F6")
+    for kind in (bytearray, memoryview):
+        assert marker.embed(kind(file), "E64F44F6") == marked
+    assert marker.embed(memoryview(file + b"more")[:-4], "E64F44F6") == marked
+
+
+def test_what_is_no_image_is_told_in_the_words_of_numpy(marker: chatpic.Watermarker) -> None:
+    wrong = {
+        "an array of uint16 of shape [512, 768, 3]": picture(1).astype(numpy.uint16),
+        "an array of uint8 of shape [512, 768]": picture(1)[:, :, 0],
+        "<class 'str'>": "photograph.jpg",
+    }
+    for found, given in wrong.items():
+        with pytest.raises(TypeError) as told:
+            marker.embed(given, "E64F44F6")
+        assert str(told.value).endswith(f"numpy array of uint8 of shape (height, width, 3) or (height, width, 4), not {found}")
+
+
+def test_a_candidate_that_is_named_twice_is_found_once(marker: chatpic.Watermarker) -> None:
+    record, marked = marker.prepare(picture(1)).record, marker.embed(picture(1), "E64F44F6")
+    found = marker.trace(marked, ["E64F44F6", "00C0FFEE", "e64f44f6"], record=record)
+    assert [match.session for match in found] == ["E64F44F6"]
+
+
 @pytest.fixture(scope="module")
 def long_trace(marker: chatpic.Watermarker) -> tuple[bytes, float]:
     """A trace that finds nothing in a large picture: its record, and how long it takes."""

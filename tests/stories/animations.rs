@@ -347,7 +347,8 @@ async fn an_image_with_transparency_is_made_once_a_session_too() {
 #[tokio::test]
 async fn an_animation_of_too_many_frames_is_refused_and_leaves_nothing() {
     let site = Site::new().await;
-    let tiny: Vec<RgbImage> = (0..301).map(|i| RgbImage::from_pixel(8, 8, image::Rgb([i as u8; 3]))).collect();
+    let tiny: Vec<RgbImage> =
+        (0..301).map(|i| RgbImage::from_pixel(8, 8, image::Rgb([i as u8; 3]))).collect();
     let answer = site.upload(&[], &[&samples::gif(&tiny, 50)]).await.expect(413);
     assert!(answer.text().contains("301 frames, more than 300"), "{}", answer.text());
     let whole = gif();

@@ -41,7 +41,8 @@ fn walked(bytes: &[u8], kept: usize) -> Result<Container, Rejection> {
     let mut blocks = Blocks { bytes, at: 6 };
     let [width, wide, height, high, flags, _, _] = blocks.take()?;
     let palette = blocks.palette(flags)?;
-    let mut canvas = (u32::from(u16::from_le_bytes([width, wide])), u32::from(u16::from_le_bytes([height, high])));
+    let mut canvas =
+        (u32::from(u16::from_le_bytes([width, wide])), u32::from(u16::from_le_bytes([height, high])));
     let mut container = Container { loops: 1, ..Container::default() };
     let (mut images, mut is_empty) = (Vec::new(), true);
     let mut control: Option<[u8; 4]> = None;
@@ -198,7 +199,11 @@ mod tests {
     }
 
     fn file_of((width, height): (u8, u8), blocks: &[&[u8]]) -> Vec<u8> {
-        let head = [b"GIF89a", &[width, 0, height, 0, 0x81, 0, 0][..], &[0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 255]];
+        let head = [
+            b"GIF89a",
+            &[width, 0, height, 0, 0x81, 0, 0][..],
+            &[0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 255],
+        ];
         [head.concat(), blocks.concat()].concat()
     }
 
@@ -211,7 +216,8 @@ mod tests {
         // Codes of three bits: before each pixel a 4, which clears the table, and a 5 at the end.
         let codes = [4, colour].repeat(usize::from(width * height)).into_iter().chain([5]);
         let bits: Vec<u8> = codes.flat_map(|code| [code & 1, code >> 1 & 1, code >> 2]).collect();
-        let data: Vec<u8> = bits.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, bit| byte << 1 | bit)).collect();
+        let data: Vec<u8> =
+            bits.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, bit| byte << 1 | bit)).collect();
         [&[IMAGE, x, 0, y, 0, width, 0, height, 0, 0, 2, data.len() as u8], &data[..], &[0]].concat()
     }
 
@@ -287,12 +293,14 @@ mod tests {
         let without_sides = [&control, &[IMAGE, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0][..]].concat();
         for nothing in [&without_data, &without_sides] {
             let shown = |blocks: &[&[u8]]| shown(&file(blocks));
-            assert_eq!(shown(&[&white, nothing, &red, END]), Ok(vec![(WHITE, 200), (WHITE, 500), (RED, 300)]));
+            assert_eq!(
+                shown(&[&white, nothing, &red, END]),
+                Ok(vec![(WHITE, 200), (WHITE, 500), (RED, 300)])
+            );
             assert_eq!(shown(&[nothing, &red, END]), Ok(vec![(CLEAR, 500), (RED, 300)]));
             assert_eq!(shown(&[nothing, nothing, END]), Err(Rejection::Incomplete));
         }
     }
-
 
     #[test]
     fn a_canvas_is_as_large_as_its_first_frame_at_least() {
@@ -331,7 +339,8 @@ mod tests {
     #[test]
     fn no_more_frames_are_written_anew_than_may_be_shown() {
         let palette = [255; 6];
-        let own = [&[IMAGE, 0, 0, 0, 0, 2, 0, 2, 0, 0x80], &palette[..], &image((0, 0), (2, 2), 1)[10..]].concat();
+        let own =
+            [&[IMAGE, 0, 0, 0, 0, 2, 0, 2, 0, 0x80], &palette[..], &image((0, 0), (2, 2), 1)[10..]].concat();
         let container = walked(&file(&[&own.repeat(1000), END]), 10).unwrap();
         assert_eq!(container.count, 1000);
         assert!(container.file.len() < 10_000, "a palette is filled up to 768 bytes");

@@ -102,7 +102,11 @@ struct Bytes(u64);
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MEGA: u64 = 1024 * 1024;
-        if self.0.is_multiple_of(MEGA) { write!(f, "{} MB", self.0 / MEGA) } else { write!(f, "{} bytes", self.0) }
+        if self.0.is_multiple_of(MEGA) {
+            write!(f, "{} MB", self.0 / MEGA)
+        } else {
+            write!(f, "{} bytes", self.0)
+        }
     }
 }
 

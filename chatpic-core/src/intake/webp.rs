@@ -85,7 +85,8 @@ fn still<'a>(coded: &Coded<'_>, colour: Colour, limits: &'a Limits) -> Result<Pi
     // Planes of luma and chroma, and with transparency another image for the alpha channel; or an image with an alpha
     // channel that is not wanted, and smaller ones that say how to read it.
     let inner = if coded.has_alpha() { 7 } else { 5 };
-    Still::new(Box::new(decoder), (inner, tables), Orientation::NoTransforms, colour, limits).map(Picture::Still)
+    Still::new(Box::new(decoder), (inner, tables), Orientation::NoTransforms, colour, limits)
+        .map(Picture::Still)
 }
 
 /// Walks through the chunks of an animation and writes it anew with its first `kept` frames.
@@ -326,7 +327,9 @@ mod tests {
 
     /// The chunks of a picture as libwebp writes it, by name.
     fn coded(file: &[u8]) -> Vec<(String, Vec<u8>)> {
-        Chunks(&file[12..]).map(|chunk| chunk.map(|(name, body)| (name.to_owned(), body.to_vec())).unwrap()).collect()
+        Chunks(&file[12..])
+            .map(|chunk| chunk.map(|(name, body)| (name.to_owned(), body.to_vec())).unwrap())
+            .collect()
     }
 
     /// A lossy picture's alpha channel and bitstream, and a lossless one's bitstream, each as a chunk.
@@ -334,7 +337,11 @@ mod tests {
         let lossy = webp::Encoder::from_rgba(&half(), 16, 8).encode(80.0);
         let lossless = webp::Encoder::from_rgba(&half(), 16, 8).encode_lossless();
         let part = |file: &[u8], name: &str| {
-            coded(file).into_iter().find(|chunk| chunk.0 == name).map(|(name, body)| chunk(&name, &body)).unwrap()
+            coded(file)
+                .into_iter()
+                .find(|chunk| chunk.0 == name)
+                .map(|(name, body)| chunk(&name, &body))
+                .unwrap()
         };
         [part(&lossy, "ALPH"), part(&lossy, "VP8 "), part(&lossless, "VP8L")]
     }
@@ -394,7 +401,8 @@ mod tests {
         assert_eq!(still(&extended(ALPHA, CANVAS, &[&unknown, &alpha, &lossy, &exif, &unknown])), Ok(plain));
         let frame = frame(&[&alpha, &lossy]);
         let animation = chunk("ANIM", &[0; 6]);
-        let file = extended(ANIMATED | ALPHA, CANVAS, &[&animation, &frame, &unknown, &exif, &frame, &unknown]);
+        let file =
+            extended(ANIMATED | ALPHA, CANVAS, &[&animation, &frame, &unknown, &exif, &frame, &unknown]);
         assert_eq!(frames(&file), Ok(vec![[0, 255]; 2]));
     }
 
