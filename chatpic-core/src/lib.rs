@@ -43,6 +43,7 @@ pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod transparency;
+mod wide;
 mod workers;
 
 pub use chatpic::dashboard::{Cursor, Dashboard, Pulse, SessionInfo};

@@ -13,29 +13,38 @@ const fn fixed(value: f64) -> i32 {
 }
 
 /// The samples of a block, row by row, from its coefficients and its quantization table, both row by row.
+#[inline(always)]
 pub(super) fn inverse(coefficients: &[i16; 64], table: &[u16; 64]) -> [[u8; 8]; 8] {
     let mut rows = [[0i16; 8]; 8];
-    for (row, (coefficients, steps)) in
-        rows.iter_mut().zip(coefficients.as_chunks::<8>().0.iter().zip(table.as_chunks::<8>().0))
-    {
-        for ((value, coefficient), step) in row.iter_mut().zip(coefficients).zip(steps) {
-            *value = coefficient.wrapping_mul(*step as i16);
-        }
+    for ((value, coefficient), step) in rows.as_flattened_mut().iter_mut().zip(coefficients).zip(table) {
+        *value = coefficient.wrapping_mul(*step as i16);
     }
     let columns = transposed(&pass::<{ CONSTANT_BITS - BETWEEN_BITS }>(&rows));
     // The factor 8 of the transform is taken out at the end.
     let samples = transposed(&pass::<{ CONSTANT_BITS + BETWEEN_BITS + 3 }>(&columns));
-    samples.map(|row| row.map(|sample| (sample.clamp(-128, 127) + 128) as u8))
+    let mut out = [[0; 8]; 8];
+    for (out, samples) in out.as_flattened_mut().iter_mut().zip(samples.as_flattened()) {
+        *out = ((*samples).clamp(-128, 127) + 128) as u8;
+    }
+    out
 }
 
 /// The samples of a block of which only the first coefficient is not zero: all are this one.
+#[inline(always)]
 pub(super) fn flat(first: i16, step: u16) -> u8 {
     let first = first.wrapping_mul(step as i16);
     ((i32::from(first.wrapping_shl(BETWEEN_BITS as u32)) + 16 >> 5).clamp(-128, 127) + 128) as u8
 }
 
+#[inline(always)]
 fn transposed(rows: &[[i16; 8]; 8]) -> [[i16; 8]; 8] {
-    std::array::from_fn(|y| std::array::from_fn(|x| rows[x][y]))
+    let mut out = [[0; 8]; 8];
+    for (y, row) in rows.iter().enumerate() {
+        for (x, value) in row.iter().enumerate() {
+            out[x][y] = *value;
+        }
+    }
+    out
 }
 
 /// One-dimensional transforms of the eight columns, whose results are divided by two to the power of `SHIFT`.
@@ -55,34 +64,68 @@ fn pass<const SHIFT: i32>(rows: &[[i16; 8]; 8]) -> [[i16; 8]; 8] {
     const FIFTH: i32 = fixed(2.053_119_869);
     const SEVENTH: i32 = fixed(0.298_631_336);
 
-    let mut out = [[0; 8]; 8];
+    let [a0, a1, a2, a3, a4, a5, a6, a7] = rows;
+    let sum = zip(a0, a4, |a, b| i32::from(a.wrapping_add(b)) << CONSTANT_BITS);
+    let difference = zip(a0, a4, |a, b| i32::from(a.wrapping_sub(b)) << CONSTANT_BITS);
+    let inner = mixed(a2, C6, a6, C6 - C2_AND_C6);
+    let outer = mixed(a2, C6 + C2_LESS_C6, a6, C6);
+    let even = [added(&sum, &outer), added(&difference, &inner), less(&difference, &inner), less(&sum, &outer)];
+
+    let third = zip(a7, a3, i16::wrapping_add);
+    let fifth = zip(a5, a1, i16::wrapping_add);
+    let shared = mixed(&third, C3 - C3_AND_C5, &fifth, C3);
+    let crossed = mixed(&third, C3, &fifth, C3 - C3_LESS_C5);
+    let odd = [
+        added(&mixed(a7, -C3_LESS_C7, a1, FIRST - C3_LESS_C7), &crossed),
+        added(&mixed(a5, -C1_AND_C3, a3, THIRD - C1_AND_C3), &shared),
+        added(&mixed(a5, FIFTH - C1_AND_C3, a3, -C1_AND_C3), &crossed),
+        added(&mixed(a7, SEVENTH - C3_LESS_C7, a1, -C3_LESS_C7), &shared),
+    ];
+    let [e0, e1, e2, e3] = &even;
+    let [o0, o1, o2, o3] = &odd;
+    [
+        rounded::<SHIFT>(&added(e0, o0)),
+        rounded::<SHIFT>(&added(e1, o1)),
+        rounded::<SHIFT>(&added(e2, o2)),
+        rounded::<SHIFT>(&added(e3, o3)),
+        rounded::<SHIFT>(&less(e3, o3)),
+        rounded::<SHIFT>(&less(e2, o2)),
+        rounded::<SHIFT>(&less(e1, o1)),
+        rounded::<SHIFT>(&less(e0, o0)),
+    ]
+}
+
+/// Combines two rows sample by sample.
+#[inline(always)]
+fn zip<A: Copy, B: Copy + Default>(a: &[A; 8], b: &[A; 8], combine: impl Fn(A, A) -> B) -> [B; 8] {
+    let mut out = [B::default(); 8];
     for i in 0..8 {
-        let [a0, a1, a2, a3, a4, a5, a6, a7] = rows.map(|row| row[i]);
-        let wide = |value: i16| i32::from(value);
+        out[i] = combine(a[i], b[i]);
+    }
+    out
+}
 
-        let (sum, difference) = (wide(a0.wrapping_add(a4)), wide(a0.wrapping_sub(a4)));
-        let (sum, difference) = (sum << CONSTANT_BITS, difference << CONSTANT_BITS);
-        let inner = wide(a2) * C6 + wide(a6) * (C6 - C2_AND_C6);
-        let outer = wide(a2) * (C6 + C2_LESS_C6) + wide(a6) * C6;
-        let even = [sum + outer, difference + inner, difference - inner, sum - outer];
+#[inline(always)]
+fn mixed(a: &[i16; 8], of_a: i32, b: &[i16; 8], of_b: i32) -> [i32; 8] {
+    zip(a, b, |a, b| i32::from(a) * of_a + i32::from(b) * of_b)
+}
 
-        let (third, fifth) = (wide(a7.wrapping_add(a3)), wide(a5.wrapping_add(a1)));
-        let shared = third * (C3 - C3_AND_C5) + fifth * C3;
-        let crossed = third * C3 + fifth * (C3 - C3_LESS_C5);
-        let odd = [
-            wide(a7) * -C3_LESS_C7 + wide(a1) * (FIRST - C3_LESS_C7) + crossed,
-            wide(a5) * -C1_AND_C3 + wide(a3) * (THIRD - C1_AND_C3) + shared,
-            wide(a5) * (FIFTH - C1_AND_C3) + wide(a3) * -C1_AND_C3 + crossed,
-            wide(a7) * (SEVENTH - C3_LESS_C7) + wide(a1) * -C3_LESS_C7 + shared,
-        ];
-        for k in 0..4 {
-            let rounded = |value: i32| {
-                let value = value.wrapping_add(1 << (SHIFT - 1)) >> SHIFT;
-                value.clamp(i16::MIN.into(), i16::MAX.into()) as i16
-            };
-            out[k][i] = rounded(even[k].wrapping_add(odd[k]));
-            out[7 - k][i] = rounded(even[k].wrapping_sub(odd[k]));
-        }
+#[inline(always)]
+fn added(a: &[i32; 8], b: &[i32; 8]) -> [i32; 8] {
+    zip(a, b, i32::wrapping_add)
+}
+
+#[inline(always)]
+fn less(a: &[i32; 8], b: &[i32; 8]) -> [i32; 8] {
+    zip(a, b, i32::wrapping_sub)
+}
+
+#[inline(always)]
+fn rounded<const SHIFT: i32>(values: &[i32; 8]) -> [i16; 8] {
+    let mut out = [0; 8];
+    for (out, value) in out.iter_mut().zip(values) {
+        let value = value.wrapping_add(1 << (SHIFT - 1)) >> SHIFT;
+        *out = value.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
     }
     out
 }

@@ -150,7 +150,7 @@ impl<'a> Bits<'a> {
     }
 
     /// Reads ahead, so that 56 bits are held or none are left.
-    #[inline]
+    #[inline(always)]
     fn fill(&mut self) {
         let next = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk());
         match next.map(|next| u64::from_be_bytes(*next)) {
@@ -164,6 +164,8 @@ impl<'a> Bits<'a> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn fill_bytewise(&mut self) {
         while self.count <= 56 {
             let byte = match self.bytes.get(self.at) {
@@ -184,7 +186,7 @@ impl<'a> Bits<'a> {
     }
 
     /// Passes over bits, at most as many as can be held.
-    #[inline]
+    #[inline(always)]
     fn pass(&mut self, count: u32) -> Result<(), Rejection> {
         self.count = self.count.checked_sub(count).ok_or(Rejection::Incomplete)?;
         self.held <<= count;
@@ -192,7 +194,7 @@ impl<'a> Bits<'a> {
     }
 
     /// What the next code stands for. 16 bits behind it are held, if there are so many.
-    #[inline]
+    #[inline(always)]
     fn code(&mut self, huffman: &Huffman) -> Result<u8, Rejection> {
         if self.count < 32 {
             self.fill();
@@ -208,7 +210,7 @@ impl<'a> Bits<'a> {
     }
 
     /// A code's symbol, whose low half is the size of a number behind it, and that number (T.81, F.2.2.1).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn symbol(&mut self, huffman: &Huffman) -> Result<(u8, i32), Rejection> {
         let symbol = self.code(huffman)?;
         let size = u32::from(symbol & 15);
@@ -225,7 +227,7 @@ impl<'a> Bits<'a> {
     }
 
     /// A number of `count` bits, at most 16.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, count: u32) -> Result<u32, Rejection> {
         if self.count < count {
             self.fill();
@@ -250,7 +252,7 @@ impl<'a> Bits<'a> {
 }
 
 /// Whether one of eight bytes is FF.
-#[inline]
+#[inline(always)]
 fn has_ff(bytes: u64) -> bool {
     // Of the complements, one is then 0, and taking 1 from it sets its highest bit, which was not set.
     (!bytes).wrapping_sub(0x0101_0101_0101_0101) & bytes & 0x8080_8080_8080_8080 != 0

@@ -5,6 +5,7 @@ use image::{GrayImage, RgbImage};
 use super::Samples;
 use super::frame::{Component, Frame};
 use crate::intake::Rejection;
+use crate::wide::wide;
 
 /// What the components of a file are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,32 +50,11 @@ pub(super) fn samples(frame: &Frame, colours: Colours, planes: &[Vec<u8>]) -> Re
     let (width, height) = (frame.size.width, frame.size.height);
     let line = width as usize * colours.channels() as usize;
     let mut pixels = vec![0; line * height as usize];
-    let mut channels: Vec<_> = frame
-        .components
-        .iter()
-        .zip(planes)
-        .map(|(component, plane)| Upsampler::new(frame, component, plane))
-        .collect();
+    let components = frame.components.iter().zip(planes);
+    let mut channels: Vec<_> =
+        components.map(|(component, plane)| Upsampler::new(frame, component, plane)).collect();
     for (y, line) in pixels.chunks_exact_mut(line).enumerate() {
-        let rows = channels.iter_mut().map(|channel| channel.row(y));
-        match (colours, &rows.collect::<Vec<_>>()[..]) {
-            (Colours::Grey, [grey]) => line.copy_from_slice(&grey[..line.len()]),
-            (Colours::Rgb, rows @ [_, _, _]) => interleave::<3>(rows, line),
-            (Colours::Cmyk, rows @ [_, _, _, _]) => interleave::<4>(rows, line),
-            (Colours::Ycc, [luma, blue, red]) => {
-                for (((pixel, y), cb), cr) in line.as_chunks_mut::<3>().0.iter_mut().zip(*luma).zip(*blue).zip(*red) {
-                    *pixel = rgb(*y, *cb, *cr);
-                }
-            }
-            (Colours::Ycck, [luma, blue, red, black]) => {
-                let rows = luma.iter().zip(*blue).zip(*red).zip(*black);
-                for (pixel, (((y, cb), cr), k)) in line.as_chunks_mut::<4>().0.iter_mut().zip(rows) {
-                    let [r, g, b] = rgb(*y, *cb, *cr);
-                    *pixel = [255 - r, 255 - g, 255 - b, *k];
-                }
-            }
-            _ => return Err(Rejection::Corrupt),
-        }
+        wide!(fill(line, colours, &mut channels, y))?;
     }
     match colours {
         Colours::Grey => GrayImage::from_raw(width, height, pixels).map(Samples::Grey),
@@ -84,26 +64,53 @@ pub(super) fn samples(frame: &Frame, colours: Colours, planes: &[Vec<u8>]) -> Re
     .ok_or(Rejection::Corrupt)
 }
 
-fn interleave<const CHANNELS: usize>(rows: &[&[u8]], line: &mut [u8]) {
-    for (channel, row) in rows.iter().enumerate() {
-        for (pixel, sample) in line.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(*row) {
-            pixel[channel] = *sample;
+/// Makes row `y` of the picture.
+#[inline(always)]
+fn fill(line: &mut [u8], colours: Colours, channels: &mut [Upsampler<'_>], y: usize) -> Result<(), Rejection> {
+    match (colours, channels) {
+        (Colours::Grey, [grey]) => line.copy_from_slice(&grey.row(y)[..line.len()]),
+        (Colours::Rgb, channels @ [_, _, _]) => interleave::<3>(line, channels, y),
+        (Colours::Cmyk, channels @ [_, _, _, _]) => interleave::<4>(line, channels, y),
+        (Colours::Ycc, [luma, blue, red]) => {
+            let rows = luma.row(y).iter().zip(blue.row(y)).zip(red.row(y));
+            for (pixel, ((y, cb), cr)) in line.as_chunks_mut::<3>().0.iter_mut().zip(rows) {
+                *pixel = rgb(*y, *cb, *cr);
+            }
+        }
+        (Colours::Ycck, [luma, blue, red, black]) => {
+            let rows = luma.row(y).iter().zip(blue.row(y)).zip(red.row(y)).zip(black.row(y));
+            for (pixel, (((y, cb), cr), k)) in line.as_chunks_mut::<4>().0.iter_mut().zip(rows) {
+                let [r, g, b] = rgb(*y, *cb, *cr);
+                *pixel = [255 - r, 255 - g, 255 - b, *k];
+            }
+        }
+        _ => return Err(Rejection::Corrupt),
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn interleave<const CHANNELS: usize>(line: &mut [u8], channels: &mut [Upsampler<'_>], y: usize) {
+    for (place, channel) in channels.iter_mut().enumerate() {
+        for (pixel, sample) in line.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(channel.row(y)) {
+            pixel[place] = *sample;
         }
     }
 }
 
 /// Red, green and blue (T.871, section 7), in the integers that libjpeg uses.
-#[inline]
+#[inline(always)]
 fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     const fn fixed(value: f64) -> i32 {
         (value * 65536.0 + 0.5) as i32
     }
     const HALF: i32 = 1 << 15;
     let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
+    let sample = |value: i32| value.clamp(0, 255) as u8;
     let red = y + ((fixed(1.402) * cr + HALF) >> 16);
     let green = y + ((HALF - fixed(0.344_14) * cb - fixed(0.714_14) * cr) >> 16);
     let blue = y + ((fixed(1.772) * cb + HALF) >> 16);
-    [red, green, blue].map(|value| value.clamp(0, 255) as u8)
+    [sample(red), sample(green), sample(blue)]
 }
 
 /// Gives the rows of a component at the size of the picture.
@@ -131,6 +138,7 @@ impl<'a> Upsampler<'a> {
     ///
     /// Samples that cover two pixels across, down, or both, are interpolated: three parts of the nearer one and one of the
     /// farther, rounded up and down by turns. Others are repeated, as are those of a component that is only two wide.
+    #[inline(always)]
     fn row(&mut self, y: usize) -> &[u8] {
         let Component { width, height, blocks_across, .. } = *self.component;
         let source = |y: usize| &self.plane[8 * blocks_across * y..][..width];
@@ -164,6 +172,7 @@ impl<'a> Upsampler<'a> {
 }
 
 /// Doubles a row of at least two samples.
+#[inline(always)]
 fn interpolate_across(samples: &[u8], out: &mut [u8]) {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return };
     let mixed = |near: u8, far: u8, bias: u16| ((3 * u16::from(near) + u16::from(far) + bias) >> 2) as u8;
@@ -175,6 +184,7 @@ fn interpolate_across(samples: &[u8], out: &mut [u8]) {
 }
 
 /// Doubles a row of at least two sums, each of four samples.
+#[inline(always)]
 fn interpolate_sums(sums: &[u16], out: &mut [u8]) {
     let (Some(first), Some(last)) = (sums.first(), sums.last()) else { return };
     let mixed = |near: u16, far: u16, bias: u16| ((3 * near + far + bias) >> 4) as u8;

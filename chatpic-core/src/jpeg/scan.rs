@@ -4,6 +4,7 @@ use super::frame::{Component, Frame};
 use super::huffman::{Bits, Definition, Huffman};
 use super::{Tables, ZIGZAG, dct};
 use crate::intake::Rejection;
+use crate::wide::wide;
 
 /// Scans of one file, at most; more cost time without making a better picture.
 const MAX_SCANS: usize = 100;
@@ -39,6 +40,7 @@ impl Channel {
 }
 
 /// Puts the samples of a block into a plane.
+#[inline(always)]
 fn draw(plane: &mut [u8], component: &Component, x: usize, y: usize, block: &Block, table: &[u16; 64], is_flat: bool) {
     let width = 8 * component.blocks_across;
     let rows = plane[8 * y * width..].chunks_exact_mut(width).map(|row| &mut row[8 * x..8 * x + 8]);
@@ -50,12 +52,24 @@ fn draw(plane: &mut [u8], component: &Component, x: usize, y: usize, block: &Blo
     }
 }
 
-/// Which part of the coefficients a scan sends, and to which bit.
+/// How the blocks of a scan are coded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    /// Whole, as all are in a sequential file.
+    Whole,
+    /// Of a progressive file: the first coefficient, or a band of others; the upper bits, or one more.
+    FirstDc,
+    RefinedDc,
+    FirstAc,
+    RefinedAc,
+}
+
+/// Which coefficients a scan sends, in the order of sending, and to which bit.
 #[derive(Clone, Copy)]
 struct Band {
+    coding: Coding,
     first: usize,
     last: usize,
-    refines: bool,
     low_bit: u8,
 }
 
@@ -128,19 +142,13 @@ impl Scans {
         }
         let scan = Scan { across, down, restart_interval: tables.restart_interval, band, data };
         let channels = &mut self.channels;
-        match band {
-            _ if !self.frame.progressive => scan.each_block(parts, channels, sequential),
-            Band { first: 0, refines: false, .. } => scan.each_block(parts, channels, first_dc),
-            Band { first: 0, .. } => scan.each_block(parts, channels, refined_dc),
-            Band { refines: false, .. } => scan.each_block(parts, channels, first_ac),
-            _ => scan.each_block(parts, channels, refined_ac),
-        }
+        wide!(scan.blocks(parts, channels))
     }
 
     /// What a scan of `count` components sends (T.81, B.2.3 and G.1.1.1). Sequential scans send all, whatever they say.
     fn band(&self, parameters: &[u8], count: usize) -> Result<Band, Rejection> {
         if !self.frame.progressive {
-            return Ok(Band { first: 0, last: 63, refines: false, low_bit: 0 });
+            return Ok(Band { coding: Coding::Whole, first: 0, last: 63, low_bit: 0 });
         }
         let [first, last] = [parameters[0], parameters[1]].map(usize::from);
         let (high_bit, low_bit) = (parameters[2] >> 4, parameters[2] & 15);
@@ -149,7 +157,13 @@ impl Scans {
         if !legal_band || !legal_bits {
             return Err(Rejection::Corrupt);
         }
-        Ok(Band { first, last, refines: high_bit != 0, low_bit })
+        let coding = match (first, high_bit) {
+            (0, 0) => Coding::FirstDc,
+            (0, _) => Coding::RefinedDc,
+            (_, 0) => Coding::FirstAc,
+            _ => Coding::RefinedAc,
+        };
+        Ok(Band { coding, first, last, low_bit })
     }
 
     /// The part of the component called `id` in a scan of `count`, behind those `before` it.
@@ -179,7 +193,7 @@ impl Scans {
             let definition = class.get(usize::from(number)).copied().flatten();
             definition.ok_or(Rejection::Corrupt).and_then(Huffman::new).map(Some)
         };
-        let needs_dc = band.first == 0 && !band.refines;
+        let needs_dc = matches!(band.coding, Coding::Whole | Coding::FirstDc);
         let (across, down) = if count == 1 { (1, 1) } else { (component.across, component.down) };
         Ok(Part {
             channel,
@@ -205,11 +219,11 @@ impl Scans {
             let Channel { component, quantization, blocks, mut plane, .. } = channel;
             let (Some(table), true) = (quantization, plane.is_empty()) else { return plane };
             plane = vec![0; component.plane_bytes()];
-            for (place, block) in blocks.iter().enumerate() {
+            wide!(for (place, block) in blocks.iter().enumerate() {
                 let (x, y) = (place % component.blocks_across, place / component.blocks_across);
                 let is_flat = block[1..].iter().all(|coefficient| *coefficient == 0);
                 draw(&mut plane, &component, x, y, block, &table, is_flat);
-            }
+            });
             plane
         });
         Ok((self.frame, planes.collect()))
@@ -228,12 +242,8 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     /// Decodes all blocks; answers where the data end.
-    fn each_block(
-        &self,
-        mut parts: Vec<Part>,
-        channels: &mut [Channel],
-        decode: impl Fn(&mut Bits<'_>, Band, &mut Part, &mut Channel, usize, usize) -> Result<(), Rejection>,
-    ) -> Result<usize, Rejection> {
+    #[inline(always)]
+    fn blocks(&self, mut parts: Vec<Part>, channels: &mut [Channel]) -> Result<usize, Rejection> {
         let mut bits = Bits::new(self.data);
         let mut restarts = 0;
         let mut left = self.restart_interval;
@@ -254,7 +264,7 @@ impl Scan<'_> {
                     let channel = &mut channels[part.channel];
                     for y in row * part.down..(row + 1) * part.down {
                         for x in column * part.across..(column + 1) * part.across {
-                            decode(&mut bits, self.band, part, channel, x, y)?;
+                            self.block(&mut bits, part, channel, x, y)?;
                         }
                     }
                 }
@@ -263,9 +273,37 @@ impl Scan<'_> {
         // The scan's last byte is behind it, and at most padding is left before the next marker.
         Ok(bits.at)
     }
+
+    #[inline(always)]
+    fn block(
+        &self,
+        bits: &mut Bits<'_>,
+        part: &mut Part,
+        channel: &mut Channel,
+        x: usize,
+        y: usize,
+    ) -> Result<(), Rejection> {
+        let Channel { component, quantization, plane, blocks, .. } = channel;
+        if self.band.coding == Coding::Whole {
+            let table = quantization.as_ref().ok_or(Rejection::Corrupt)?;
+            let (block, is_flat) = whole(bits, part)?;
+            draw(plane, component, x, y, &block, table, is_flat);
+            return Ok(());
+        }
+        let block = &mut blocks[y * component.blocks_across + x];
+        match self.band.coding {
+            Coding::Whole => {}
+            Coding::FirstDc => block[0] = (dc(bits, part)? << self.band.low_bit) as i16,
+            Coding::RefinedDc => block[0] |= (bits.take(1)? << self.band.low_bit) as i16,
+            Coding::FirstAc => first_ac(bits, self.band, part, block)?,
+            Coding::RefinedAc => refined_ac(bits, self.band, part, block)?,
+        }
+        Ok(())
+    }
 }
 
 /// The first coefficient of a block, sent as the difference from the block before.
+#[inline(always)]
 fn dc(bits: &mut Bits<'_>, part: &mut Part) -> Result<i32, Rejection> {
     let huffman = part.dc.as_ref().ok_or(Rejection::Corrupt)?;
     let (size, difference) = bits.symbol(huffman)?;
@@ -276,15 +314,9 @@ fn dc(bits: &mut Bits<'_>, part: &mut Part) -> Result<i32, Rejection> {
     Ok(part.predicted)
 }
 
-/// A whole block of a sequential file.
-fn sequential(
-    bits: &mut Bits<'_>,
-    _: Band,
-    part: &mut Part,
-    channel: &mut Channel,
-    x: usize,
-    y: usize,
-) -> Result<(), Rejection> {
+/// All coefficients of a block, and whether none but the first differs from zero.
+#[inline(always)]
+fn whole(bits: &mut Bits<'_>, part: &mut Part) -> Result<(Block, bool), Rejection> {
     let mut block = [0; 64];
     block[0] = dc(bits, part)? as i16;
     let huffman = part.ac.as_ref().ok_or(Rejection::Corrupt)?;
@@ -297,65 +329,23 @@ fn sequential(
             (run, _) => {
                 k += usize::from(run);
                 let place = ZIGZAG.get(k).ok_or(Rejection::Corrupt)?;
-                block[usize::from(*place)] = value as i16;
+                block[usize::from(*place & 63)] = value as i16;
                 is_flat = false;
                 k += 1;
             }
         }
     }
-    if k > 64 {
-        return Err(Rejection::Corrupt);
-    }
-    let table = channel.quantization.as_ref().ok_or(Rejection::Corrupt)?;
-    draw(&mut channel.plane, &channel.component, x, y, &block, table, is_flat);
-    Ok(())
-}
-
-fn block_at(channel: &mut Channel, x: usize, y: usize) -> &mut Block {
-    &mut channel.blocks[y * channel.component.blocks_across + x]
-}
-
-/// The upper bits of the first coefficient.
-fn first_dc(
-    bits: &mut Bits<'_>,
-    band: Band,
-    part: &mut Part,
-    channel: &mut Channel,
-    x: usize,
-    y: usize,
-) -> Result<(), Rejection> {
-    block_at(channel, x, y)[0] = (dc(bits, part)? << band.low_bit) as i16;
-    Ok(())
-}
-
-/// One more bit of the first coefficient.
-fn refined_dc(
-    bits: &mut Bits<'_>,
-    band: Band,
-    _: &mut Part,
-    channel: &mut Channel,
-    x: usize,
-    y: usize,
-) -> Result<(), Rejection> {
-    block_at(channel, x, y)[0] |= (bits.take(1)? << band.low_bit) as i16;
-    Ok(())
+    if k <= 64 { Ok((block, is_flat)) } else { Err(Rejection::Corrupt) }
 }
 
 /// The upper bits of the other coefficients in a band (T.81, G.1.2.2).
-fn first_ac(
-    bits: &mut Bits<'_>,
-    band: Band,
-    part: &mut Part,
-    channel: &mut Channel,
-    x: usize,
-    y: usize,
-) -> Result<(), Rejection> {
+#[inline(always)]
+fn first_ac(bits: &mut Bits<'_>, band: Band, part: &mut Part, block: &mut Block) -> Result<(), Rejection> {
     if part.end_of_band_run > 0 {
         part.end_of_band_run -= 1;
         return Ok(());
     }
     let huffman = part.ac.as_ref().ok_or(Rejection::Corrupt)?;
-    let block = block_at(channel, x, y);
     let mut k = band.first;
     while k <= band.last {
         let (symbol, value) = bits.symbol(huffman)?;
@@ -379,16 +369,9 @@ fn first_ac(
 }
 
 /// One more bit of the other coefficients in a band (T.81, G.1.2.3).
-fn refined_ac(
-    bits: &mut Bits<'_>,
-    band: Band,
-    part: &mut Part,
-    channel: &mut Channel,
-    x: usize,
-    y: usize,
-) -> Result<(), Rejection> {
+#[inline(always)]
+fn refined_ac(bits: &mut Bits<'_>, band: Band, part: &mut Part, block: &mut Block) -> Result<(), Rejection> {
     let huffman = part.ac.as_ref().ok_or(Rejection::Corrupt)?;
-    let block = block_at(channel, x, y);
     let mut k = band.first;
     if part.end_of_band_run == 0 {
         while k <= band.last {
@@ -419,6 +402,7 @@ fn refined_ac(
 
 /// Reads a bit for each coefficient from `k` on that is not zero, up to the zero that comes after `zeros` others, or to
 /// the band's end; answers where that is.
+#[inline(always)]
 fn refine(
     bits: &mut Bits<'_>,
     block: &mut Block,

@@ -16,7 +16,7 @@ use super::layout::Layout;
 use super::plane::Plane;
 use super::record::{Chroma, MarkError, MarkRecord, Size, if_markable};
 use super::shape::flat_fraction;
-use super::wide::wide;
+use crate::wide::wide;
 use crate::id::SessionId;
 use crate::scale;
 
