@@ -8,7 +8,6 @@ pub(crate) mod animation;
 mod container;
 #[cfg(test)]
 mod formats;
-mod jpeg;
 mod lossless;
 #[cfg(test)]
 mod truncation;
@@ -21,12 +20,8 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::Cursor;
 use std::panic::AssertUnwindSafe;
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
 
-use self::jpeg::Frame;
+use crate::jpeg::{Jpeg, Samples};
 use crate::limits::Limits;
 use crate::mark::Size;
 use crate::{scale, transparency};
@@ -385,38 +380,30 @@ fn reason(error: ImageError) -> Rejection {
 }
 
 fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
-    let frame = Frame::find(bytes)?;
-    let size = (frame.width, frame.height);
-    let area = (u64::from(frame.width) * u64::from(frame.height)).max(1);
-    // Coefficients, two bytes each, stay until the last one is known, or are gone with their row.
-    let coefficients = if frame.is_kept { (2 * frame.coefficients()).div_ceil(area) } else { 1 };
-    let working = Working { decoder: coefficients, raw: 3, eight: 3, ..Working::default() };
-    check_size(size, working, limits)?;
-    // The decoder fills up what is missing with grey, so nothing may be missing. What other decoders forgive, such as
-    // stray bytes before a marker, costs no pixel.
-    let bytes = jpeg::walked(bytes)?;
-
-    let side = usize::from(u16::MAX);
-    let options = DecoderOptions::default()
-        .set_strict_mode(false)
-        .set_max_width(side)
-        .set_max_height(side)
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(|_| Rejection::Corrupt)?;
-    // It must have read the size that was checked.
-    if decoder.dimensions() != Some((frame.width as usize, frame.height as usize)) {
-        return Err(Rejection::Corrupt);
-    }
-    let orientation = decoder
-        .exif()
-        .and_then(|exif| Orientation::from_exif_chunk(exif))
-        .unwrap_or(Orientation::NoTransforms);
-    check_size(size, Working { turns: exchanges_sides(orientation), ..working }, limits)?;
-    let pixels = decoder.decode().map_err(|_| Rejection::Corrupt)?;
-    let image = RgbImage::from_raw(size.0, size.1, pixels).ok_or(Rejection::Corrupt)?;
-    let profile = decoder.icc_profile();
-    Ok(upright_srgb(DynamicImage::ImageRgb8(image), orientation, profile.as_deref()))
+    let jpeg = Jpeg::open(bytes)?;
+    let Size { width, height } = jpeg.size();
+    let orientation = jpeg.exif().and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
+    let working = Working {
+        raw: jpeg.channels(),
+        eight: 3,
+        turns: exchanges_sides(orientation),
+        tables: jpeg.working_bytes(),
+        ..Working::default()
+    };
+    check_size((width, height), working, limits)?;
+    let profile = jpeg.profile();
+    let image = match jpeg.decode()? {
+        Samples::Grey(image) => DynamicImage::ImageLuma8(image),
+        Samples::Rgb(image) => DynamicImage::ImageRgb8(image),
+        Samples::Ink { values, .. } => {
+            let over = |ink: u8, black: u8| (u16::from(ink) * u16::from(black) / 255) as u8;
+            let pixels =
+                values.as_chunks().0.iter().flat_map(|&[c, m, y, k]| [c, m, y].map(|ink| over(ink, k)));
+            let image = RgbImage::from_raw(width, height, pixels.collect()).ok_or(Rejection::Corrupt)?;
+            DynamicImage::ImageRgb8(image)
+        }
+    };
+    Ok(upright_srgb(image, orientation, profile.as_deref()))
 }
 
 fn exchanges_sides(orientation: Orientation) -> bool {

@@ -27,9 +27,9 @@ use crate::mark::Size;
 
 /// The order in which the coefficients of a block are sent, as their places row by row (T.81, figure A.6).
 const ZIGZAG: [u8; 64] = [
-    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14,
-    21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60,
-    61, 54, 47, 55, 62, 63,
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
+    14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
+    46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
 /// The pixels of a JPEG file, as it stores them: neither turned upright nor converted by its profile.
@@ -93,7 +93,8 @@ impl<'a> Tables<'a> {
             let (entries, rest) = rest.split_at_checked(64 * bytes).ok_or(Rejection::Corrupt)?;
             let mut table = [0; 64];
             for (place, entry) in ZIGZAG.iter().zip(entries.chunks_exact(bytes)) {
-                table[usize::from(*place)] = entry.iter().fold(0, |value, byte| value << 8 | u16::from(*byte));
+                table[usize::from(*place)] =
+                    entry.iter().fold(0, |value, byte| value << 8 | u16::from(*byte));
             }
             *self.quantization.get_mut(usize::from(kind & 15)).ok_or(Rejection::Corrupt)? = Some(table);
             body = rest;

@@ -32,6 +32,7 @@ mod fair;
 mod id;
 mod intake;
 mod isolation;
+mod jpeg;
 mod limits;
 pub mod mark;
 mod password;

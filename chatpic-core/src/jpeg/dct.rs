@@ -69,7 +69,8 @@ fn pass<const SHIFT: i32>(rows: &[[i16; 8]; 8]) -> [[i16; 8]; 8] {
     let difference = zip(a0, a4, |a, b| i32::from(a.wrapping_sub(b)) << CONSTANT_BITS);
     let inner = mixed(a2, C6, a6, C6 - C2_AND_C6);
     let outer = mixed(a2, C6 + C2_LESS_C6, a6, C6);
-    let even = [added(&sum, &outer), added(&difference, &inner), less(&difference, &inner), less(&sum, &outer)];
+    let even =
+        [added(&sum, &outer), added(&difference, &inner), less(&difference, &inner), less(&sum, &outer)];
 
     let third = zip(a7, a3, i16::wrapping_add);
     let fifth = zip(a5, a1, i16::wrapping_add);

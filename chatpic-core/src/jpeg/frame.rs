@@ -60,8 +60,12 @@ impl Frame {
         let (width, height) = (u16::from_be_bytes([wide, thin]), u16::from_be_bytes([high, low]));
         match (bits, height, count) {
             (12, ..) => return Err(unsupported("it is a JPEG of 12 bits a channel")),
-            (8, 0, _) => return Err(unsupported("it is a JPEG that does not tell its height at its beginning")),
-            (8, _, 2 | 5..) => return Err(unsupported("it is a JPEG of neither one, three nor four components")),
+            (8, 0, _) => {
+                return Err(unsupported("it is a JPEG that does not tell its height at its beginning"));
+            }
+            (8, _, 2 | 5..) => {
+                return Err(unsupported("it is a JPEG of neither one, three nor four components"));
+            }
             (8, _, 1..) if width > 0 && entries.len() >= 3 * usize::from(count) => {}
             _ => return Err(Rejection::Corrupt),
         }

@@ -96,12 +96,8 @@ impl Huffman {
     /// # Errors
     /// [`Rejection::Corrupt`] when there are more codes of a length than fit.
     pub(crate) fn new(Definition { counts, values }: Definition<'_>) -> Result<Self, Rejection> {
-        let mut table = Self {
-            short: [(0, 0); 1 << SHORT],
-            limits: [0; 17],
-            offsets: [0; 17],
-            values: values.to_vec(),
-        };
+        let mut table =
+            Self { short: [(0, 0); 1 << SHORT], limits: [0; 17], offsets: [0; 17], values: values.to_vec() };
         let (mut code, mut index) = (0u32, 0usize);
         for (length, &count) in (1usize..).zip(counts) {
             table.offsets[length] = index as i32 - code as i32;
@@ -219,11 +215,6 @@ impl<'a> Bits<'a> {
         // The lower half of the numbers of a size are negative.
         let negative = (bits - (1 << size >> 1)) >> 31;
         Ok((symbol, bits + (negative & (1 - (1 << size)))))
-    }
-
-    /// A code's symbol, without a number behind it.
-    pub(crate) fn symbol_alone(&mut self, huffman: &Huffman) -> Result<u8, Rejection> {
-        self.code(huffman)
     }
 
     /// A number of `count` bits, at most 16.

@@ -66,7 +66,12 @@ pub(super) fn samples(frame: &Frame, colours: Colours, planes: &[Vec<u8>]) -> Re
 
 /// Makes row `y` of the picture.
 #[inline(always)]
-fn fill(line: &mut [u8], colours: Colours, channels: &mut [Upsampler<'_>], y: usize) -> Result<(), Rejection> {
+fn fill(
+    line: &mut [u8],
+    colours: Colours,
+    channels: &mut [Upsampler<'_>],
+    y: usize,
+) -> Result<(), Rejection> {
     match (colours, channels) {
         (Colours::Grey, [grey]) => line.copy_from_slice(&grey.row(y)[..line.len()]),
         (Colours::Rgb, channels @ [_, _, _]) => interleave::<3>(line, channels, y),

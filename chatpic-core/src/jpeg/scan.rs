@@ -41,7 +41,15 @@ impl Channel {
 
 /// Puts the samples of a block into a plane.
 #[inline(always)]
-fn draw(plane: &mut [u8], component: &Component, x: usize, y: usize, block: &Block, table: &[u16; 64], is_flat: bool) {
+fn draw(
+    plane: &mut [u8],
+    component: &Component,
+    x: usize,
+    y: usize,
+    block: &Block,
+    table: &[u16; 64],
+    is_flat: bool,
+) {
     let width = 8 * component.blocks_across;
     let rows = plane[8 * y * width..].chunks_exact_mut(width).map(|row| &mut row[8 * x..8 * x + 8]);
     if is_flat {
@@ -103,7 +111,12 @@ impl Scans {
     }
 
     /// Decodes one scan, whose data begin `data`; answers how many bytes they take, or some more before the next marker.
-    pub(super) fn read(&mut self, header: &[u8], tables: &Tables<'_>, data: &[u8]) -> Result<usize, Rejection> {
+    pub(super) fn read(
+        &mut self,
+        header: &[u8],
+        tables: &Tables<'_>,
+        data: &[u8],
+    ) -> Result<usize, Rejection> {
         self.count += 1;
         if self.count > MAX_SCANS {
             return Err(Rejection::TooMuchWork { found: "it has more than 100 scans".into() });
