@@ -395,11 +395,12 @@ fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
     let image = match jpeg.decode()? {
         Samples::Grey(image) => DynamicImage::ImageLuma8(image),
         Samples::Rgb(image) => DynamicImage::ImageRgb8(image),
-        Samples::Ink { values, .. } => {
+        Samples::Ink { size: Size { width, height }, values } => {
             let over = |ink: u8, black: u8| (u16::from(ink) * u16::from(black) / 255) as u8;
-            let pixels =
-                values.as_chunks().0.iter().flat_map(|&[c, m, y, k]| [c, m, y].map(|ink| over(ink, k)));
-            let image = RgbImage::from_raw(width, height, pixels.collect()).ok_or(Rejection::Corrupt)?;
+            let mut image = RgbImage::new(width, height);
+            for (pixel, &[c, m, y, k]) in image.pixels_mut().zip(values.as_chunks().0) {
+                pixel.0 = [c, m, y].map(|ink| over(ink, k));
+            }
             DynamicImage::ImageRgb8(image)
         }
     };
