@@ -53,9 +53,7 @@ pub(super) fn samples(frame: &Frame, colours: Colours, planes: &[Vec<u8>]) -> Re
     let components = frame.components.iter().zip(planes);
     let mut channels: Vec<_> =
         components.map(|(component, plane)| Upsampler::new(frame, component, plane)).collect();
-    for (y, line) in pixels.chunks_exact_mut(line).enumerate() {
-        wide!(fill(line, colours, &mut channels, y))?;
-    }
+    wide!(fill(&mut pixels, line, colours, &mut channels))?;
     match colours {
         Colours::Grey => GrayImage::from_raw(width, height, pixels).map(Samples::Grey),
         Colours::Rgb | Colours::Ycc => RgbImage::from_raw(width, height, pixels).map(Samples::Rgb),
@@ -64,32 +62,34 @@ pub(super) fn samples(frame: &Frame, colours: Colours, planes: &[Vec<u8>]) -> Re
     .ok_or(Rejection::Corrupt)
 }
 
-/// Makes row `y` of the picture.
+/// Makes the pixels, row by row.
 #[inline(always)]
 fn fill(
-    line: &mut [u8],
+    pixels: &mut [u8],
+    line: usize,
     colours: Colours,
     channels: &mut [Upsampler<'_>],
-    y: usize,
 ) -> Result<(), Rejection> {
-    match (colours, channels) {
-        (Colours::Grey, [grey]) => line.copy_from_slice(&grey.row(y)[..line.len()]),
-        (Colours::Rgb, channels @ [_, _, _]) => interleave::<3>(line, channels, y),
-        (Colours::Cmyk, channels @ [_, _, _, _]) => interleave::<4>(line, channels, y),
-        (Colours::Ycc, [luma, blue, red]) => {
-            let rows = luma.row(y).iter().zip(blue.row(y)).zip(red.row(y));
-            for (pixel, ((y, cb), cr)) in line.as_chunks_mut::<3>().0.iter_mut().zip(rows) {
-                *pixel = rgb(*y, *cb, *cr);
+    for (y, line) in pixels.chunks_exact_mut(line).enumerate() {
+        match (colours, &mut *channels) {
+            (Colours::Grey, [grey]) => line.copy_from_slice(&grey.row(y)[..line.len()]),
+            (Colours::Rgb, channels @ [_, _, _]) => interleave::<3>(line, channels, y),
+            (Colours::Cmyk, channels @ [_, _, _, _]) => interleave::<4>(line, channels, y),
+            (Colours::Ycc, [luma, blue, red]) => {
+                let rows = luma.row(y).iter().zip(blue.row(y)).zip(red.row(y));
+                for (pixel, ((y, cb), cr)) in line.as_chunks_mut::<3>().0.iter_mut().zip(rows) {
+                    *pixel = rgb(*y, *cb, *cr);
+                }
             }
-        }
-        (Colours::Ycck, [luma, blue, red, black]) => {
-            let rows = luma.row(y).iter().zip(blue.row(y)).zip(red.row(y)).zip(black.row(y));
-            for (pixel, (((y, cb), cr), k)) in line.as_chunks_mut::<4>().0.iter_mut().zip(rows) {
-                let [r, g, b] = rgb(*y, *cb, *cr);
-                *pixel = [255 - r, 255 - g, 255 - b, *k];
+            (Colours::Ycck, [luma, blue, red, black]) => {
+                let rows = luma.row(y).iter().zip(blue.row(y)).zip(red.row(y)).zip(black.row(y));
+                for (pixel, (((y, cb), cr), k)) in line.as_chunks_mut::<4>().0.iter_mut().zip(rows) {
+                    let [r, g, b] = rgb(*y, *cb, *cr);
+                    *pixel = [255 - r, 255 - g, 255 - b, *k];
+                }
             }
+            _ => return Err(Rejection::Corrupt),
         }
-        _ => return Err(Rejection::Corrupt),
     }
     Ok(())
 }

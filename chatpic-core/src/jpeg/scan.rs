@@ -408,7 +408,10 @@ fn refined_ac(bits: &mut Bits<'_>, band: Band, part: &mut Part, block: &mut Bloc
     }
     if part.end_of_band_run > 0 {
         part.end_of_band_run -= 1;
-        refine(bits, block, k, band, None)?;
+        // Most blocks of a run have nothing to refine.
+        if block[1..] != [0; 63] {
+            refine(bits, block, k, band, None)?;
+        }
     }
     Ok(())
 }
