@@ -10,7 +10,6 @@ mod container;
 #[cfg(test)]
 mod formats;
 mod gif;
-mod jpeg;
 mod lossless;
 mod png;
 mod rejection;
@@ -21,15 +20,11 @@ mod webp;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, RgbImage, RgbaImage};
 use std::panic::AssertUnwindSafe;
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
 
 use self::animation::Animation;
 use self::colour::Colour;
-use self::jpeg::Frame;
 pub use self::rejection::Rejection;
+use crate::jpeg::{Jpeg, Samples};
 use crate::limits::Limits;
 use crate::mark::Size;
 use crate::{scale, transparency};
@@ -148,7 +143,7 @@ pub(crate) struct Still<'a> {
 
 /// What decodes a still.
 enum Decoder<'a> {
-    Jpeg(Box<JpegDecoder<ZCursor<Vec<u8>>>>),
+    Jpeg(Box<Jpeg<'a>>),
     Other(Box<dyn ImageDecoder + 'a>),
 }
 
@@ -184,15 +179,16 @@ impl<'a> Still<'a> {
     pub(crate) fn decode(self) -> Result<Pixels, Rejection> {
         contained(|| {
             let image = match self.decoder {
-                Decoder::Jpeg(mut decoder) => {
-                    let (width, height) = decoder.dimensions().ok_or(Rejection::Corrupt)?;
-                    let pixels = decoder.decode().map_err(|_| Rejection::Corrupt)?;
-                    let image = RgbImage::from_raw(width as u32, height as u32, pixels);
-                    DynamicImage::ImageRgb8(image.ok_or(Rejection::Corrupt)?)
+                Decoder::Jpeg(jpeg) => match jpeg.decode()? {
+                    Samples::Grey(image) => self.colour.to_srgb(image.into()),
+                    Samples::Rgb(image) => self.colour.to_srgb(image.into()),
+                    Samples::Ink { size, values } => self.colour.ink_to_srgb(size, &values).into(),
+                },
+                Decoder::Other(decoder) => {
+                    self.colour.to_srgb(DynamicImage::from_decoder(decoder).map_err(reason)?)
                 }
-                Decoder::Other(decoder) => DynamicImage::from_decoder(decoder).map_err(reason)?,
             };
-            Ok(upright(self.colour.to_srgb(image), self.orientation))
+            Ok(upright(image, self.orientation))
         })
     }
 
@@ -325,36 +321,19 @@ fn reason(error: ImageError) -> Rejection {
 }
 
 fn jpeg<'a>(bytes: &'a [u8], limits: &'a Limits) -> Result<Still<'a>, Rejection> {
-    let frame = Frame::find(bytes)?;
-    let size = (frame.width, frame.height);
-    let area = (u64::from(frame.width) * u64::from(frame.height)).max(1);
-    // Coefficients, two bytes each, stay until the last one is known, or are gone with their row.
-    let coefficients = if frame.is_kept { (2 * frame.coefficients()).div_ceil(area) } else { 1 };
-    let working = Working { decoder: coefficients, raw: 3, eight: 3, ..Working::default() };
-    check_size(size, working, limits)?;
-    // The decoder fills up what is missing with grey, so nothing may be missing. What other decoders forgive, such as
-    // stray bytes before a marker, costs no pixel.
-    let bytes = jpeg::walked(bytes)?;
-
-    let side = usize::from(u16::MAX);
-    let options = DecoderOptions::default()
-        .set_strict_mode(false)
-        .set_max_width(side)
-        .set_max_height(side)
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(|_| Rejection::Corrupt)?;
-    // It must have read the size that was checked.
-    if decoder.dimensions() != Some((frame.width as usize, frame.height as usize)) {
-        return Err(Rejection::Corrupt);
-    }
-    let orientation = decoder
-        .exif()
-        .and_then(|exif| Orientation::from_exif_chunk(exif))
-        .unwrap_or(Orientation::NoTransforms);
-    check_size(size, Working { turns: exchanges_sides(orientation), ..working }, limits)?;
-    let colour = decoder.icc_profile().map_or(Colour::Srgb, Colour::Profile);
-    Ok(Still { decoder: Decoder::Jpeg(Box::new(decoder)), orientation, colour, limits })
+    let jpeg = Jpeg::open(bytes)?;
+    let orientation = jpeg.exif().and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
+    let Size { width, height } = jpeg.size();
+    let working = Working {
+        raw: jpeg.channels(),
+        eight: 3,
+        turns: exchanges_sides(orientation),
+        tables: jpeg.working_bytes(),
+        ..Working::default()
+    };
+    check_size((width, height), working, limits)?;
+    let colour = jpeg.profile().map_or(Colour::Srgb, Colour::Profile);
+    Ok(Still { decoder: Decoder::Jpeg(Box::new(jpeg)), orientation, colour, limits })
 }
 
 fn exchanges_sides(orientation: Orientation) -> bool {

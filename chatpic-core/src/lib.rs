@@ -32,6 +32,7 @@ mod fair;
 mod id;
 mod intake;
 mod isolation;
+mod jpeg;
 mod limits;
 pub mod mark;
 mod password;
@@ -44,6 +45,7 @@ pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod transparency;
+mod wide;
 mod workers;
 
 pub use chatpic::dashboard::{Cursor, Dashboard, Pulse, SessionInfo};

@@ -47,7 +47,6 @@ mod sync;
 mod trace;
 pub(crate) mod visible;
 mod warp;
-mod wide;
 
 pub use embed::{
     copy_rgba, embed_rgb, embed_rgba, embed_with, record, record_of, record_of_pixels, record_rgba,

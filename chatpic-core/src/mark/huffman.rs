@@ -1,11 +1,13 @@
 //! Huffman tables fitted to both variants of an image (ITU-T T.81, annex K.2).
 
-use libjpeg_turbo_rs::common::huffman_table::HuffmanTable;
 use libjpeg_turbo_rs::encode::huff_opt::gen_optimal_table;
 use libjpeg_turbo_rs::{Encoder, HuffmanTableDef};
 
-use super::jpeg::{Parts, walk};
+use super::jpeg::Parts;
 use super::record::{Chroma, MarkError};
+use crate::intake::Rejection;
+use crate::jpeg::huffman::{Bits, Definition, Huffman, definitions};
+use crate::jpeg::segments::{Segments, marker};
 
 /// Blocks of luma and of both chroma components in a unit.
 fn blocks(chroma: Chroma) -> (usize, usize) {
@@ -23,27 +25,16 @@ impl Tables {
     /// The tables in a file's header (DHT); each of them must be there.
     pub fn of(header: &[u8]) -> Result<Self, MarkError> {
         let mut found: [Option<HuffmanTableDef>; 4] = [None, None, None, None];
-        walk(header, |marker, at| {
-            if marker != 0xc4 {
-                return;
+        let segments = Segments::new(header).filter(|(marker, _)| *marker == marker::DHT);
+        for table in segments.flat_map(|(_, body)| definitions(body)) {
+            let (kind, Definition { counts, values }) = table.map_err(damaged)?;
+            let mut bits = [0; 17];
+            bits[1..].copy_from_slice(counts);
+            // The high half is 0 for DC and 1 for AC, the low one 0 for luma and 1 for chroma.
+            if let Some(place) = found.get_mut(usize::from(2 * (kind & 15) + (kind >> 4))) {
+                *place = Some(HuffmanTableDef { bits, values: values.to_vec() });
             }
-            let length = |at: usize| {
-                header.get(at..at + 2).map_or(0, |l| usize::from(u16::from_be_bytes([l[0], l[1]])))
-            };
-            let end = at - 2 + length(at - 2);
-            let mut rest = header.get(at..end).unwrap_or_default();
-            while let Some((&[place, ref counts @ ..], values)) = rest.split_first_chunk::<17>() {
-                let mut bits = [0; 17];
-                bits[1..].copy_from_slice(counts);
-                let count = counts.iter().map(|&c| usize::from(c)).sum();
-                let Some((values, more)) = values.split_at_checked(count) else { return };
-                // The high half is 0 for DC and 1 for AC, the low one 0 for luma and 1 for chroma.
-                if let Some(slot) = found.get_mut(usize::from(2 * (place & 15) + (place >> 4))) {
-                    *slot = Some(HuffmanTableDef { bits, values: values.to_vec() });
-                }
-                rest = more;
-            }
-        });
+        }
         match found {
             [Some(a), Some(b), Some(c), Some(d)] => Ok(Self([a, b, c, d])),
             _ => Err(MarkError::Jpeg("Huffman tables missing".into())),
@@ -88,22 +79,23 @@ impl Counts {
         run: usize,
         units: usize,
     ) -> Result<(), MarkError> {
-        let damaged = || MarkError::Jpeg("bad entropy-coded data".into());
-        let built =
-            Tables::of(file.header)?.0.map(|table| HuffmanTable::build(&table.bits, &table.values).ok());
-        let [Some(luma_dc), Some(luma_ac), Some(chroma_dc), Some(chroma_ac)] = built else {
-            return Err(damaged());
-        };
+        let Tables(tables) = Tables::of(file.header)?;
+        let built = tables.each_ref().map(|HuffmanTableDef { bits: [_, counts @ ..], values }| {
+            Huffman::new(Definition { counts, values })
+        });
+        let [luma_dc, luma_ac, chroma_dc, chroma_ac] = built;
+        let (luma_dc, luma_ac) = (luma_dc.map_err(damaged)?, luma_ac.map_err(damaged)?);
+        let (chroma_dc, chroma_ac) = (chroma_dc.map_err(damaged)?, chroma_ac.map_err(damaged)?);
         let [c0, c1, c2, c3] = &mut self.0;
         let (luma, colours) = blocks(chroma);
         for (j, segment) in file.segments.iter().enumerate() {
-            let mut bits = Bits { data: segment, held: 0, count: 0 };
+            let mut bits = Bits::new(segment);
             for _ in 0..run.min(units.saturating_sub(j * run)) {
                 for _ in 0..luma {
-                    bits.block(&luma_dc, &luma_ac, c0, c1).ok_or_else(damaged)?;
+                    count(&mut bits, &luma_dc, &luma_ac, c0, c1).map_err(damaged)?;
                 }
                 for _ in 0..colours {
-                    bits.block(&chroma_dc, &chroma_ac, c2, c3).ok_or_else(damaged)?;
+                    count(&mut bits, &chroma_dc, &chroma_ac, c2, c3).map_err(damaged)?;
                 }
             }
         }
@@ -119,69 +111,32 @@ impl Counts {
     }
 }
 
-/// Reads a segment bit by bit.
-struct Bits<'a> {
-    data: &'a [u8],
-    /// The bits read ahead, the next one on top.
-    held: u64,
-    count: u32,
+/// Counts the symbols of one block.
+#[inline(always)]
+fn count(
+    bits: &mut Bits<'_>,
+    dc: &Huffman,
+    ac: &Huffman,
+    dc_counts: &mut [u32; 257],
+    ac_counts: &mut [u32; 257],
+) -> Result<(), Rejection> {
+    let (symbol, _) = bits.symbol(dc)?;
+    dc_counts[usize::from(symbol)] += 1;
+    let mut k = 1;
+    while k < 64 {
+        let (symbol, _) = bits.symbol(ac)?;
+        ac_counts[usize::from(symbol)] += 1;
+        match (symbol >> 4, symbol & 15) {
+            (15, 0) => k += 16,
+            (_, 0) => break,
+            (run, _) => k += usize::from(run) + 1,
+        }
+    }
+    Ok(())
 }
 
-impl Bits<'_> {
-    /// Counts the symbols of one block; `None` when there is no such code.
-    fn block(
-        &mut self,
-        dc: &HuffmanTable,
-        ac: &HuffmanTable,
-        dc_counts: &mut [u32; 257],
-        ac_counts: &mut [u32; 257],
-    ) -> Option<()> {
-        let size = self.symbol(dc)?;
-        *dc_counts.get_mut(usize::from(size))? += 1;
-        self.skip(u32::from(size & 15));
-        let mut k = 1;
-        while k < 64 {
-            let symbol = self.symbol(ac)?;
-            ac_counts[usize::from(symbol)] += 1;
-            match (symbol >> 4, symbol & 15) {
-                (15, 0) => k += 16,
-                (_, 0) => break,
-                (run, size) => {
-                    self.skip(u32::from(size));
-                    k += usize::from(run) + 1;
-                }
-            }
-        }
-        Some(())
-    }
-
-    fn symbol(&mut self, table: &HuffmanTable) -> Option<u8> {
-        while self.count <= 56 {
-            let byte = match self.data {
-                [0xff, 0x00, rest @ ..] => {
-                    self.data = rest;
-                    0xff
-                }
-                [byte, rest @ ..] => {
-                    self.data = rest;
-                    *byte
-                }
-                // Beyond the end a file is padded with ones.
-                [] => 0xff,
-            };
-            self.held |= u64::from(byte) << (56 - self.count);
-            self.count += 8;
-        }
-        let (symbol, length) = table.lookup((self.held >> 48) as u16).ok()?;
-        self.skip(u32::from(length));
-        Some(symbol)
-    }
-
-    /// At most 16 bits after a symbol's own: never more than are held.
-    fn skip(&mut self, bits: u32) {
-        self.held <<= bits;
-        self.count = self.count.saturating_sub(bits);
-    }
+fn damaged(_: Rejection) -> MarkError {
+    MarkError::Jpeg("bad entropy-coded data".into())
 }
 
 #[cfg(test)]

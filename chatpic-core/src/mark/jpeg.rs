@@ -8,6 +8,7 @@ use libjpeg_turbo_rs::{Decoder, Encoder, JpegError, PixelFormat, Subsampling};
 
 use super::huffman::Tables;
 use super::record::{Chroma, MarkError, Size};
+use crate::jpeg::segments::{Segments, marker};
 
 /// The quality of served files on libjpeg's scale of 1-100.
 const QUALITY: u8 = 88;
@@ -24,8 +25,11 @@ pub(crate) struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// Cuts a baseline JPEG file with one scan.
     pub fn cut(jpeg: &'a [u8]) -> Result<Self, MarkError> {
-        let start = scan_start(jpeg).ok_or_else(|| MarkError::Jpeg("no scan".into()))?;
-        let (header, data) = jpeg.split_at(start);
+        let mut header = Segments::new(jpeg);
+        if !header.any(|(marker, _)| marker == marker::SOS) {
+            return Err(MarkError::Jpeg("no scan".into()));
+        }
+        let (header, data) = jpeg.split_at(header.at);
         let mut segments = Vec::new();
         let mut segment = 0;
         let mut i = 0;
@@ -75,36 +79,13 @@ pub(crate) fn join<'a>(header: &[u8], segments: impl Iterator<Item = &'a [u8]>) 
     out
 }
 
-/// Calls `visit(marker, offset of its payload)` for each marker segment up to the scan; gives the offset behind SOS.
-pub(crate) fn walk(jpeg: &[u8], mut visit: impl FnMut(u8, usize)) -> Option<usize> {
-    let mut at = 2;
-    loop {
-        let (&fill, &marker) = (jpeg.get(at)?, jpeg.get(at + 1)?);
-        if fill != 0xff {
-            return None;
-        }
-        let length = usize::from(u16::from_be_bytes([*jpeg.get(at + 2)?, *jpeg.get(at + 3)?]));
-        visit(marker, at + 4);
-        at += 2 + length.max(2);
-        if marker == 0xda {
-            return (at <= jpeg.len()).then_some(at);
-        }
-    }
-}
-
-fn scan_start(jpeg: &[u8]) -> Option<usize> {
-    walk(jpeg, |_, _| ())
-}
-
 /// Writes another image size into the frame header (SOF0).
 pub(crate) fn set_size(jpeg: &mut [u8], size: Size) -> Result<(), MarkError> {
-    let mut frame = None;
-    walk(jpeg, |marker, at| {
-        if (0xc0..=0xc2).contains(&marker) {
-            frame = Some(at + 1);
-        }
-    });
+    let mut segments = Segments::new(jpeg);
+    let frame = segments.find(|(marker, _)| matches!(marker, 0xc0..=0xc2));
+    // Behind the samples' bits.
     let field = frame
+        .map(|(_, body)| segments.at - body.len() + 1)
         .and_then(|at| jpeg.get_mut(at..at + 4))
         .ok_or_else(|| MarkError::Jpeg("no frame header".into()))?;
     let side = |v: u32| u16::try_from(v).map_err(|_| MarkError::Jpeg("side above 65535".into()));

@@ -4,7 +4,7 @@ use std::f32::consts::PI;
 
 use image::RgbImage;
 
-use super::wide::wide;
+use crate::wide::wide;
 
 /// A grey image: `width * height` samples, row by row, in grey levels of 0-255 unless said otherwise.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,9 +16,9 @@ use super::layout::Layout;
 use super::plane::Plane;
 use super::record::{Chroma, MarkError, MarkRecord, Size, if_markable};
 use super::shape::flat_fraction;
-use super::wide::wide;
 use crate::id::SessionId;
 use crate::scale;
+use crate::wide::wide;
 
 /// An image made ready in all the sizes it is served in.
 #[derive(Debug)]

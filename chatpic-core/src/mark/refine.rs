@@ -9,7 +9,7 @@
 use super::plane::Plane;
 use super::spectrum::Spectrum;
 use super::warp::Homography;
-use super::wide::wide;
+use crate::wide::wide;
 use rustfft::num_complex::{Complex32, Complex64};
 use std::f64::consts::TAU;
 

@@ -10,7 +10,7 @@ use super::refine::Waves;
 use super::spectrum::{HIGHEST, Spectrum};
 use super::spread::spread;
 use super::warp::Homography;
-use super::wide::wide;
+use crate::wide::wide;
 use rustfft::num_complex::Complex32;
 
 /// How hard to look, in the order in which a trace tries them.
