@@ -5,18 +5,21 @@
 //! grey and say nothing.
 
 pub(crate) mod animation;
+mod colour;
 mod container;
 #[cfg(test)]
 mod formats;
 mod jpeg;
 mod lossless;
+mod png;
 #[cfg(test)]
 mod truncation;
 
 use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
-use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageError, ImageFormat, RgbImage, RgbaImage};
-use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
+use image::{
+    AnimationDecoder, DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, RgbImage, RgbaImage,
+};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -26,13 +29,15 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use self::colour::Colour;
 use self::jpeg::Frame;
+use self::png::Png;
 use crate::limits::Limits;
 use crate::mark::Size;
 use crate::{scale, transparency};
 
-/// Bytes that a PNG file's text and colour profile may take when they are unpacked.
-const METADATA_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes that what a PNG file says besides its pixels may take, such as its colour profile when it is unpacked.
+const METADATA_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why an image was refused: what was found, and which limit it breaks.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize, Deserialize)]
@@ -250,8 +255,16 @@ fn decode_format(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
     match image::guess_format(bytes) {
         Ok(ImageFormat::Jpeg) => decode_jpeg(bytes, limits),
         Ok(ImageFormat::Png) => {
-            let metadata = limits.decode_bytes.min(METADATA_BYTES);
-            finish(PngDecoder::with_limits(input, bounded(metadata)).map_err(reason)?, 0, 0, limits)
+            let file = Png::open(bytes)?;
+            let metadata = limits.decode_bytes.min(METADATA_BYTES as u64);
+            let decoder = PngDecoder::with_limits(Cursor::new(&file.pixels[..]), bounded(metadata));
+            let decoder = decoder.map_err(reason)?;
+            finish_as(decoder, file.orientation, &file.colour, 0, 0, limits).map_err(
+                |refused| match refused {
+                    Rejection::Corrupt if file.is_cut => Rejection::Incomplete,
+                    refused => refused,
+                },
+            )
         }
         Ok(ImageFormat::Gif) => {
             let frames = container::gif_frames(bytes)?;
@@ -277,10 +290,10 @@ fn decode_format(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
                     check_size(frames.canvas, working, limits)?;
                     let mut decoder = WebPDecoder::new(input).map_err(reason)?;
                     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-                    let profile = decoder.icc_profile().unwrap_or_default();
+                    let colour = colour_of(&mut decoder);
                     let frame = decoder.into_frames().next().ok_or(Rejection::Incomplete)?.map_err(reason)?;
                     let image = DynamicImage::ImageRgba8(frame.into_buffer());
-                    return Ok(upright_srgb(image, orientation, profile.as_deref()));
+                    return Ok(upright_srgb(image, orientation, &colour));
                 }
                 None => {}
             }
@@ -397,13 +410,16 @@ fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
     let bytes = jpeg::walked(bytes)?;
 
     let side = usize::from(u16::MAX);
-    let options = DecoderOptions::default()
-        .set_strict_mode(false)
-        .set_max_width(side)
-        .set_max_height(side)
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let options = DecoderOptions::default().set_strict_mode(false).set_max_width(side).set_max_height(side);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(|_| Rejection::Corrupt)?;
+    // Grey and ink stay what they are until their profile is applied.
+    let (space, channels) = match decoder.input_colorspace() {
+        Some(ColorSpace::Luma) => (ColorSpace::Luma, 1),
+        Some(ColorSpace::CMYK | ColorSpace::YCCK) => (ColorSpace::CMYK, 4),
+        _ => (ColorSpace::RGB, 3),
+    };
+    decoder.set_options(options.jpeg_set_out_colorspace(space));
     // It must have read the size that was checked.
     if decoder.dimensions() != Some((frame.width as usize, frame.height as usize)) {
         return Err(Rejection::Corrupt);
@@ -412,11 +428,23 @@ fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
         .exif()
         .and_then(|exif| Orientation::from_exif_chunk(exif))
         .unwrap_or(Orientation::NoTransforms);
-    check_size(size, Working { turns: exchanges_sides(orientation), ..working }, limits)?;
+    check_size(size, Working { raw: channels, turns: exchanges_sides(orientation), ..working }, limits)?;
     let pixels = decoder.decode().map_err(|_| Rejection::Corrupt)?;
-    let image = RgbImage::from_raw(size.0, size.1, pixels).ok_or(Rejection::Corrupt)?;
-    let profile = decoder.icc_profile();
-    Ok(upright_srgb(DynamicImage::ImageRgb8(image), orientation, profile.as_deref()))
+    let colour = decoder.icc_profile().map_or(Colour::Srgb, Colour::Profile);
+    let (width, height) = size;
+    let mut image = match space {
+        ColorSpace::Luma => {
+            let grey = GrayImage::from_raw(width, height, pixels).ok_or(Rejection::Corrupt)?;
+            colour.to_srgb(grey.into())
+        }
+        ColorSpace::CMYK => colour.ink_to_srgb(Size { width, height }, &pixels).into(),
+        _ => {
+            let image = RgbImage::from_raw(width, height, pixels).ok_or(Rejection::Corrupt)?;
+            colour.to_srgb(image.into())
+        }
+    };
+    image.apply_orientation(orientation);
+    Ok(Pixels::Opaque(image.into_rgb8()))
 }
 
 fn exchanges_sides(orientation: Orientation) -> bool {
@@ -437,70 +465,48 @@ fn finish(
     tables: u64,
     limits: &Limits,
 ) -> Result<Pixels, Rejection> {
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let colour = colour_of(&mut decoder);
+    finish_as(decoder, orientation, &colour, inner, tables, limits)
+}
+
+/// [`finish`]es a file whose orientation and colours are known.
+fn finish_as(
+    mut decoder: impl ImageDecoder,
+    orientation: Orientation,
+    colour: &Colour,
+    inner: u64,
+    tables: u64,
+    limits: &Limits,
+) -> Result<Pixels, Rejection> {
     let color = decoder.color_type();
-    let mut working = Working {
+    let working = Working {
         decoder: inner,
         raw: color.bytes_per_pixel().into(),
         eight: if color.has_alpha() { 4 } else { 3 },
-        turns: false,
+        turns: exchanges_sides(orientation),
         tables,
     };
     check_size(decoder.dimensions(), working, limits)?;
     decoder.set_limits(bounded(limits.decode_bytes)).map_err(reason)?;
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    working.turns = exchanges_sides(orientation);
-    check_size(decoder.dimensions(), working, limits)?;
-    let profile = decoder.icc_profile().unwrap_or_default();
     let image = DynamicImage::from_decoder(decoder).map_err(reason)?;
-    Ok(upright_srgb(image, orientation, profile.as_deref()))
+    Ok(upright_srgb(image, orientation, colour))
+}
+
+fn colour_of(decoder: &mut impl ImageDecoder) -> Colour {
+    decoder.icc_profile().ok().flatten().map_or(Colour::Srgb, Colour::Profile)
 }
 
 /// Converts to eight bits a channel and to sRGB, turns upright, and drops an alpha channel that hides nothing.
-fn upright_srgb(image: DynamicImage, orientation: Orientation, profile: Option<&[u8]>) -> Pixels {
-    let mut image = if image.color().has_alpha() {
-        DynamicImage::ImageRgba8(image.into_rgba8())
-    } else {
-        DynamicImage::ImageRgb8(image.into_rgb8())
-    };
+fn upright_srgb(image: DynamicImage, orientation: Orientation, colour: &Colour) -> Pixels {
+    let mut image = colour.to_srgb(image);
     image.apply_orientation(orientation);
     match image {
-        DynamicImage::ImageRgba8(mut image) => {
-            convert(&mut image, Layout::Rgba, profile);
-            if image.pixels().any(|pixel| pixel.0[3] < 255) {
-                transparency::settle(&mut image);
-                Pixels::Alpha(image)
-            } else {
-                Pixels::Opaque(DynamicImage::ImageRgba8(image).into_rgb8())
-            }
+        DynamicImage::ImageRgba8(mut image) if image.pixels().any(|pixel| pixel.0[3] < 255) => {
+            transparency::settle(&mut image);
+            Pixels::Alpha(image)
         }
-        other => {
-            let mut image = other.into_rgb8();
-            convert(&mut image, Layout::Rgb, profile);
-            Pixels::Opaque(image)
-        }
-    }
-}
-
-/// Converts from an RGB profile to sRGB, a few pixels at a time; other and broken profiles are ignored, as browsers
-/// do.
-fn convert(samples: &mut [u8], layout: Layout, profile: Option<&[u8]>) {
-    const CHUNK: usize = 4096;
-    let Some(Ok(profile)) = profile.map(ColorProfile::new_from_slice) else { return };
-    if profile.color_space != DataColorSpace::Rgb {
-        return;
-    }
-    let srgb = ColorProfile::new_srgb();
-    let Ok(transform) = profile.create_transform_8bit(layout, &srgb, layout, TransformOptions::default())
-    else {
-        return;
-    };
-    let mut source = [0; CHUNK * 4];
-    for chunk in samples.chunks_mut(CHUNK * layout.channels()) {
-        let source = &mut source[..chunk.len()];
-        source.copy_from_slice(chunk);
-        if transform.transform(source, chunk).is_err() {
-            chunk.copy_from_slice(source);
-        }
+        other => Pixels::Opaque(other.into_rgb8()),
     }
 }
 

@@ -4,11 +4,11 @@
 use image::codecs::{gif::GifDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat, RgbImage, RgbaImage};
-use moxcms::Layout;
 use std::io::Cursor;
 
+use super::colour::Conversion;
 use super::container::{Frames, gif_frames, webp_frames, webp_tables};
-use super::{Pixels, Rejection, Working, check_size, checked, contained, convert, exchanges_sides, reason};
+use super::{Pixels, Rejection, Working, check_size, checked, colour_of, contained, exchanges_sides, reason};
 use crate::limits::Limits;
 use crate::mark::{Size, leak_size};
 use crate::{scale, transparency};
@@ -35,7 +35,7 @@ pub struct Animation<'a> {
     pub loops: u16,
     source: image::Frames<'a>,
     orientation: Orientation,
-    profile: Option<Vec<u8>>,
+    colours: Conversion,
     taken: usize,
 }
 
@@ -158,22 +158,23 @@ fn open<'a>(bytes: &'a [u8], frames: &Frames, limits: &Limits) -> Result<Animati
     let mut working = Working { decoder: 19, raw: 4, eight: 4, ..Working::default() };
     check_size(frames.canvas, working, limits)?;
     let input = Cursor::new(bytes);
-    let (source, orientation, profile) = if image::guess_format(bytes).is_ok_and(|f| f == ImageFormat::Gif) {
+    let (source, orientation, colour) = if image::guess_format(bytes).is_ok_and(|f| f == ImageFormat::Gif) {
         let mut decoder = GifDecoder::new(input).map_err(reason)?;
-        let profile = decoder.icc_profile().unwrap_or_default();
-        (decoder.into_frames(), Orientation::NoTransforms, profile)
+        let colour = colour_of(&mut decoder);
+        (decoder.into_frames(), Orientation::NoTransforms, colour)
     } else {
         working.tables = webp_tables(bytes, frames.count, limits.decode_bytes)?;
         check_size(frames.canvas, working, limits)?;
         let mut decoder = WebPDecoder::new(input).map_err(reason)?;
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let profile = decoder.icc_profile().unwrap_or_default();
-        (decoder.into_frames(), orientation, profile)
+        let colour = colour_of(&mut decoder);
+        (decoder.into_frames(), orientation, colour)
     };
     let (width, height) = frames.canvas;
     let (width, height) = if exchanges_sides(orientation) { (height, width) } else { (width, height) };
     let size = shown_size(Size { width, height }, frames.count, limits);
-    Ok(Animation { size, count: frames.count, loops: frames.loops, source, orientation, profile, taken: 0 })
+    let colours = colour.conversion();
+    Ok(Animation { size, count: frames.count, loops: frames.loops, source, orientation, colours, taken: 0 })
 }
 
 /// The size in which an animation is shown: never larger, the same shape.
@@ -195,10 +196,9 @@ impl Animation<'_> {
             ..=LEAST_DELAY => DEFAULT_DELAY,
             delay => delay.min(LONGEST_DELAY),
         };
-        let mut image = DynamicImage::ImageRgba8(frame.into_buffer());
+        let mut image = self.colours.to_srgb(DynamicImage::ImageRgba8(frame.into_buffer()));
         image.apply_orientation(self.orientation);
         let mut pixels = image.into_rgba8();
-        convert(&mut pixels, Layout::Rgba, self.profile.as_deref());
         let size = Size { width: pixels.width(), height: pixels.height() };
         if size == self.size {
             transparency::settle(&mut pixels);
