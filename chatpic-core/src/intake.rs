@@ -138,6 +138,8 @@ pub(crate) struct Still<'a> {
     decoder: Decoder<'a>,
     orientation: Orientation,
     colour: Colour,
+    /// Whether the file ends before its own end: what can't be decoded then is missing.
+    may_be_cut: bool,
     limits: &'a Limits,
 }
 
@@ -169,7 +171,7 @@ impl<'a> Still<'a> {
         };
         check_size(decoder.dimensions(), working, limits)?;
         decoder.set_limits(bounded(limits.decode_bytes)).map_err(reason)?;
-        Ok(Self { decoder: Decoder::Other(decoder), orientation, colour, limits })
+        Ok(Self { decoder: Decoder::Other(decoder), orientation, colour, may_be_cut: false, limits })
     }
 
     /// Decodes it at its own size.
@@ -177,7 +179,8 @@ impl<'a> Still<'a> {
     /// # Errors
     /// A [`Rejection`] that says what was found.
     pub(crate) fn decode(self) -> Result<Pixels, Rejection> {
-        contained(|| {
+        let may_be_cut = self.may_be_cut;
+        let pixels = contained(|| {
             let image = match self.decoder {
                 Decoder::Jpeg(jpeg) => match jpeg.decode()? {
                     Samples::Grey(image) => self.colour.to_srgb(image.into()),
@@ -189,7 +192,11 @@ impl<'a> Still<'a> {
                 }
             };
             Ok(upright(image, self.orientation))
-        })
+        });
+        match pixels {
+            Err(Rejection::Corrupt) if may_be_cut => Err(Rejection::Incomplete),
+            pixels => pixels,
+        }
     }
 
     /// Decodes it and scales it to its rendition. The same bytes give the same pixels.
@@ -333,7 +340,7 @@ fn jpeg<'a>(bytes: &'a [u8], limits: &'a Limits) -> Result<Still<'a>, Rejection>
     };
     check_size((width, height), working, limits)?;
     let colour = jpeg.profile().map_or(Colour::Srgb, Colour::Profile);
-    Ok(Still { decoder: Decoder::Jpeg(Box::new(jpeg)), orientation, colour, limits })
+    Ok(Still { decoder: Decoder::Jpeg(Box::new(jpeg)), orientation, colour, may_be_cut: false, limits })
 }
 
 fn exchanges_sides(orientation: Orientation) -> bool {

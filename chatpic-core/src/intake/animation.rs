@@ -4,7 +4,7 @@ use image::codecs::{gif::GifDecoder, webp::WebPDecoder};
 use image::{AnimationDecoder, DynamicImage, RgbImage, RgbaImage};
 use std::io::Cursor;
 
-use super::colour::Colour;
+use super::colour::{Colour, Conversion};
 use super::container::{Container, area};
 use super::{Pixels, Rejection, Working, check_size, contained, reason, webp};
 use crate::limits::Limits;
@@ -43,7 +43,7 @@ pub(crate) struct Frames<'a> {
     /// How many there are.
     pub(crate) count: usize,
     size: Size,
-    colour: &'a Colour,
+    conversion: Conversion,
     decoder: image::Frames<'a>,
     taken: usize,
 }
@@ -154,7 +154,7 @@ impl Animation<'_> {
                 Ok(WebPDecoder::new(input).map_err(reason)?.into_frames())
             }
         })?;
-        Ok(Frames { count, size, colour: &self.colour, decoder, taken: 0 })
+        Ok(Frames { count, size, conversion: self.colour.conversion(), decoder, taken: 0 })
     }
 }
 
@@ -187,7 +187,7 @@ impl Frames<'_> {
             ..=LEAST_DELAY => DEFAULT_DELAY,
             delay => delay.min(LONGEST_DELAY),
         };
-        let mut pixels = self.colour.to_srgb(DynamicImage::ImageRgba8(frame.into_buffer())).into_rgba8();
+        let mut pixels = self.conversion.to_srgb(DynamicImage::ImageRgba8(frame.into_buffer())).into_rgba8();
         if pixels.dimensions() == (self.size.width, self.size.height) {
             transparency::settle(&mut pixels);
         } else {

@@ -5,8 +5,8 @@ use std::io::Cursor;
 use image::codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder};
 use image::{ImageBuffer, ImageEncoder, Luma, LumaA, Rgb, Rgba};
 use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
-
 use moxcms::ColorProfile;
+
 
 use super::*;
 use crate::testing::samples;
