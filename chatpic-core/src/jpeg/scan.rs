@@ -297,19 +297,17 @@ impl Scan<'_> {
         y: usize,
     ) -> Result<(), Rejection> {
         let Channel { component, quantization, plane, blocks, .. } = channel;
-        if self.band.coding == Coding::Whole {
-            let table = quantization.as_ref().ok_or(Rejection::Corrupt)?;
-            let (block, is_flat) = whole(bits, part)?;
-            draw(plane, component, x, y, &block, table, is_flat);
-            return Ok(());
-        }
-        let block = &mut blocks[y * component.blocks_across + x];
+        let place = y * component.blocks_across + x;
         match self.band.coding {
-            Coding::Whole => {}
-            Coding::FirstDc => block[0] = (dc(bits, part)? << self.band.low_bit) as i16,
-            Coding::RefinedDc => block[0] |= (bits.take(1)? << self.band.low_bit) as i16,
-            Coding::FirstAc => first_ac(bits, self.band, part, block)?,
-            Coding::RefinedAc => refined_ac(bits, self.band, part, block)?,
+            Coding::Whole => {
+                let table = quantization.as_ref().ok_or(Rejection::Corrupt)?;
+                let (block, is_flat) = whole(bits, part)?;
+                draw(plane, component, x, y, &block, table, is_flat);
+            }
+            Coding::FirstDc => blocks[place][0] = (dc(bits, part)? << self.band.low_bit) as i16,
+            Coding::RefinedDc => blocks[place][0] |= (bits.take(1)? << self.band.low_bit) as i16,
+            Coding::FirstAc => first_ac(bits, self.band, part, &mut blocks[place])?,
+            Coding::RefinedAc => refined_ac(bits, self.band, part, &mut blocks[place])?,
         }
         Ok(())
     }
