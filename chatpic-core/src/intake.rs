@@ -261,7 +261,7 @@ fn decode_format(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
             let decoder = decoder.map_err(reason)?;
             finish_as(decoder, file.orientation, &file.colour, 0, 0, limits).map_err(
                 |refused| match refused {
-                    Rejection::Corrupt if file.is_cut => Rejection::Incomplete,
+                    Rejection::Corrupt if !file.is_ended => Rejection::Incomplete,
                     refused => refused,
                 },
             )
@@ -416,7 +416,7 @@ fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Pixels, Rejection> {
     // Grey and ink stay what they are until their profile is applied.
     let (space, channels) = match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => (ColorSpace::Luma, 1),
-        Some(ColorSpace::CMYK | ColorSpace::YCCK) => (ColorSpace::CMYK, 4),
+        Some(ColorSpace::CMYK) => (ColorSpace::CMYK, 4),
         _ => (ColorSpace::RGB, 3),
     };
     decoder.set_options(options.jpeg_set_out_colorspace(space));
