@@ -451,7 +451,7 @@ fn pq(number: f32) -> f32 {
 fn hlg(number: f32) -> f32 {
     const A: f32 = 0.178_832_77;
     const B: f32 = 0.284_668_92;
-    const C: f32 = 0.559_910_73;
+    const C: f32 = 0.559_910_7;
     if number <= 0.5 { number * number / 3.0 } else { (((number - C) / A).exp() + B) / 12.0 }
 }
 
