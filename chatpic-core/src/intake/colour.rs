@@ -274,30 +274,29 @@ fn by_profile(bytes: &[u8]) -> Option<Conversion> {
     by_code_points.or_else(|| is_known.then(|| Conversion::Profile(Box::new(profile))))
 }
 
-/// A copy of a profile with no tag but those that make colours, so that nothing else in it can spoil them. Its table for the
-/// perceptual intent, or else the colorimetric one, is the only one. `None` if it is longer than it says or its tags reach
-/// beyond its end (ICC.1:2022, 7.2 and 7.3).
+/// A copy of a profile with no tags but those that make colours, one of each, so that nothing else in it can spoil them or
+/// take time. Of tables there is one: for the perceptual intent, or else the colorimetric one. `None` if the profile is longer
+/// than it says or its tags reach beyond its end (ICC.1:2022, 7.2 and 7.3).
 fn cleaned(bytes: &[u8]) -> Option<Vec<u8>> {
-    const KEPT: [&[u8; 4]; 10] =
-        [b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC", b"kTRC", b"cicp", b"A2B0", b"A2B1"];
     let number = |bytes: &[u8], at: usize| {
         let four = bytes.get(at..)?.first_chunk()?;
         usize::try_from(u32::from_be_bytes(*four)).ok()
     };
-    let mut profile = bytes.get(..number(bytes, 0)?)?.to_vec();
+    let length = number(bytes, 0)?;
+    let mut profile = bytes.get(..length)?.to_vec();
     let count = number(&profile, 128)?;
     let tags = profile.get(132..)?.get(..count.checked_mul(12)?)?.to_vec();
     let is_perceptual = tags.chunks_exact(12).any(|tag| tag.starts_with(b"A2B0"));
-    for (place, tag) in tags.chunks_exact(12).enumerate() {
-        let end = number(tag, 4)?.checked_add(number(tag, 8)?)?;
-        if end > profile.len() {
+    let table = if is_perceptual { b"A2B0" } else { b"A2B1" };
+    let mut wanted = vec![b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC", b"kTRC", b"cicp", table];
+    for (tag, kept) in tags.chunks_exact(12).zip(profile[132..].chunks_exact_mut(12)) {
+        if number(tag, 4)?.checked_add(number(tag, 8)?)? > length {
             return None;
         }
-        let name = &mut profile[132 + place * 12..][..4];
-        if tag.starts_with(b"A2B1") && !is_perceptual {
-            name.copy_from_slice(b"A2B0");
-        } else if tag.starts_with(b"A2B1") || !KEPT.iter().any(|kept| tag.starts_with(*kept)) {
-            name.fill(0);
+        match wanted.iter().position(|name| tag.starts_with(*name)) {
+            Some(found) if wanted.swap_remove(found) == table => kept[..4].copy_from_slice(b"A2B0"),
+            Some(_) => {}
+            None => kept[..4].fill(0),
         }
     }
     Some(profile)

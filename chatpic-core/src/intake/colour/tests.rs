@@ -450,6 +450,26 @@ fn a_broken_profile_is_ignored_and_what_makes_no_colours_in_it_is_not_looked_at(
 }
 
 #[test]
+fn a_table_that_a_profile_names_often_is_read_once() {
+    let table = ink_profile(b"A2B0").split_off(144);
+    let first = profile(b"CMYK", b"Lab ", &[(b"A2B0", table)]);
+    // 20 000 tags in place of one, and the table behind them.
+    let tag = [b"A2B0", &(132u32 + 12 * 20_000).to_be_bytes()[..], &first[140..144]].concat();
+    let mut many = [&first[..128], &20_000u32.to_be_bytes(), &tag.repeat(20_000), &first[144..]].concat();
+    let length = (many.len() as u32).to_be_bytes();
+    many[..4].copy_from_slice(&length);
+    let cleaned = cleaned(&many).unwrap();
+    assert_eq!(
+        cleaned[132..].chunks_exact(12).take(20_000).filter(|tag| tag.starts_with(b"A2B0")).count(),
+        1
+    );
+    let ink = |profile: Vec<u8>| {
+        Colour::Profile(profile).ink_to_srgb(Size { width: 1, height: 1 }, &[60, 255, 90, 255])
+    };
+    assert_eq!(ink(many), ink(first));
+}
+
+#[test]
 fn code_points_within_a_profile_decide() {
     let mut tags = vec![(b"cicp", [b"cicp\0\0\0\0", &[9, 16, 0, 1][..]].concat())];
     for (name, column) in [
