@@ -7,7 +7,6 @@ use image::{ImageBuffer, ImageEncoder, Luma, LumaA, Rgb, Rgba};
 use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
 use moxcms::ColorProfile;
 
-
 use super::*;
 use crate::testing::samples;
 

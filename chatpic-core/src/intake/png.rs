@@ -1,5 +1,5 @@
-//! PNG files (third edition): what they say of their colours and orientation, and the chunks that pixels are made of,
-//! which are all that a decoder gets.
+//! Reads a PNG file up to its pixels: what it says of its colours and its orientation, and the chunks that pixels are made
+//! of, which are all that a decoder gets.
 
 use image::codecs::png::PngDecoder;
 use image::metadata::Orientation;
@@ -11,48 +11,69 @@ use crate::limits::Limits;
 
 /// Bytes that what a file says besides its pixels may take, such as its colour profile when it is unpacked.
 const METADATA_BYTES: usize = 16 * 1024 * 1024;
+
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1A\n";
 
-/// Opens a PNG file: walks through its chunks once and writes those anew that pixels are made of. Text and animations are
-/// dropped, as is all that follows the pixels.
+/// Opens a PNG file.
 ///
 /// # Errors
-/// [`Rejection::Incomplete`] if it ends before the pixels begin; [`Rejection::Corrupt`]; those of a size.
+/// [`Rejection::Incomplete`] if it ends before a chunk of image data does; [`Rejection::Corrupt`]; those of a size.
 pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Still<'a>, Rejection> {
-    let body = bytes.strip_prefix(SIGNATURE).ok_or(Rejection::Corrupt)?;
-    // What describes the picture comes first; the image data are chunks that follow each other (PNG third edition, 5.6).
-    let (mut described, mut pixels) = (SIGNATURE.to_vec(), SIGNATURE.to_vec());
-    let (mut last, mut is_ended) = (None, false);
-    for chunk in Chunks(body) {
-        match &chunk.name {
-            b"IDAT" => pixels.extend(last.replace(chunk).map_or(&[][..], |before: Chunk| before.whole)),
-            _ if last.is_some() => {
-                is_ended = true;
-                break;
-            }
-            b"IEND" => break,
-            _ if chunk.data().is_none() => break,
-            b"cICP" | b"mDCV" | b"cLLI" | b"iCCP" | b"sRGB" | b"gAMA" | b"cHRM" | b"eXIf" => {
-                described.extend(chunk.whole);
-            }
-            // A critical chunk that the decoder doesn't know is its to refuse.
-            name if *name == *b"tRNS" || name[0].is_ascii_uppercase() => {
-                described.extend(chunk.whole);
-                pixels.extend(chunk.whole);
-            }
-            _ => {}
-        }
-    }
-    // Browsers have every pixel before they come to the end of the last one, so that its checksum doesn't matter to them.
-    let last = last.as_ref().and_then(Chunk::mended).ok_or(Rejection::Incomplete)?;
-    pixels.extend(last);
-    pixels.extend(b"\0\0\0\0IEND\xAE\x42\x60\x82");
-    described.extend(b"\0\0\0\0IDAT");
-    let (colour, orientation) = described_by(&described)?;
-    let decoder = PngDecoder::with_limits(Cursor::new(pixels), image::Limits::no_limits()).map_err(reason)?;
-    // Where the file ends with its image data or within them, every pixel may still be there.
+    let Png { pixels, is_ended, colour, orientation } = Png::walked(bytes)?;
+    let decoder = PngDecoder::new(Cursor::new(pixels)).map_err(reason)?;
     let still = Still::new(Box::new(decoder), (0, 0), orientation, colour, limits)?;
     Ok(Still { may_be_cut: !is_ended, ..still })
+}
+
+/// A PNG file that was walked through.
+struct Png {
+    /// A file of the same pixels with nothing else in it.
+    pixels: Vec<u8>,
+    /// Whether anything follows the image data. If not, the file may have been cut off, or only lack its last chunk.
+    is_ended: bool,
+    colour: Colour,
+    orientation: Orientation,
+}
+
+impl Png {
+    /// Walks through a file. Text and animations are dropped, as is all that follows the pixels.
+    ///
+    /// # Errors
+    /// [`Rejection::Incomplete`] if it ends before a chunk of image data does; [`Rejection::Corrupt`].
+    fn walked(bytes: &[u8]) -> Result<Self, Rejection> {
+        let body = bytes.strip_prefix(SIGNATURE).ok_or(Rejection::Corrupt)?;
+        let (mut described, mut pixels) = (SIGNATURE.to_vec(), SIGNATURE.to_vec());
+        let (mut has_data, mut is_ended) = (false, false);
+        for (name, chunk) in Chunks(body) {
+            // Chunks of image data follow each other (PNG third edition, 5.6).
+            is_ended = has_data && name != b"IDAT";
+            if is_ended {
+                break;
+            }
+            match name {
+                b"IDAT" => {
+                    has_data = true;
+                    pixels.extend(chunk);
+                }
+                b"cICP" | b"mDCV" | b"cLLI" | b"iCCP" | b"sRGB" | b"gAMA" | b"cHRM" | b"eXIf" => {
+                    described.extend(chunk);
+                }
+                // The decoder refuses critical chunks that it doesn't know.
+                name if name == b"tRNS" || name[0].is_ascii_uppercase() => {
+                    described.extend(chunk);
+                    pixels.extend(chunk);
+                }
+                _ => {}
+            }
+        }
+        if !has_data {
+            return Err(Rejection::Incomplete);
+        }
+        pixels.extend(b"\0\0\0\0IEND\xAE\x42\x60\x82");
+        described.extend(b"\0\0\0\0IDAT");
+        let (colour, orientation) = described_by(&described)?;
+        Ok(Self { pixels, is_ended, colour, orientation })
+    }
 }
 
 /// What the chunks before the image data say; of two of a kind the first, and none with a wrong checksum.
@@ -94,41 +115,109 @@ fn colour(info: &png::Info) -> Colour {
     }
 }
 
-/// A chunk as it stands in a file.
-struct Chunk<'a> {
-    name: [u8; 4],
-    /// How many bytes of data it says that it has.
-    length: usize,
-    /// From its length to its checksum, or as far as the file goes.
-    whole: &'a [u8],
-}
-
-impl Chunk<'_> {
-    /// Its name and data; `None` where the file ends within them.
-    fn data(&self) -> Option<&[u8]> {
-        self.whole.get(4..8 + self.length)
-    }
-
-    /// The chunk with the checksum of its data; `None` where the file ends within them.
-    fn mended(&self) -> Option<Vec<u8>> {
-        let data = self.data()?;
-        Some([&self.whole[..4], data, &crc32fast::hash(data).to_be_bytes()].concat())
-    }
-}
-
-/// The chunks of a file, behind its signature.
+/// The whole chunks of a file, behind its signature: name, and all from length to checksum.
 struct Chunks<'a>(&'a [u8]);
 
 impl<'a> Iterator for Chunks<'a> {
-    type Item = Chunk<'a>;
+    type Item = (&'a [u8; 4], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
         let length = u32::from_be_bytes(*self.0.first_chunk()?);
-        let name = *self.0.get(4..)?.first_chunk()?;
-        // Length, name and checksum are four bytes each.
-        let end = usize::try_from(length).ok()?.checked_add(12)?;
-        let (whole, rest) = self.0.split_at_checked(end).unwrap_or((self.0, &[]));
+        let name = self.0.get(4..)?.first_chunk()?;
+        // Length, name and checksum take four bytes each.
+        let (chunk, rest) = self.0.split_at_checked(usize::try_from(length).ok()?.checked_add(12)?)?;
         self.0 = rest;
-        Some(Chunk { name, length: end - 12, whole })
+        Some((name, chunk))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::formats::crc32;
+    use super::super::{Pixels, decode};
+    use super::*;
+    use crate::testing::samples;
+
+    fn file() -> Vec<u8> {
+        samples::png(&samples::photograph(40, 30, 1))
+    }
+
+    fn taken(file: &[u8]) -> Result<Pixels, Rejection> {
+        decode(file, &Limits::default())
+    }
+
+    fn chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        let named = [name, body].concat();
+        [&(body.len() as u32).to_be_bytes(), &named[..], &crc32(&named).to_be_bytes()].concat()
+    }
+
+    /// The body of its only chunk of image data.
+    fn data(file: &[u8]) -> &[u8] {
+        let (_, chunk) = Chunks(&file[8..]).find(|(name, _)| *name == b"IDAT").unwrap();
+        &chunk[8..chunk.len() - 4]
+    }
+
+    #[test]
+    fn a_file_without_its_last_chunk_is_whole_if_every_pixel_is_there() {
+        let (file, whole) = (file(), taken(&file()));
+        let end = file.len() - 12;
+        for length in end..file.len() {
+            assert_eq!(taken(&file[..length]), whole, "{length} bytes");
+        }
+        for length in 0..end {
+            let cut = taken(&file[..length]);
+            assert!(
+                matches!(cut, Err(Rejection::Incomplete | Rejection::Unsupported { .. } | Rejection::Empty)),
+                "{length} bytes: {cut:?}"
+            );
+        }
+        // Image data in two chunks, of which the second is gone with the end.
+        let half = &data(&file)[..data(&file).len() / 2];
+        let cut = [&file[..33], &chunk(b"IDAT", half)].concat();
+        assert_eq!(taken(&cut), Err(Rejection::Incomplete));
+    }
+
+    #[test]
+    fn the_decoder_gets_nothing_but_pixels() {
+        let (file, whole) = (file(), taken(&file()));
+        let junk = [
+            chunk(b"tEXt", b"a\0b"),
+            chunk(b"zTXt", &[b'a'; 30]),
+            chunk(b"fcTL", &[7; 26]),
+            chunk(b"acTL", &[0; 8]),
+            chunk(b"sBIT", &[9; 3]),
+            chunk(b"iCCP", &[7; 300]),
+        ];
+        for junk in &junk {
+            let with = [&file[..33], junk, &file[33..]].concat();
+            let png = Png::walked(&with).unwrap();
+            assert_eq!(png.pixels, file, "{junk:?}");
+            assert_eq!(png.colour, Colour::Srgb);
+            assert_eq!(taken(&with), whole);
+        }
+        let end = file.len() - 12;
+        for behind in [&junk[0][..], b"\xFF\xFF\xFF\xFFtEXt", &chunk(b"IHDR", &[1; 13]), &chunk(b"what", b"")]
+        {
+            assert_eq!(taken(&[&file[..end], behind].concat()), whole, "behind the pixels: {behind:?}");
+        }
+        assert!(
+            taken(&[&file[..33], &chunk(b"WHAT", b""), &file[33..]].concat()).is_err(),
+            "a critical chunk"
+        );
+        assert!(taken(&[&file[..33], &file[8..]].concat()).is_err(), "two headers");
+    }
+
+    #[test]
+    fn the_first_orientation_before_the_pixels_counts() {
+        let file = file();
+        let exif = |orientation: u8| {
+            let head = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0";
+            chunk(b"eXIf", &[&head[..], &[orientation, 0, 0, 0, 0, 0, 0, 0]].concat())
+        };
+        let width = |file: Vec<u8>| taken(&file).unwrap().size().width;
+        assert_eq!(width([&file[..33], &exif(6), &exif(1), &file[33..]].concat()), 30);
+        assert_eq!(width([&file[..33], &exif(1), &exif(6), &file[33..]].concat()), 40);
+        let end = file.len() - 12;
+        assert_eq!(width([&file[..end], &exif(6), &file[end..]].concat()), 40);
     }
 }

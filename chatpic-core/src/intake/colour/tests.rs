@@ -9,6 +9,9 @@ use crate::intake::decode;
 use crate::intake::formats::crc32;
 use crate::limits::Limits;
 
+/// From a number to light, both up to 1.
+type Curve = fn(f64) -> f64;
+
 /// A picture of 16 shades from black to white, in one row.
 const SHADES: [u8; 16] = [0, 17, 34, 51, 68, 85, 102, 119, 136, 153, 170, 187, 204, 221, 238, 255];
 
@@ -223,9 +226,8 @@ fn a_gamma_that_is_srgbs_or_none_leaves_samples_alone() {
 
 #[test]
 fn primaries_are_applied_where_there_is_a_gamma() {
-    let wanted = |curve: fn(f64) -> f64| {
-        shown(&png(&colours(), &[])).iter().map(|c| from_p3(*c, curve)).collect::<Vec<_>>()
-    };
+    let wanted =
+        |curve: Curve| shown(&png(&colours(), &[])).iter().map(|c| from_p3(*c, curve)).collect::<Vec<_>>();
     let p3 = chromaticities(P3);
     let found = shown(&png(&colours(), &[&p3, &gamma(1.0 / 2.2)]));
     assert_near(&found, &wanted(|number| number.powf(2.2)), 3, "P3's primaries");
@@ -238,7 +240,7 @@ fn primaries_are_applied_where_there_is_a_gamma() {
 #[test]
 fn code_points_are_applied() {
     for (transfer, curve) in [
-        (1, (|number| number.powf(2.4)) as fn(f64) -> f64),
+        (1, (|number| number.powf(2.4)) as Curve),
         (4, |number| number.powf(2.2)),
         (5, |number| number.powf(2.8)),
         (8, |number| number),
@@ -297,7 +299,7 @@ fn light_beyond_white_is_brought_down_as_chromium_does() {
 #[test]
 fn what_says_most_decides() {
     let file = |chunks: &[&[u8]]| shades(&png(&grey(), chunks), "grey");
-    let applied = |curve: fn(f64) -> f64| by(curve);
+    let applied = |curve: Curve| by(curve);
     let (code, linear_code) = (code_points(1, 13), code_points(1, 8));
     let profile = profiled(&grey_profile(power(1.8)));
     let steep = gamma(1.0);
@@ -321,7 +323,7 @@ fn what_says_most_decides() {
 
 #[test]
 fn a_grey_profile_is_applied() {
-    let tables: [(&str, Vec<u8>, fn(f64) -> f64); 3] = [
+    let tables: [(&str, Vec<u8>, Curve); 3] = [
         (
             "dot gain",
             curve((0..256).map(|v| (dot_gain(f64::from(v) / 255.0) * 65_535.0).round() as u16)),
@@ -445,6 +447,26 @@ fn a_broken_profile_is_ignored_and_what_makes_no_colours_in_it_is_not_looked_at(
     for (what, profile) in [("bytes behind it", trailing), ("broken text", text)] {
         assert_shades(&png(&grey(), &[&profiled(&profile)]), &by(|number| number), 1, what);
     }
+}
+
+#[test]
+fn a_table_that_a_profile_names_often_is_read_once() {
+    let table = ink_profile(b"A2B0").split_off(144);
+    let first = profile(b"CMYK", b"Lab ", &[(b"A2B0", table)]);
+    // 20 000 tags in place of one, and the table behind them.
+    let tag = [b"A2B0", &(132u32 + 12 * 20_000).to_be_bytes()[..], &first[140..144]].concat();
+    let mut many = [&first[..128], &20_000u32.to_be_bytes(), &tag.repeat(20_000), &first[144..]].concat();
+    let length = (many.len() as u32).to_be_bytes();
+    many[..4].copy_from_slice(&length);
+    let cleaned = cleaned(&many).unwrap();
+    assert_eq!(
+        cleaned[132..].chunks_exact(12).take(20_000).filter(|tag| tag.starts_with(b"A2B0")).count(),
+        1
+    );
+    let ink = |profile: Vec<u8>| {
+        Colour::Profile(profile).ink_to_srgb(Size { width: 1, height: 1 }, &[60, 255, 90, 255])
+    };
+    assert_eq!(ink(many), ink(first));
 }
 
 #[test]
