@@ -29,11 +29,11 @@ pub(super) fn inverse(coefficients: &[i16; 64], table: &[u16; 64]) -> [[u8; 8]; 
     out
 }
 
-/// The samples of a block of which only the first coefficient is not zero: all are this one.
+/// The samples of a block of which only the first coefficient is not zero: all are this one, as [`inverse`] gives it.
 #[inline(always)]
 pub(super) fn flat(first: i16, step: u16) -> u8 {
-    let first = first.wrapping_mul(step as i16);
-    ((i32::from(first.wrapping_shl(BETWEEN_BITS as u32)) + 16 >> 5).clamp(-128, 127) + 128) as u8
+    let eightfold = i32::from(first.wrapping_mul(step as i16));
+    (((eightfold + 4) >> 3).clamp(-128, 127) + 128) as u8
 }
 
 #[inline(always)]

@@ -149,12 +149,12 @@ impl<'a> Upsampler<'a> {
         let source = |y: usize| &self.plane[8 * blocks_across * y..][..width];
         let near = source(y / self.down);
         // Beyond the edge, the last row is meant.
-        let far = if y % 2 == 0 { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(height - 1) };
+        let far = if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(height - 1) };
         match (self.across, self.down) {
             (1, 1) => return near,
             (2, 1) if width > 2 => interpolate_across(near, &mut self.row),
             (1, 2) => {
-                let bias = if y % 2 == 0 { 1 } else { 2 };
+                let bias = if y.is_multiple_of(2) { 1 } else { 2 };
                 for ((out, near), far) in self.row.iter_mut().zip(near).zip(source(far)) {
                     *out = ((3 * u16::from(*near) + u16::from(*far) + bias) >> 2) as u8;
                 }

@@ -10,6 +10,8 @@ use crate::wide::wide;
 const MAX_SCANS: usize = 100;
 /// Blocks that all scans of a file go over together, at most. Cameras, phones, Photoshop, mozjpeg and `cjpeg -progressive`
 /// need 14 to 16 for each 8 x 8 pixels at 4:4:4, which is 15 million for the largest file that the memory is enough for.
+/// The most expensive blocks, whose last coefficient alone is refined, took 65 ns each to decode: a file of 24 million takes
+/// 1.6 s of processor time, where the largest progressive photographs take 1.2 s.
 const MAX_BLOCKS: usize = 24_000_000;
 /// Blocks in a unit of a scan of several components, at most (T.81, B.2.3).
 const MAX_BLOCKS_IN_UNIT: usize = 10;

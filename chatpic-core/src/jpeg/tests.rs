@@ -192,8 +192,11 @@ impl Coefficients {
                         return [(place / covered, 1.0), (0, 0.0)];
                     }
                     let near = place / 2;
-                    let far =
-                        if place % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(length - 1) };
+                    let far = if place.is_multiple_of(2) {
+                        near.saturating_sub(1)
+                    } else {
+                        (near + 1).min(length - 1)
+                    };
                     [(near, 0.75), (far, 0.25)]
                 };
                 let smooth_across = width > 2 && down <= 2;
@@ -439,6 +442,19 @@ fn an_inverse_dct_of_any_coefficients_is_the_standards_to_one_level() {
         let found = bytes(&picture.interleaved());
         let worst = found.iter().zip(picture.plane(0)).map(|(a, b)| (f64::from(*a) - b).abs());
         assert!(worst.fold(0.0, f64::max) <= 1.0, "{:?}", picture.blocks[0][0]);
+    }
+}
+
+#[test]
+fn a_block_of_one_coefficient_is_drawn_as_the_inverse_dct_draws_it() {
+    for first in i16::MIN..=i16::MAX {
+        for step in [1, 16, 255, 4095] {
+            let mut block = [0; 64];
+            block[0] = first;
+            let samples = dct::inverse(&block, &[step; 64]);
+            let flat = dct::flat(first, step);
+            assert!(samples.as_flattened().iter().all(|sample| *sample == flat), "{first} x {step}");
+        }
     }
 }
 
