@@ -12,6 +12,8 @@ use ring::digest;
 
 use crate::clock::{Clock, Timestamp};
 use crate::entropy::Entropy;
+use crate::intake::{Rejection, animation::animation};
+use crate::limits::Limits;
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
@@ -64,4 +66,13 @@ impl Entropy for SeededEntropy {
             chunk.copy_from_slice(&digest::digest(&digest::SHA256, &input).as_ref()[..chunk.len()]);
         }
     }
+}
+
+/// The frames of an animation as intake makes them, before they are marked; none of a still.
+///
+/// # Errors
+/// A [`Rejection`] that says what was found.
+pub fn frames(bytes: &[u8], limits: &Limits) -> Result<Vec<image::RgbaImage>, Rejection> {
+    let frames = animation(bytes, limits)?;
+    frames.into_iter().flatten().map(|frame| Ok(frame?.pixels)).collect()
 }

@@ -1,0 +1,221 @@
+//! Cases, and what becomes of them: each file is uploaded to a site, and the copy that a viewer gets is compared with
+//! the file itself, both drawn by Chromium.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chatpic_core::{Limits, Rejection};
+use chatpic_http::Options;
+use futures::StreamExt;
+use serde_json::json;
+
+use crate::chromium::{self, Compared, Drawn, Size};
+use crate::samples;
+use crate::site::{self, Shared, Site};
+
+/// Levels of 255 by which a copy may differ from its file: the visible ID is 3 to 4 of them.
+const MARKED: f64 = 7.0;
+/// Levels of 255 by which decoded pixels may differ from what Chromium decodes: decoders round, and smooth colour that
+/// has a lower resolution, in different ways.
+const UNMARKED: f64 = 2.0;
+/// How far a copy's shape may be from its file's.
+const SHAPE: f64 = 0.03;
+/// Smaller pictures are set on a ground with the ID below them, so their copies have another shape.
+const LEAST_MARKED: (u32, u32) = (192, 72);
+
+/// What becomes of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Expected {
+    /// Viewers get what Chromium shows.
+    Shown,
+    /// It is refused, and the answer holds this.
+    Refused(&'static str),
+    /// Either; what is not refused is as Chromium shows it.
+    ShownOrRefused,
+}
+
+/// A file, and what is expected of it.
+pub(crate) struct Case {
+    /// Files of a kind are counted together.
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) file: Arc<Vec<u8>>,
+    pub(crate) expected: Expected,
+}
+
+impl Case {
+    pub(crate) fn new(kind: &str, name: impl Into<String>, file: Vec<u8>, expected: Expected) -> Self {
+        Self { kind: kind.to_owned(), name: name.into(), file: Arc::new(file), expected }
+    }
+
+    pub(crate) fn shown(kind: &str, name: impl Into<String>, file: Vec<u8>) -> Self {
+        Self::new(kind, name, file, Expected::Shown)
+    }
+
+    pub(crate) fn refused(kind: &str, name: impl Into<String>, file: Vec<u8>, word: &'static str) -> Self {
+        Self::new(kind, name, file, Expected::Refused(word))
+    }
+}
+
+/// What the site made of a file.
+enum Made {
+    /// The pixels before they are marked, if it is a still; the first frame, and the whole, if it is an animation.
+    Copy { unmarked: Option<Arc<Vec<u8>>>, copy: Arc<Vec<u8>>, whole: Option<(u32, Arc<Vec<u8>>)> },
+    Refusal(String),
+}
+
+/// Puts all cases through, prints a table of what came out, and fails when one is not as expected.
+pub(crate) async fn check(cases: Vec<Case>) {
+    let site = Site::with(Options { uploads_per_hour: 0, opens_per_hour: 0, ..Options::default() }, site::limits()).await;
+    let made: Vec<_> = futures::stream::iter(&cases).map(|case| make(&site, case)).buffered(4).collect().await;
+    let mut pairs = Vec::new();
+    let places: Vec<_> = cases
+        .iter()
+        .zip(&made)
+        .map(|(case, made)| {
+            let start = pairs.len();
+            pairs.extend(pairs_of(&case.file, made));
+            start..pairs.len()
+        })
+        .collect();
+    let compared = chromium::compare(&pairs).await;
+    let mut table = Table::default();
+    for ((case, made), place) in cases.iter().zip(made).zip(places) {
+        table.add(case, made, &compared[place]);
+    }
+    table.end();
+}
+
+async fn make(site: &Site, case: &Case) -> Made {
+    let file = case.file.clone();
+    let decoded = tokio::task::spawn_blocking(move || chatpic_core::decode(&file, &Limits::default())).await.unwrap();
+    let answer = site.upload(&[], &[&case.file]).await;
+    if answer.status.as_u16() != 201 {
+        let said = answer.json();
+        return Made::Refusal(format!("{} {}", answer.status.as_u16(), said["detail"].as_str().unwrap_or_default()));
+    }
+    let shared = Shared::from(answer.json());
+    let session = site.open_session(&shared, json!({})).await.expect(201).json();
+    let path = format!("/api/v1/shares/{}/images/0", shared.id);
+    let copy = async |query: &str| {
+        let path = format!("{path}{query}");
+        Arc::new(site.get(&path, session["token"].as_str()).await.expect(200).body)
+    };
+    let made = match decoded {
+        Ok(pixels) => {
+            let unmarked = Some(Arc::new(samples::png_of(&pixels)));
+            Made::Copy { unmarked, copy: copy("").await, whole: None }
+        }
+        Err(Rejection::Animated) => {
+            let frames = shared.answer["images"][0]["frames"].as_u64().unwrap_or_default() as u32;
+            let whole = Some((frames, copy("").await));
+            Made::Copy { unmarked: None, copy: copy("?still=true").await, whole }
+        }
+        Err(other) => Made::Refusal(format!("taken, but not by itself: {other}")),
+    };
+    site.burn(&shared).await;
+    made
+}
+
+/// What Chromium is asked to compare: always the file as an image first.
+fn pairs_of(file: &Arc<Vec<u8>>, made: &Made) -> Vec<(Drawn, Drawn)> {
+    let as_image = |other: &Arc<Vec<u8>>| (Drawn::image(file), Drawn::image(other));
+    match made {
+        Made::Refusal(_) => vec![as_image(file)],
+        Made::Copy { unmarked, copy, whole } => {
+            let mut pairs = vec![as_image(copy)];
+            pairs.extend(unmarked.iter().map(as_image));
+            if let Some((frames, whole)) = whole {
+                let frame = |index| (Drawn::frame(file, index), Drawn::frame(whole, index));
+                pairs.extend([frame(frames / 2), frame(frames - 1)]);
+            }
+            pairs
+        }
+    }
+}
+
+/// What is wrong with a copy, if anything is.
+fn fault(made: &Made, compared: &[Compared]) -> Option<String> {
+    let [Some(shown), other] = compared[0].sizes else { return Some("Chromium does not show it".to_owned()) };
+    let Made::Copy { unmarked, whole, .. } = made else { return None };
+    let Some(copy) = other else { return Some("Chromium does not show the copy".to_owned()) };
+    if shown.0 >= LEAST_MARKED.0 && shown.1 >= LEAST_MARKED.1 {
+        let ratio = |size: Size| f64::from(size.0) / f64::from(size.1);
+        let shape = ratio(copy) / ratio(shown);
+        let off = compared[0].difference.unwrap();
+        if (shape - 1.0).abs() > SHAPE || off > MARKED {
+            return Some(format!("the copy is {off:.1} levels off, its shape {shape:.2}"));
+        }
+    }
+    if unmarked.is_some() {
+        let Compared { sizes: [_, decoded], difference } = &compared[1];
+        let off = difference.unwrap();
+        if *decoded != Some(shown) || off > UNMARKED {
+            return Some(format!("{decoded:?} instead of {shown:?}, its pixels {off:.1} levels off"));
+        }
+    }
+    let frames = &compared[compared.len() - 2..];
+    for Compared { sizes, difference } in frames.iter().filter(|_| whole.is_some()) {
+        match (sizes, difference) {
+            ([Some(one), Some(other)], _) if one.2 != other.2 => {
+                return Some(format!("{} frames instead of {}", other.2, one.2));
+            }
+            (_, Some(off)) if *off <= MARKED => {}
+            (_, off) => return Some(format!("a later frame is {off:.1?} levels off")),
+        }
+    }
+    None
+}
+
+#[derive(Default)]
+struct Row {
+    files: usize,
+    right: usize,
+    refusals: BTreeMap<String, usize>,
+}
+
+#[derive(Default)]
+struct Table {
+    rows: BTreeMap<String, Row>,
+    wrong: Vec<String>,
+}
+
+impl Table {
+    fn add(&mut self, case: &Case, made: Made, compared: &[Compared]) {
+        let row = self.rows.entry(case.kind.clone()).or_default();
+        row.files += 1;
+        let fault = match (&made, case.expected) {
+            (Made::Refusal(said), Expected::Refused(word)) if said.contains(word) => None,
+            (Made::Refusal(said), Expected::Refused(word)) => Some(format!("refused without {word:?}: {said}")),
+            (Made::Copy { .. }, Expected::Refused(_)) => Some("taken".to_owned()),
+            (Made::Refusal(_), Expected::ShownOrRefused) => None,
+            (_, Expected::Shown | Expected::ShownOrRefused) => fault(&made, compared),
+        };
+        let fault = match (fault, &made, case.expected) {
+            (None, Made::Refusal(said), Expected::Shown) => Some(format!("refused: {said}")),
+            (fault, _, _) => fault,
+        };
+        if let Made::Refusal(said) = made {
+            *row.refusals.entry(said).or_default() += 1;
+        }
+        match fault {
+            None => row.right += 1,
+            Some(fault) => self.wrong.push(format!("{}: {}: {fault}", case.kind, case.name)),
+        }
+    }
+
+    fn end(self) {
+        let cells = |row: &Row| format!("{:>6} | {:>6}", row.files, row.right);
+        println!("{:44} | {:>6} | {:>6} | refused", "kind", "files", "right");
+        for (kind, row) in &self.rows {
+            let refusals: Vec<_> = row.refusals.iter().map(|(said, files)| format!("{files}: {said}")).collect();
+            println!("{kind:44} | {} | {}", cells(row), refusals.join("; "));
+        }
+        assert!(self.wrong.is_empty(), "{} wrong:\n{}", self.wrong.len(), self.wrong.join("\n"));
+    }
+}
+
+/// A whole number from the environment, or this one when it is not set.
+pub(crate) fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |number| number.parse().unwrap_or_else(|_| panic!("{variable}={number}")))
+}
