@@ -68,11 +68,14 @@ impl Entropy for SeededEntropy {
     }
 }
 
-/// The frames of an animation as intake makes them, before they are marked; none of a still.
+/// The frames of an animation as intake makes them, one after the other, before they are marked; none of a still.
 ///
 /// # Errors
 /// A [`Rejection`] that says what was found.
-pub fn frames(bytes: &[u8], limits: &Limits) -> Result<Vec<image::RgbaImage>, Rejection> {
+pub fn frames(
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<impl Iterator<Item = Result<image::RgbaImage, Rejection>>, Rejection> {
     let frames = animation(bytes, limits)?;
-    frames.into_iter().flatten().map(|frame| Ok(frame?.pixels)).collect()
+    Ok(frames.into_iter().flatten().map(|frame| Ok(frame?.pixels)))
 }

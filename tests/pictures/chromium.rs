@@ -38,7 +38,7 @@ impl Drawn {
 pub(crate) struct Size(pub(crate) u32, pub(crate) u32, pub(crate) u32);
 
 /// What Chromium says of a pair.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Compared {
     /// Of each that it shows, the size.
     pub(crate) sizes: [Option<Size>; 2],

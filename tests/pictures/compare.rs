@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chatpic_core::{Limits, Rejection};
+use chatpic_core::Limits;
 use chatpic_http::Options;
 use futures::StreamExt;
 use serde_json::json;
 
 use crate::chromium::{self, Compared, Drawn, Size};
-use crate::samples;
+use crate::decoded::{Decoded, decode};
 use crate::site::{self, Shared, Site};
 
 /// Levels of 255 by which a copy may differ from its file: the visible ID is 3 to 4 of them.
@@ -57,17 +57,24 @@ impl Case {
     }
 }
 
-/// What the site made of a file.
+/// What ChatPic made of a file.
 enum Made {
-    /// The pixels before they are marked, if it is a still; the first frame, and the whole, if it is an animation.
-    Copy { unmarked: Option<Arc<Vec<u8>>>, copy: Arc<Vec<u8>>, whole: Option<(u32, Arc<Vec<u8>>)> },
+    Copy {
+        decoded: Decoded,
+        /// What a viewer gets; of an animation, its first frame.
+        still: Arc<Vec<u8>>,
+        animation: Option<Arc<Vec<u8>>>,
+    },
     Refusal(String),
 }
 
 /// Puts all cases through, prints a table of what came out, and fails when one is not as expected.
 pub(crate) async fn check(cases: Vec<Case>) {
-    let site = Site::with(Options { uploads_per_hour: 0, opens_per_hour: 0, ..Options::default() }, site::limits()).await;
-    let made: Vec<_> = futures::stream::iter(&cases).map(|case| make(&site, case)).buffered(4).collect().await;
+    let site =
+        Site::with(Options { uploads_per_hour: 0, opens_per_hour: 0, ..Options::default() }, site::limits())
+            .await;
+    let made: Vec<_> =
+        futures::stream::iter(&cases).map(|case| make(&site, case)).buffered(4).collect().await;
     let mut pairs = Vec::new();
     let places: Vec<_> = cases
         .iter()
@@ -87,12 +94,11 @@ pub(crate) async fn check(cases: Vec<Case>) {
 }
 
 async fn make(site: &Site, case: &Case) -> Made {
-    let file = case.file.clone();
-    let decoded = tokio::task::spawn_blocking(move || chatpic_core::decode(&file, &Limits::default())).await.unwrap();
     let answer = site.upload(&[], &[&case.file]).await;
     if answer.status.as_u16() != 201 {
         let said = answer.json();
-        return Made::Refusal(format!("{} {}", answer.status.as_u16(), said["detail"].as_str().unwrap_or_default()));
+        let said = said["detail"].as_str().unwrap_or_default();
+        return Made::Refusal(format!("{} {said}", answer.status.as_u16()));
     }
     let shared = Shared::from(answer.json());
     let session = site.open_session(&shared, json!({})).await.expect(201).json();
@@ -101,33 +107,30 @@ async fn make(site: &Site, case: &Case) -> Made {
         let path = format!("{path}{query}");
         Arc::new(site.get(&path, session["token"].as_str()).await.expect(200).body)
     };
+    let file = case.file.clone();
+    let decoded = tokio::task::spawn_blocking(move || decode(&file, &Limits::default())).await.unwrap();
     let made = match decoded {
-        Ok(pixels) => {
-            let unmarked = Some(Arc::new(samples::png_of(&pixels)));
-            Made::Copy { unmarked, copy: copy("").await, whole: None }
+        Ok(decoded) if decoded.frames > 1 => {
+            Made::Copy { decoded, still: copy("?still=true").await, animation: Some(copy("").await) }
         }
-        Err(Rejection::Animated) => {
-            let frames = shared.answer["images"][0]["frames"].as_u64().unwrap_or_default() as u32;
-            let whole = Some((frames, copy("").await));
-            Made::Copy { unmarked: None, copy: copy("?still=true").await, whole }
-        }
-        Err(other) => Made::Refusal(format!("taken, but not by itself: {other}")),
+        Ok(decoded) => Made::Copy { decoded, still: copy("").await, animation: None },
+        Err(refusal) => Made::Refusal(format!("taken, but not by itself: {refusal}")),
     };
     site.burn(&shared).await;
     made
 }
 
-/// What Chromium is asked to compare: always the file as an image first.
+/// What Chromium is asked to compare: the file with what a viewer gets first, then with what was decoded of it, then, of
+/// an animation, frames in the middle and at the end with those of the viewer's.
 fn pairs_of(file: &Arc<Vec<u8>>, made: &Made) -> Vec<(Drawn, Drawn)> {
-    let as_image = |other: &Arc<Vec<u8>>| (Drawn::image(file), Drawn::image(other));
     match made {
-        Made::Refusal(_) => vec![as_image(file)],
-        Made::Copy { unmarked, copy, whole } => {
-            let mut pairs = vec![as_image(copy)];
-            pairs.extend(unmarked.iter().map(as_image));
-            if let Some((frames, whole)) = whole {
-                let frame = |index| (Drawn::frame(file, index), Drawn::frame(whole, index));
-                pairs.extend([frame(frames / 2), frame(frames - 1)]);
+        Made::Refusal(_) => vec![(Drawn::image(file), Drawn::image(file))],
+        Made::Copy { decoded, still, animation } => {
+            let mut pairs = vec![(Drawn::image(file), Drawn::image(still))];
+            pairs.extend(decoded.pairs(file));
+            if let Some(animation) = animation {
+                let frame = |index| (Drawn::frame(file, index), Drawn::frame(animation, index));
+                pairs.extend([frame(decoded.frames / 2), frame(decoded.frames - 1)]);
             }
             pairs
         }
@@ -136,32 +139,28 @@ fn pairs_of(file: &Arc<Vec<u8>>, made: &Made) -> Vec<(Drawn, Drawn)> {
 
 /// What is wrong with a copy, if anything is.
 fn fault(made: &Made, compared: &[Compared]) -> Option<String> {
-    let [Some(shown), other] = compared[0].sizes else { return Some("Chromium does not show it".to_owned()) };
-    let Made::Copy { unmarked, whole, .. } = made else { return None };
-    let Some(copy) = other else { return Some("Chromium does not show the copy".to_owned()) };
-    if shown.0 >= LEAST_MARKED.0 && shown.1 >= LEAST_MARKED.1 {
-        let ratio = |size: Size| f64::from(size.0) / f64::from(size.1);
-        let shape = ratio(copy) / ratio(shown);
-        let off = compared[0].difference.unwrap();
-        if (shape - 1.0).abs() > SHAPE || off > MARKED {
-            return Some(format!("the copy is {off:.1} levels off, its shape {shape:.2}"));
-        }
+    let [Some(shown), _] = compared[0].sizes else { return Some("Chromium does not show it".to_owned()) };
+    let Made::Copy { decoded, animation, .. } = made else { return None };
+    let (unmarked, frames) = compared[1..].split_at(decoded.pictures.len());
+    if let Some(fault) = decoded.fault(unmarked, UNMARKED) {
+        return Some(fault);
     }
-    if unmarked.is_some() {
-        let Compared { sizes: [_, decoded], difference } = &compared[1];
-        let off = difference.unwrap();
-        if *decoded != Some(shown) || off > UNMARKED {
-            return Some(format!("{decoded:?} instead of {shown:?}, its pixels {off:.1} levels off"));
+    for (place, Compared { sizes: [one, other], difference }) in
+        [&compared[..1], frames].concat().iter().enumerate()
+    {
+        let (Some(one), Some(other), Some(off)) = (one, other, difference) else {
+            return Some(format!(
+                "Chromium does not show a frame of the file or of its copy: {one:?}, {other:?}"
+            ));
+        };
+        let ratio = |size: &Size| f64::from(size.0) / f64::from(size.1);
+        let shape = ratio(other) / ratio(one);
+        let is_marked = shown.0 >= LEAST_MARKED.0 && shown.1 >= LEAST_MARKED.1;
+        if is_marked && ((shape - 1.0).abs() > SHAPE || *off > MARKED) {
+            return Some(format!("the copy, picture {place}: {off:.1} levels off, its shape {shape:.2}"));
         }
-    }
-    let frames = &compared[compared.len() - 2..];
-    for Compared { sizes, difference } in frames.iter().filter(|_| whole.is_some()) {
-        match (sizes, difference) {
-            ([Some(one), Some(other)], _) if one.2 != other.2 => {
-                return Some(format!("{} frames instead of {}", other.2, one.2));
-            }
-            (_, Some(off)) if *off <= MARKED => {}
-            (_, off) => return Some(format!("a later frame is {off:.1?} levels off")),
+        if animation.is_some() && place > 0 && one.2 != other.2 {
+            return Some(format!("the copy has {} frames instead of {}", other.2, one.2));
         }
     }
     None
@@ -186,7 +185,9 @@ impl Table {
         row.files += 1;
         let fault = match (&made, case.expected) {
             (Made::Refusal(said), Expected::Refused(word)) if said.contains(word) => None,
-            (Made::Refusal(said), Expected::Refused(word)) => Some(format!("refused without {word:?}: {said}")),
+            (Made::Refusal(said), Expected::Refused(word)) => {
+                Some(format!("refused without {word:?}: {said}"))
+            }
             (Made::Copy { .. }, Expected::Refused(_)) => Some("taken".to_owned()),
             (Made::Refusal(_), Expected::ShownOrRefused) => None,
             (_, Expected::Shown | Expected::ShownOrRefused) => fault(&made, compared),
@@ -208,7 +209,8 @@ impl Table {
         let cells = |row: &Row| format!("{:>6} | {:>6}", row.files, row.right);
         println!("{:44} | {:>6} | {:>6} | refused", "kind", "files", "right");
         for (kind, row) in &self.rows {
-            let refusals: Vec<_> = row.refusals.iter().map(|(said, files)| format!("{files}: {said}")).collect();
+            let refusals: Vec<_> =
+                row.refusals.iter().map(|(said, files)| format!("{files}: {said}")).collect();
             println!("{kind:44} | {} | {}", cells(row), refusals.join("; "));
         }
         assert!(self.wrong.is_empty(), "{} wrong:\n{}", self.wrong.len(), self.wrong.join("\n"));
@@ -217,5 +219,6 @@ impl Table {
 
 /// A whole number from the environment, or this one when it is not set.
 pub(crate) fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |number| number.parse().unwrap_or_else(|_| panic!("{variable}={number}")))
+    std::env::var(variable)
+        .map_or(default, |number| number.parse().unwrap_or_else(|_| panic!("{variable}={number}")))
 }

@@ -28,7 +28,12 @@ async fn every_file_of_a_folder_is_as_chromium_shows_it_or_refused() {
             b"RIFF" => "WebP",
             _ => return None,
         };
-        Some(Case::new(format, path.strip_prefix(&folder).unwrap().to_string_lossy(), file, Expected::ShownOrRefused))
+        Some(Case::new(
+            format,
+            path.strip_prefix(&folder).unwrap().to_string_lossy(),
+            file,
+            Expected::ShownOrRefused,
+        ))
     };
     let cases: Vec<_> = found.iter().filter_map(case).collect();
     println!("{} of {} files are JPEG, PNG, GIF or WebP", cases.len(), found.len());

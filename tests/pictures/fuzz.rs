@@ -3,17 +3,18 @@
 //! disagrees or refuses.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
-use chatpic_core::testing::{self, samples as encoded};
+use chatpic_core::testing::samples as encoded;
 use chatpic_core::{Clock, Limits, Rejection, SystemClock};
-use image::RgbaImage;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::chromium::{self, Compared, Drawn};
+use crate::chromium;
 use crate::compare::number;
+use crate::decoded::{Decoded, decode};
 use crate::mutate::{Format, mutated};
 use crate::oracle::Oracle;
 use crate::samples::{exif, frame, see_through};
@@ -31,9 +32,16 @@ const SLACK: u64 = 64 * 1024;
 /// Files of a run that Chromium judges, at most.
 const JUDGED: usize = 400;
 
-/// The contract's limits, but little memory, so that what takes more is seen.
+/// Less than the contract's limits, so that what takes more is seen and a file takes milliseconds. Animations are hardly
+/// scaled down.
 fn limits() -> Limits {
-    Limits { decode_bytes: 64 << 20, ..Limits::default() }
+    Limits {
+        image_pixels: 2 << 20,
+        decode_bytes: 32 << 20,
+        animation_pixels: 1 << 20,
+        animation_side: 16_000,
+        ..Limits::default()
+    }
 }
 
 thread_local! {
@@ -52,28 +60,8 @@ fn note_panics() {
     });
 }
 
-/// The frames to compare, with their indices, and how many there are.
-pub(crate) struct Shown {
-    pub(crate) frames: u32,
-    pub(crate) pictures: Vec<(u32, RgbaImage)>,
-}
-
-/// Decodes a still, or the first and the last frame of an animation.
-pub(crate) fn shown(file: &[u8], limits: &Limits) -> Result<Shown, Rejection> {
-    match chatpic_core::decode(file, limits) {
-        Ok(pixels) => Ok(Shown { frames: 1, pictures: vec![(0, pixels.into_rgba())] }),
-        Err(Rejection::Animated) => {
-            let mut frames = testing::frames(file, limits)?;
-            let count = frames.len() as u32;
-            let last = frames.pop().map(|frame| (count - 1, frame));
-            Ok(Shown { frames: count, pictures: frames.into_iter().next().map(|frame| (0, frame)).into_iter().chain(last).collect() })
-        }
-        Err(refusal) => Err(refusal),
-    }
-}
-
-/// Decodes as [`shown`] does; the other value says what was wrong with how.
-pub(crate) fn watched(file: &[u8], limits: &Limits) -> (Result<Shown, Rejection>, Option<String>) {
+/// Decodes a file; the other value says what was wrong with how it went.
+pub(crate) fn watched(file: &[u8], limits: &Limits) -> (Result<Decoded, Rejection>, Option<String>) {
     note_panics();
     let spent = || {
         let time = clock_gettime(ClockId::ThreadCPUTime);
@@ -81,19 +69,19 @@ pub(crate) fn watched(file: &[u8], limits: &Limits) -> (Result<Shown, Rejection>
     };
     let (start, memory) = (spent(), Memory::begin());
     DECODING.set(true);
-    let shown = shown(file, limits);
+    let decoded = decode(file, limits);
     DECODING.set(false);
     let (took, grown) = (spent() - start, memory.grown());
     let fault = if let Some(panic) = PANICS.lock().unwrap().pop() {
         Some(format!("a decoder panicked: {panic}"))
     } else if took > LONGEST {
-        Some(format!("it took {took:?}"))
+        Some(format!("too long: {took:?}"))
     } else if grown > limits.decode_bytes / 1024 + SLACK {
-        Some(format!("it took {grown} kB of memory"))
+        Some(format!("too much memory: {grown} kB"))
     } else {
         None
     };
-    (shown, fault)
+    (decoded, fault)
 }
 
 /// What this process has in memory, in kilobytes (proc(5)).
@@ -123,11 +111,16 @@ fn seeds(format: Format) -> Vec<Vec<u8>> {
     match format {
         Format::Jpeg => jpeg::seeds(&frame(width, height, 0)),
         Format::Png => {
-            let mut seeds: Vec<_> = png::forms().into_iter().map(|form| png::chunks(form, (24, 20))).collect();
+            let mut seeds: Vec<_> =
+                png::forms().into_iter().map(|form| png::chunks(form, (24, 20))).collect();
             let whole = seeds[seeds.len() - 1].clone();
             seeds.push(png::with(whole.clone(), &[(b"eXIf", exif(6))]));
-            seeds.push(png::with(whole, &[(b"tEXt", b"Comment\0text".to_vec()), (b"pHYs", vec![0, 0, 11, 19, 0, 0, 11, 19, 1])]));
-            let palette = seeds.iter().find(|chunks| chunks.iter().any(|(name, _)| name == b"PLTE")).unwrap().clone();
+            seeds.push(png::with(
+                whole,
+                &[(b"tEXt", b"Comment\0text".to_vec()), (b"pHYs", vec![0, 0, 11, 19, 0, 0, 11, 19, 1])],
+            ));
+            let palette =
+                seeds.iter().find(|chunks| chunks.iter().any(|(name, _)| name == b"PLTE")).unwrap().clone();
             seeds.push(png::with(palette, &[(b"tRNS", vec![0, 90])]));
             seeds.iter().map(|chunks| png::written(chunks)).collect()
         }
@@ -135,7 +128,12 @@ fn seeds(format: Format) -> Vec<Vec<u8>> {
         Format::WebP => {
             let mut seeds = Vec::new();
             let clear = see_through(width, height, 0);
-            for (flags, picture) in [(0, webp::lossy(&opaque(0))), (0x10, webp::lossy(&clear)), (0, webp::lossless(&opaque(0))), (0x10, webp::lossless(&clear))] {
+            for (flags, picture) in [
+                (0, webp::lossy(&opaque(0))),
+                (0x10, webp::lossy(&clear)),
+                (0, webp::lossless(&opaque(0))),
+                (0x10, webp::lossless(&clear)),
+            ] {
                 if flags == 0 {
                     seeds.push(webp::riff(&picture));
                 }
@@ -151,105 +149,92 @@ fn seeds(format: Format) -> Vec<Vec<u8>> {
     }
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Tally {
     files: u64,
     taken: u64,
-    agreed: u64,
-    judged: u64,
-    not_shown: u64,
+    as_pillow: u64,
+    unlike_pillow: u64,
+    refused_by_pillow: u64,
+    judged_by_chromium: u64,
 }
 
 /// Makes files and tries them until time is up.
 async fn fuzz(format: Format) {
     let seeds = seeds(format);
+    let mut oracle = Oracle::start();
+    for seed in &seeds {
+        assert!(oracle.ask(seed, &[]).is_some(), "Pillow refuses a seed");
+    }
     let clock = SystemClock;
     let start = clock.now();
     // Each run tries other files; `CHATPIC_TEST_FUZZ_FROM` tries those of a number that was printed, from it on.
     let first = number("CHATPIC_TEST_FUZZ_FROM", start.0 as u64 * 1000);
     let seconds = number("CHATPIC_TEST_FUZZ", SECONDS) as i64;
     println!("{format:?} from {first}");
-    let (mut oracle, mut tally, mut faults, mut doubts) = (Oracle::start(), Tally::default(), Vec::new(), Vec::new());
-    for seed in &seeds {
-        let shown = shown(seed, &limits()).map(|shown| oracle.ask(seed, &shown.pictures).map(|verdict| verdict.differences));
-        assert!(matches!(&shown, Ok(Some(off)) if off.iter().all(|off| *off <= TOLERANCE)), "a seed: {shown:?}");
-    }
+    let (mut tally, mut findings, mut doubts) = (Tally::default(), Findings::default(), Vec::new());
     while (clock.now().0 - start.0) < 1000 * seconds {
         let number = first + tally.files;
         let file = mutated(format, &seeds, number);
         tally.files += 1;
-        let (shown, fault) = watched(&file, &limits());
+        let (decoded, fault) = watched(&file, &limits());
         if let Some(fault) = fault {
-            faults.push((number, fault));
+            findings.add(number, &file, fault);
         }
-        let Ok(shown) = shown else { continue };
+        let Ok(decoded) = decoded else { continue };
         tally.taken += 1;
-        let verdict = oracle.ask(&file, &shown.pictures);
-        let agrees = verdict.is_some_and(|verdict| {
-            let size = verdict.size == shown.pictures[0].1.dimensions();
-            size && verdict.frames == shown.frames && verdict.differences.iter().all(|off| *off <= TOLERANCE)
+        let agrees = oracle.ask(&file, &decoded.pictures).map(|verdict| {
+            verdict.size == decoded.pictures[0].1.dimensions()
+                && verdict.frames == decoded.frames
+                && verdict.differences.iter().all(|off| *off <= TOLERANCE)
         });
-        if agrees {
-            tally.agreed += 1;
-        } else if doubts.len() < JUDGED {
-            doubts.push((number, file, shown));
+        match agrees {
+            Some(true) => tally.as_pillow += 1,
+            Some(false) => tally.unlike_pillow += 1,
+            None => tally.refused_by_pillow += 1,
+        }
+        if agrees != Some(true) && doubts.len() < JUDGED {
+            doubts.push((number, Arc::new(file), decoded));
         }
     }
-    let pairs: Vec<_> = doubts.iter().map(|(_, file, shown)| pairs_of(file, shown)).collect();
-    let compared = chromium::compare(&pairs.concat()).await;
-    let mut compared = compared.iter();
-    for ((number, _, shown), pairs) in doubts.iter().zip(&pairs) {
-        tally.judged += 1;
+    tally.judged_by_chromium = doubts.len() as u64;
+    let pairs: Vec<_> = doubts.iter().map(|(_, file, decoded)| decoded.pairs(file)).collect();
+    let mut compared = chromium::compare(&pairs.concat()).await.into_iter();
+    for ((number, file, decoded), pairs) in doubts.iter().zip(&pairs) {
         let compared: Vec<_> = compared.by_ref().take(pairs.len()).collect();
-        match judged(shown, &compared) {
-            Some(Ok(())) => {}
-            Some(Err(fault)) => faults.push((*number, fault)),
-            None => tally.not_shown += 1,
+        if let Some(fault) = decoded.fault(&compared, TOLERANCE) {
+            findings.add(*number, file, fault);
         }
     }
-    let Tally { files, taken, agreed, judged, not_shown } = tally;
-    println!(
-        "{format:?}: {files} files, {taken} taken: as Pillow has them {agreed}, judged by Chromium {judged}, \
-         of which it does not show {not_shown}; {} findings",
-        faults.len()
-    );
-    for (number, _) in &faults {
+    println!("{format:?}: {tally:?}");
+    findings.end(format);
+}
+
+/// What was found: of each kind how often, and where it can be seen.
+#[derive(Default)]
+struct Findings(BTreeMap<String, Vec<(u64, Vec<u8>, String)>>);
+
+impl Findings {
+    /// The fault's kind stands before its colon.
+    fn add(&mut self, number: u64, file: &[u8], fault: String) {
+        let kind = fault.split(": ").next().unwrap_or_default().to_owned();
+        self.0.entry(kind).or_default().push((number, file.to_vec(), fault));
+    }
+
+    /// Keeps the first files of each kind, and fails when there are any.
+    fn end(self, format: Format) {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("findings");
         std::fs::create_dir_all(&folder).unwrap();
-        let name = format!("{number}.{}", format!("{format:?}").to_lowercase());
-        std::fs::write(folder.join(name), mutated(format, &seeds, *number)).unwrap();
+        let mut told = String::new();
+        for (kind, found) in &self.0 {
+            told += &format!("\n{kind}: {} files", found.len());
+            for (number, file, fault) in found.iter().take(8) {
+                std::fs::write(folder.join(format!("{number}.{}", format.extension())), file).unwrap();
+                told += &format!("\n    {number}: {fault}");
+            }
+        }
+        assert!(self.0.is_empty(), "{format:?}, kept in {}:{told}", folder.display());
     }
-    let faults: Vec<_> = faults.iter().map(|(number, fault)| format!("{number}: {fault}")).collect();
-    assert!(faults.is_empty(), "kept in {}/findings:\n{}", env!("CARGO_TARGET_TMPDIR"), faults.join("\n"));
-}
-
-/// What Chromium is asked to compare: the file, and what was decoded of it.
-pub(crate) fn pairs_of(file: &[u8], shown: &Shown) -> Vec<(Drawn, Drawn)> {
-    let file = Arc::new(file.to_vec());
-    let pair = |(index, picture): &(u32, RgbaImage)| {
-        let picture = Arc::new(encoded::png_rgba(picture));
-        let drawn = if shown.frames > 1 { Drawn::frame(&file, *index) } else { Drawn::image(&file) };
-        (drawn, Drawn::image(&picture))
-    };
-    shown.pictures.iter().map(pair).collect()
-}
-
-/// Whether Chromium shows the same; `None` when it shows nothing.
-pub(crate) fn judged(shown: &Shown, compared: &[&Compared]) -> Option<Result<(), String>> {
-    for Compared { sizes, difference } in compared {
-        let [one, other] = sizes;
-        let (one, other) = ((*one)?, other.unwrap());
-        if (one.0, one.1) != (other.0, other.1) {
-            return Some(Err(format!("{} x {} instead of {} x {}", other.0, other.1, one.0, one.1)));
-        }
-        if shown.frames > 1 && one.2 != shown.frames {
-            return Some(Err(format!("{} frames instead of {}", shown.frames, one.2)));
-        }
-        if difference.is_none_or(|off| off > TOLERANCE) {
-            return Some(Err(format!("it is {:.1} levels off", difference.unwrap_or(f64::NAN))));
-        }
-    }
-    Some(Ok(()))
 }
 
 #[tokio::test(flavor = "multi_thread")]

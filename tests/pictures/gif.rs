@@ -47,7 +47,8 @@ pub(crate) struct Place {
 }
 
 fn blocks(data: &[u8]) -> Vec<u8> {
-    let mut bytes: Vec<u8> = data.chunks(255).flat_map(|chunk| [&[chunk.len() as u8], chunk].concat()).collect();
+    let mut bytes: Vec<u8> =
+        data.chunks(255).flat_map(|chunk| [&[chunk.len() as u8], chunk].concat()).collect();
     bytes.push(0);
     bytes
 }
@@ -55,7 +56,10 @@ fn blocks(data: &[u8]) -> Vec<u8> {
 /// A frame's descriptor and data: each pixel is a code of nine bits, and the table starts anew before it grows to ten.
 pub(crate) fn drawn(image: &RgbaImage, place: Place) -> Vec<u8> {
     let rows: Vec<u32> = if place.is_interlaced {
-        [(0, 8), (4, 8), (2, 4), (1, 2)].iter().flat_map(|(first, step)| (*first..image.height()).step_by(*step)).collect()
+        [(0, 8), (4, 8), (2, 4), (1, 2)]
+            .iter()
+            .flat_map(|(first, step)| (*first..image.height()).step_by(*step))
+            .collect()
     } else {
         (0..image.height()).collect()
     };
@@ -78,7 +82,8 @@ pub(crate) fn drawn(image: &RgbaImage, place: Place) -> Vec<u8> {
     }
     put(257);
     put(0);
-    let [x, y, w, h] = [place.left, place.top, image.width() as u16, image.height() as u16].map(u16::to_le_bytes);
+    let [x, y, w, h] =
+        [place.left, place.top, image.width() as u16, image.height() as u16].map(u16::to_le_bytes);
     let flags = if place.has_palette { 0x87 } else { 0 } | if place.is_interlaced { 0x40 } else { 0 };
     let colours = if place.has_palette { palette(true) } else { Vec::new() };
     [&[0x2C][..], &x, &y, &w, &h, &[flags], &colours, &[8], &blocks(&data)].concat()
@@ -106,7 +111,7 @@ fn patch(width: u32, height: u32, index: u32) -> RgbaImage {
 }
 
 fn part(index: u32, disposal: u8, place: Place) -> Vec<u8> {
-    [control(disposal, 10), drawn(&patch(140, 120, index), place)].concat()
+    [control(disposal, 10), drawn(&patch(210, 180, index), place)].concat()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,11 +146,21 @@ async fn stills_are_shown_whatever_stands_around_the_frame() {
         shown("canvas of 0 x 0", &[&header(0, 0), &plain, TRAILER]),
         shown("canvas of 1 x 1", &[&header(1, 1), &plain, TRAILER]),
         shown("canvas of half the frame", &[&small, &plain, TRAILER]),
-        shown("frame smaller than its canvas", &[
-            &whole(), &drawn(&opaque(240, 200, 0), Place { left: 80, top: 60, ..Place::default() }), TRAILER,
-        ]),
+        shown(
+            "frame smaller than its canvas",
+            &[
+                &whole(),
+                &drawn(&opaque(360, 300, 0), Place { left: 120, top: 90, ..Place::default() }),
+                TRAILER,
+            ],
+        ),
         Case::refused("GIF still", "half of the frame", [&whole(), cut].concat(), "end early"),
-        Case::refused("GIF still", "half of the frame, and a trailer", [&whole(), cut, &[0], TRAILER].concat(), "end early"),
+        Case::refused(
+            "GIF still",
+            "half of the frame, and a trailer",
+            [&whole(), cut, &[0], TRAILER].concat(),
+            "end early",
+        ),
         Case::refused("GIF still", "no frame", [&whole(), TRAILER].concat(), "end early"),
     ])
     .await;
@@ -163,7 +178,10 @@ async fn animations_are_shown_as_far_as_their_frames_are_whole() {
     let whole = [whole(), ENDLESS.to_vec()].concat();
     let without_loop = header(w, h);
     let of_canvas = |width, height| [header(width, height), ENDLESS.to_vec()].concat();
-    let at_offset = |first: Vec<u8>| [&without_loop[..], &first, &part(1, 1, Place { left: 9, top: 60, ..Place::default() }), TRAILER].concat();
+    let at_offset = |first: Vec<u8>| {
+        [&without_loop[..], &first, &part(1, 1, Place { left: 9, top: 60, ..Place::default() }), TRAILER]
+            .concat()
+    };
     let mut cases = vec![
         shown("three frames", &[&whole, &a, &b, &c, TRAILER]),
         shown("played once", &[&without_loop, &a, &b, &c, TRAILER]),
@@ -176,7 +194,10 @@ async fn animations_are_shown_as_far_as_their_frames_are_whole() {
         shown("bytes after the trailer", &[&whole, &a, &b, &c, TRAILER, b"and more"]),
         shown("unknown extension between frames", &[&whole, &a, &b, b"\x21\x42\x03abc\0", &c, TRAILER]),
         shown("unknown extension before all", &[&whole, b"\x21\x99\x02ab\x01c\0", &a, &b, TRAILER]),
-        shown("plain text between frames", &[&whole, &a, b"\x21\x01\x0C\0\0\0\0\x40\0\x10\0\x08\x08\x01\x02\x05hello\0", &b, TRAILER]),
+        shown(
+            "plain text between frames",
+            &[&whole, &a, b"\x21\x01\x0C\0\0\0\0\x40\0\x10\0\x08\x08\x01\x02\x05hello\0", &b, TRAILER],
+        ),
         shown("an empty frame in the middle", &[&whole, &a, &empty, &b, &c, TRAILER]),
         shown("an empty frame at the end", &[&whole, &a, &b, &empty, TRAILER]),
         shown("canvas of 0 x 0", &[&of_canvas(0, 0), &a, &b, &c, TRAILER]),
@@ -185,27 +206,53 @@ async fn animations_are_shown_as_far_as_their_frames_are_whole() {
         shown("a later frame partly beyond the canvas", &[&whole, &a, &beyond, TRAILER]),
         shown("a later frame outside of the canvas", &[&whole, &a, &outside, &c, TRAILER]),
         shown("local palettes", &[&whole, &a, &local, &c, TRAILER]),
-        Case::shown("GIF animation", "a first frame smaller than its canvas", at_offset(part(0, 1, Place { left: 50, top: 40, ..Place::default() }))),
+        Case::shown(
+            "GIF animation",
+            "a first frame smaller than its canvas",
+            at_offset(part(0, 1, Place { left: 50, top: 40, ..Place::default() })),
+        ),
     ];
-    for (name, disposal) in [("none", 0), ("kept", 1), ("to the ground", 2), ("to what was before", 3), ("unknown", 5)] {
-        let places = [(20, 40), (180, 140), (120, 80)];
-        let parts = places.map(|(left, top)| part(u32::from(left), disposal, Place { left, top, ..Place::default() }));
+    for (name, disposal) in
+        [("none", 0), ("kept", 1), ("to the ground", 2), ("to what was before", 3), ("unknown", 5)]
+    {
+        let places = [(30, 60), (270, 210), (180, 120)];
+        let parts = places
+            .map(|(left, top)| part(u32::from(left), disposal, Place { left, top, ..Place::default() }));
         cases.push(shown(&format!("disposal {name}"), &[&whole, &a, &parts.concat(), TRAILER]));
-        let interlaced = places.map(|(left, top)| part(u32::from(left), disposal, Place { left, top, is_interlaced: true, has_palette: left == 180 }));
-        cases.push(shown(&format!("disposal {name}, interlaced"), &[&whole, &a, &interlaced.concat(), TRAILER]));
+        let interlaced = places.map(|(left, top)| {
+            part(
+                u32::from(left),
+                disposal,
+                Place { left, top, is_interlaced: true, has_palette: left == 270 },
+            )
+        });
+        cases.push(shown(
+            &format!("disposal {name}, interlaced"),
+            &[&whole, &a, &interlaced.concat(), TRAILER],
+        ));
     }
     for hundredths in [0, 1, 2, 500] {
-        let frames = [0, 1].map(|index| [control(1, hundredths), drawn(&opaque(WIDTH, HEIGHT, index), Place::default())].concat());
-        cases.push(shown(&format!("{hundredths} hundredths of a second"), &[&whole, &frames.concat(), TRAILER]));
+        let frames = [0, 1].map(|index| {
+            [control(1, hundredths), drawn(&opaque(WIDTH, HEIGHT, index), Place::default())].concat()
+        });
+        cases.push(shown(
+            &format!("{hundredths} hundredths of a second"),
+            &[&whole, &frames.concat(), TRAILER],
+        ));
     }
     let broken = &c[..c.len() / 2];
-    cases.push(Case::refused("GIF animation", "broken off in the third frame", [&whole, &a, &b, broken].concat(), "end early"));
+    cases.push(Case::refused(
+        "GIF animation",
+        "broken off in the third frame",
+        [&whole, &a, &b, broken].concat(),
+        "end early",
+    ));
     check(cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_hundred_frames_are_taken_and_no_more() {
-    let (width, height) = (387, 247);
+    let (width, height) = (483, 327);
     let still = [control(1, 4), drawn(&opaque(width, height, 0), Place::default())].concat();
     let walk = |frames: u16| {
         let part = |index: u16| {
@@ -230,7 +277,8 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let (width, height) = (40, 30);
     let head = header(40, 30);
     let frame = |index| [control(1, 10), drawn(&opaque(width, height, index), Place::default())].concat();
-    let part = |disposal, place| [control(disposal, 10), drawn(&patch(20, 16, u32::from(disposal)), place)].concat();
+    let part =
+        |disposal, place| [control(disposal, 10), drawn(&patch(20, 16, u32::from(disposal)), place)].concat();
     let place = Place { left: 6, top: 5, ..Place::default() };
     let interlaced = Place { is_interlaced: true, ..place };
     let local = Place { has_palette: true, ..place };

@@ -21,7 +21,12 @@ fn power(gamma: f64) -> Vec<u8> {
     [&b"curv\0\0\0\0\0\0\0\x01"[..], &gamma].concat()
 }
 
-fn profile(class: &[u8; 4], space: &[u8; 4], connection: &[u8; 4], tags: Vec<(&[u8; 4], Vec<u8>)>) -> Vec<u8> {
+fn profile(
+    class: &[u8; 4],
+    space: &[u8; 4],
+    connection: &[u8; 4],
+    tags: Vec<(&[u8; 4], Vec<u8>)>,
+) -> Vec<u8> {
     const WHITE: [f64; 3] = [0.9642, 1.0, 0.8249];
     let description = b"desc\0\0\0\0\0\0\0\x05test\0".iter().copied().chain([0; 78]).collect();
     let mut tags = tags;

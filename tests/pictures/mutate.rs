@@ -12,6 +12,17 @@ pub(crate) enum Format {
     WebP,
 }
 
+impl Format {
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpg",
+            Self::Png => "png",
+            Self::Gif => "gif",
+            Self::WebP => "webp",
+        }
+    }
+}
+
 /// A file of this number, made from one of the seeds. The same number and seeds make the same file.
 pub(crate) fn mutated(format: Format, seeds: &[Vec<u8>], number: u64) -> Vec<u8> {
     let mut random = Random(number.wrapping_mul(0xD134_2543_DE82_EF95));

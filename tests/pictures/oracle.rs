@@ -30,7 +30,9 @@ impl Oracle {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}: `scripts/test --install` makes it", python.display()));
+            .unwrap_or_else(|error| {
+                panic!("{}: {error}: `scripts/test --install` makes it", python.display())
+            });
         let (input, output) = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
         Self { process, input, output }
     }
@@ -56,7 +58,10 @@ impl Oracle {
             return None;
         }
         let numbers: Vec<f64> = line.split_whitespace().map(|number| number.parse().unwrap()).collect();
-        assert!(numbers.len() == 3 + pictures.len(), "Pillow is missing or ended: `scripts/test --install` gets it");
+        assert!(
+            numbers.len() == 3 + pictures.len(),
+            "Pillow is missing or ended: `scripts/test --install` gets it"
+        );
         let size = (numbers[1] as u32, numbers[2] as u32);
         Some(Verdict { frames: numbers[0] as u32, size, differences: numbers[3..].to_vec() })
     }

@@ -90,10 +90,20 @@ fn palette(bits: u8) -> (Vec<u8>, Vec<u8>) {
     let count = 1u32 << bits;
     // Three bits of red, three of green and two of blue, or fewer of each.
     let colour = |index: u32| match bits {
-        8 => [index >> 5 & 7, index >> 2 & 7, index & 3].map(|v| v).into_iter().zip([7, 7, 3]).map(|(v, top)| (v * 255 / top) as u8).collect::<Vec<_>>(),
-        _ => [index & 1, index >> 1 & 1, index >> 2 & 1].map(|bit| if bit == 1 { 255 - (index >> 3) as u8 * 60 } else { (index >> 3) as u8 * 80 }).to_vec(),
+        8 => [index >> 5 & 7, index >> 2 & 7, index & 3]
+            .map(|v| v)
+            .into_iter()
+            .zip([7, 7, 3])
+            .map(|(v, top)| (v * 255 / top) as u8)
+            .collect::<Vec<_>>(),
+        _ => [index & 1, index >> 1 & 1, index >> 2 & 1]
+            .map(|bit| if bit == 1 { 255 - (index >> 3) as u8 * 60 } else { (index >> 3) as u8 * 80 })
+            .to_vec(),
     };
-    ((0..count).flat_map(colour).collect(), (0..count / 2).map(|index| (index * 255 / (count / 2).max(1)) as u8).collect())
+    (
+        (0..count).flat_map(colour).collect(),
+        (0..count / 2).map(|index| (index * 255 / (count / 2).max(1)) as u8).collect(),
+    )
 }
 
 /// A pixel's samples, as many bits each as the form says.
@@ -104,7 +114,9 @@ fn samples([r, g, b, a]: [u8; 4], form: Form) -> Vec<u16> {
     match form.colour {
         GREY => vec![scaled(grey)],
         RGB => [r, g, b].map(scaled).to_vec(),
-        PALETTE if form.bits == 8 => vec![u16::from(r >> 5) << 5 | u16::from(g >> 5) << 2 | u16::from(b >> 6)],
+        PALETTE if form.bits == 8 => {
+            vec![u16::from(r >> 5) << 5 | u16::from(g >> 5) << 2 | u16::from(b >> 6)]
+        }
         PALETTE => vec![(u16::from(r >> 7) | u16::from(g >> 7) << 1 | u16::from(b >> 7) << 2) & top as u16],
         GREY_ALPHA => [grey, a].map(scaled).to_vec(),
         _ => [r, g, b, a].map(scaled).to_vec(),
@@ -112,7 +124,12 @@ fn samples([r, g, b, a]: [u8; 4], form: Form) -> Vec<u16> {
 }
 
 /// Rows of a picture or of one of its seven passes, each behind a byte that says that it is not filtered.
-fn rows(form: Form, (left, across): (u32, usize), (top, down): (u32, usize), (width, height): (u32, u32)) -> Vec<u8> {
+fn rows(
+    form: Form,
+    (left, across): (u32, usize),
+    (top, down): (u32, usize),
+    (width, height): (u32, u32),
+) -> Vec<u8> {
     let image = see_through(width, height, 0);
     let mut bytes = Vec::new();
     if left >= width {
@@ -139,14 +156,26 @@ fn rows(form: Form, (left, across): (u32, usize), (top, down): (u32, usize), (wi
 /// The chunks of a picture in this form.
 pub(crate) fn chunks(form: Form, (width, height): (u32, u32)) -> Vec<Chunk> {
     // Where each pass begins and how far its pixels lie apart (PNG third edition, 8.1).
-    const PASSES: [((u32, usize), (u32, usize)); 7] =
-        [((0, 8), (0, 8)), ((4, 8), (0, 8)), ((0, 4), (4, 8)), ((2, 4), (0, 4)), ((0, 2), (2, 4)), ((1, 2), (0, 2)), ((0, 1), (1, 2))];
+    const PASSES: [((u32, usize), (u32, usize)); 7] = [
+        ((0, 8), (0, 8)),
+        ((4, 8), (0, 8)),
+        ((0, 4), (4, 8)),
+        ((2, 4), (0, 4)),
+        ((0, 2), (2, 4)),
+        ((1, 2), (0, 2)),
+        ((0, 1), (1, 2)),
+    ];
     let data: Vec<u8> = if form.is_interlaced {
         PASSES.iter().flat_map(|(across, down)| rows(form, *across, *down, (width, height))).collect()
     } else {
         rows(form, (0, 1), (0, 1), (width, height))
     };
-    let head = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[form.bits, form.colour, 0, 0, form.is_interlaced.into()]].concat();
+    let head = [
+        &width.to_be_bytes()[..],
+        &height.to_be_bytes(),
+        &[form.bits, form.colour, 0, 0, form.is_interlaced.into()],
+    ]
+    .concat();
     let mut chunks = vec![(*b"IHDR", head)];
     if form.colour == PALETTE {
         chunks.push((*b"PLTE", palette(form.bits).0));
@@ -164,9 +193,17 @@ pub(crate) fn with(mut chunks: Vec<Chunk>, more: &[(&[u8; 4], Vec<u8>)]) -> Vec<
 }
 
 pub(crate) fn forms() -> Vec<Form> {
-    let depths = [(GREY, &[1, 2, 4, 8, 16][..]), (RGB, &[8, 16]), (PALETTE, &[1, 2, 4, 8]), (GREY_ALPHA, &[8, 16]), (RGBA, &[8, 16])];
+    let depths = [
+        (GREY, &[1, 2, 4, 8, 16][..]),
+        (RGB, &[8, 16]),
+        (PALETTE, &[1, 2, 4, 8]),
+        (GREY_ALPHA, &[8, 16]),
+        (RGBA, &[8, 16]),
+    ];
     let forms = depths.iter().flat_map(|(colour, depths)| depths.iter().map(|bits| (*colour, *bits)));
-    forms.flat_map(|(colour, bits)| [false, true].map(|is_interlaced| Form { colour, bits, is_interlaced })).collect()
+    forms
+        .flat_map(|(colour, bits)| [false, true].map(|is_interlaced| Form { colour, bits, is_interlaced }))
+        .collect()
 }
 
 fn plain(colour: u8) -> Vec<Chunk> {
@@ -253,7 +290,9 @@ async fn colours_are_what_the_file_says_by_the_standards_order() {
     ];
     let mut cases = Vec::new();
     for (said, more) in &says {
-        for (kind, colour) in [("PNG, colour", RGB), ("PNG, colour with transparency", RGBA), ("PNG, palette", PALETTE)] {
+        for (kind, colour) in
+            [("PNG, colour", RGB), ("PNG, colour with transparency", RGBA), ("PNG, palette", PALETTE)]
+        {
             // A palette has to come behind what says of which colours it is.
             let mut chunks = plain(colour);
             chunks.splice(1..1, more.iter().map(|(name, body)| (**name, body.clone())));
@@ -272,7 +311,11 @@ async fn colours_are_what_the_file_says_by_the_standards_order() {
     ];
     for (said, more) in &grey {
         cases.push(Case::shown("PNG, grey", *said, written(&with(plain(GREY), more))));
-        cases.push(Case::shown("PNG, grey with transparency", *said, written(&with(plain(GREY_ALPHA), more))));
+        cases.push(Case::shown(
+            "PNG, grey with transparency",
+            *said,
+            written(&with(plain(GREY_ALPHA), more)),
+        ));
     }
     check(cases).await;
 }
@@ -285,7 +328,8 @@ async fn ends_checksums_and_what_is_no_pixel() {
     let wrong_checksum = |name: &[u8; 4], chunks: &[Chunk]| {
         let mut bytes = written(chunks);
         let at = bytes.windows(4).position(|four| four == name).unwrap();
-        let length = u32::from_be_bytes([bytes[at - 4], bytes[at - 3], bytes[at - 2], bytes[at - 1]]) as usize;
+        let length =
+            u32::from_be_bytes([bytes[at - 4], bytes[at - 3], bytes[at - 2], bytes[at - 1]]) as usize;
         bytes[at + 4 + length] ^= 0x55;
         bytes
     };
@@ -305,10 +349,20 @@ async fn ends_checksums_and_what_is_no_pixel() {
     let text = (b"tEXt", b"Comment\0made by hand".to_vec());
     // An animation of two frames, of which the first is the still picture.
     let control = |sequence: u32| {
-        [&sequence.to_be_bytes()[..], &WIDTH.to_be_bytes(), &HEIGHT.to_be_bytes(), &[0; 8], &[0, 10, 0, 100, 0, 0]].concat()
+        [
+            &sequence.to_be_bytes()[..],
+            &WIDTH.to_be_bytes(),
+            &HEIGHT.to_be_bytes(),
+            &[0; 8],
+            &[0, 10, 0, 100, 0, 0],
+        ]
+        .concat()
     };
     let apng = {
-        let mut chunks = with(plain.clone(), &[(b"acTL", [2u32, 0].iter().flat_map(|v| v.to_be_bytes()).collect()), (b"fcTL", control(0))]);
+        let mut chunks = with(
+            plain.clone(),
+            &[(b"acTL", [2u32, 0].iter().flat_map(|v| v.to_be_bytes()).collect()), (b"fcTL", control(0))],
+        );
         let end = chunks.len() - 1;
         let second = [&2u32.to_be_bytes()[..], &plain[data].1].concat();
         chunks.splice(end..end, [(*b"fcTL", control(1)), (*b"fdAT", second)]);
@@ -321,19 +375,36 @@ async fn ends_checksums_and_what_is_no_pixel() {
         Case::shown(kind, "another PNG behind IEND", [&bytes[..], &bytes].concat()),
         Case::shown(kind, "many IDAT chunks", written(&split)),
         Case::shown(kind, "text", written(&with(plain.clone(), std::slice::from_ref(&text)))),
-        Case::shown(kind, "text with a wrong checksum", wrong_checksum(b"tEXt", &with(plain.clone(), &[text]))),
-        Case::shown(kind, "gAMA with a wrong checksum", wrong_checksum(b"gAMA", &with(plain.clone(), &[gamma(100_000)]))),
+        Case::shown(
+            kind,
+            "text with a wrong checksum",
+            wrong_checksum(b"tEXt", &with(plain.clone(), &[text])),
+        ),
+        Case::shown(
+            kind,
+            "gAMA with a wrong checksum",
+            wrong_checksum(b"gAMA", &with(plain.clone(), &[gamma(100_000)])),
+        ),
         Case::shown(kind, "IEND with a wrong checksum", wrong_checksum(b"IEND", &plain)),
         Case::shown(kind, "an unknown chunk", written(&with(plain.clone(), &[(b"noPe", vec![7; 90])]))),
         Case::shown(kind, "an animation", written(&apng)),
         Case::refused(kind, "half of the pixels", bytes[..bytes.len() / 2].to_vec(), "end early"),
-        Case::refused(kind, "half of the pixels, and IEND", with_data(&|data| data.truncate(data.len() / 2)), "end early"),
+        Case::refused(
+            kind,
+            "half of the pixels, and IEND",
+            with_data(&|data| data.truncate(data.len() / 2)),
+            "end early",
+        ),
         Case::refused(kind, "no pixels", with_data(&|data| data.clear()), "end early"),
         Case::refused(kind, "IHDR with a wrong checksum", wrong_checksum(b"IHDR", &plain), "damaged"),
     ];
     for orientation in [1, 3, 6, 8] {
         let more = [(b"eXIf", exif(orientation))];
-        cases.push(Case::shown(kind, format!("Exif orientation {orientation}"), written(&with(plain.clone(), &more))));
+        cases.push(Case::shown(
+            kind,
+            format!("Exif orientation {orientation}"),
+            written(&with(plain.clone(), &more)),
+        ));
     }
     check(cases).await;
 }

@@ -1,22 +1,20 @@
 //! The picture that all files here show, and the small tools that write them.
 
-use std::io::Cursor;
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use chatpic_core::Pixels;
-use image::{DynamicImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
+use image::{Rgb, RgbImage, Rgba, RgbaImage};
 
 /// Sides in pixels of most files: odd, so that blocks and rows are cut, and so long that the visible ID changes little.
-pub(crate) const WIDTH: u32 = 403;
-pub(crate) const HEIGHT: u32 = 299;
+pub(crate) const WIDTH: u32 = 603;
+pub(crate) const HEIGHT: u32 = 449;
 
 /// Gradients with a red and a yellow box and a blue ellipse: it has no symmetry, so that whatever is turned, shifted,
 /// dropped or in other colours is far from it.
 pub(crate) fn picture(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let (u, v) = (f64::from(x) / f64::from(width), f64::from(y) / f64::from(height));
-        let within = |left: f64, top: f64, right: f64, bottom: f64| u >= left && u < right && v >= top && v < bottom;
+        let within =
+            |left: f64, top: f64, right: f64, bottom: f64| u >= left && u < right && v >= top && v < bottom;
         if within(0.08, 0.1, 0.35, 0.4) {
             Rgb([200, 30, 40])
         } else if within(0.6, 0.55, 0.9, 0.7) {
@@ -54,34 +52,31 @@ pub(crate) fn see_through(width: u32, height: u32, index: u32) -> RgbaImage {
     })
 }
 
-/// Decoded pixels as a PNG file.
-pub(crate) fn png_of(pixels: &Pixels) -> Vec<u8> {
-    let image: DynamicImage = match pixels.clone() {
-        Pixels::Opaque(image) => image.into(),
-        Pixels::Alpha(image) => image.into(),
-    };
-    let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, ImageFormat::Png).unwrap();
-    bytes.into_inner()
-}
-
 /// A JPEG file that `cjpeg` writes of the picture.
 pub(crate) fn cjpeg(image: &RgbImage, arguments: &[&str], scans: Option<&str>) -> Vec<u8> {
+    let head = format!("P6 {} {} 255\n", image.width(), image.height());
+    written("cjpeg", &[&["-quality", "90"], arguments].concat(), scans, &[head.as_bytes(), image].concat())
+}
+
+/// A JPEG file whose coefficients `jpegtran` codes in another way.
+pub(crate) fn jpegtran(file: &[u8], arguments: &[&str], scans: Option<&str>) -> Vec<u8> {
+    written("jpegtran", &[&["-copy", "all"], arguments].concat(), scans, file)
+}
+
+fn written(program: &str, arguments: &[&str], scans: Option<&str>, input: &[u8]) -> Vec<u8> {
     let folder = tempfile::TempDir::new().unwrap();
-    let script = folder.path().join("scans");
-    let mut command = Command::new("cjpeg");
-    command.args(["-quality", "90"]).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let (script, source) = (folder.path().join("scans"), folder.path().join("source"));
+    std::fs::write(&source, input).unwrap();
+    let mut command = Command::new(program);
+    command.args(arguments);
     if let Some(scans) = scans {
         std::fs::write(&script, scans).unwrap();
         command.arg("-scans").arg(&script);
     }
-    let mut process = command.spawn().expect("cjpeg is missing: `scripts/test --install` gets it");
-    let mut input = process.stdin.take().unwrap();
-    write!(input, "P6 {} {} 255\n", image.width(), image.height()).unwrap();
-    input.write_all(image).unwrap();
-    drop(input);
-    let output = process.wait_with_output().unwrap();
-    assert!(output.status.success() && !output.stdout.is_empty(), "cjpeg {arguments:?} {scans:?}");
+    let output = command.arg(&source).output();
+    let output =
+        output.unwrap_or_else(|error| panic!("{program}: {error}: `scripts/test --install` gets it"));
+    assert!(output.status.success() && !output.stdout.is_empty(), "{program} {arguments:?} {scans:?}");
     output.stdout
 }
 

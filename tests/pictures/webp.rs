@@ -62,8 +62,14 @@ pub(crate) fn animation() -> Chunk {
     chunk(b"ANIM", &[0; 6])
 }
 
-pub(crate) fn frame_chunk(picture: &[Chunk], (x, y): (u32, u32), (width, height): (u32, u32), how: u8) -> Chunk {
-    let head = [&three(x / 2)[..], &three(y / 2), &three(width - 1), &three(height - 1), &three(100), &[how]].concat();
+pub(crate) fn frame_chunk(
+    picture: &[Chunk],
+    (x, y): (u32, u32),
+    (width, height): (u32, u32),
+    how: u8,
+) -> Chunk {
+    let head = [&three(x / 2)[..], &three(y / 2), &three(width - 1), &three(height - 1), &three(100), &[how]]
+        .concat();
     chunk(b"ANMF", &[head, write(picture)].concat())
 }
 
@@ -87,7 +93,8 @@ async fn stills_are_shown_whatever_their_flags_say() {
     let kind = "WebP still";
     let size = |flags| extended(flags, WIDTH, HEIGHT);
     let [flat, clear] = [lossy(&opaque(WIDTH, HEIGHT, 0)), lossy(&see_through(WIDTH, HEIGHT, 0))];
-    let [exact, exact_clear] = [lossless(&opaque(WIDTH, HEIGHT, 0)), lossless(&see_through(WIDTH, HEIGHT, 0))];
+    let [exact, exact_clear] =
+        [lossless(&opaque(WIDTH, HEIGHT, 0)), lossless(&see_through(WIDTH, HEIGHT, 0))];
     let unknown = chunk(b"NOPE", b"unknown");
     let xmp = chunk(b"XMP ", b"<x:xmpmeta/>");
     let shown = |name: &str, chunks: &[&[Chunk]]| Case::shown(kind, name, riff(&chunks.concat()));
@@ -123,16 +130,38 @@ async fn stills_are_shown_whatever_their_flags_say() {
         shown("unknown chunk before the picture", &[&[size(0)], std::slice::from_ref(&unknown), &flat]),
         shown("unknown chunk after the picture", &[&[size(0)], &flat, std::slice::from_ref(&unknown)]),
         shown("unknown chunk after a simple picture", &[&flat, std::slice::from_ref(&unknown)]),
-        shown("profile of Display P3, lossy", &[&[size(PROFILE)], &[chunk(b"ICCP", &icc::display_p3(2.2))], &flat]),
-        shown("profile of Display P3, lossless", &[&[size(PROFILE)], &[chunk(b"ICCP", &icc::display_p3(2.2))], &exact]),
+        shown(
+            "profile of Display P3, lossy",
+            &[&[size(PROFILE)], &[chunk(b"ICCP", &icc::display_p3(2.2))], &flat],
+        ),
+        shown(
+            "profile of Display P3, lossless",
+            &[&[size(PROFILE)], &[chunk(b"ICCP", &icc::display_p3(2.2))], &exact],
+        ),
         shown("profile of gamma 1.8", &[&[size(PROFILE)], &[chunk(b"ICCP", &icc::display_p3(1.8))], &exact]),
         shown("alpha, preprocessed", &[&[size(ALPHA)], &preprocessed(1)]),
         shown("alpha, preprocessed in an unknown way", &[&[size(ALPHA)], &preprocessed(2)]),
         shown("alpha without compression", &[&[size(ALPHA)], &raw_alpha]),
-        shown("reserved flags", &[&[size(0xC1)], &flat]),
+        shown("reserved flags", &[&[size(0xC0)], &flat]),
         Case::shown(kind, "bytes behind the end", [riff(&flat), b"and more".to_vec()].concat()),
-        Case::refused(kind, "broken off", { let file = riff(&flat); file[..file.len() / 2].to_vec() }, "end early"),
-        Case::refused(kind, "lossless, broken off", { let file = riff(&exact); file[..file.len() / 2].to_vec() }, "end early"),
+        Case::refused(
+            kind,
+            "broken off",
+            {
+                let file = riff(&flat);
+                file[..file.len() / 2].to_vec()
+            },
+            "end early",
+        ),
+        Case::refused(
+            kind,
+            "lossless, broken off",
+            {
+                let file = riff(&exact);
+                file[..file.len() / 2].to_vec()
+            },
+            "end early",
+        ),
     ];
     for orientation in [1, 3, 6, 8] {
         for (name, prefix) in [("", &b""[..]), (" with a prefix", b"Exif\0\0")] {
@@ -154,9 +183,12 @@ async fn animations_are_shown_whatever_stands_between_frames() {
     let flat: Vec<_> = (0..3).map(|index| whole(&lossy(&opaque(WIDTH, HEIGHT, index)), 0)).collect();
     let exact: Vec<_> = (0..3).map(|index| whole(&lossless(&opaque(WIDTH, HEIGHT, index)), 0)).collect();
     let clear: Vec<_> = (0..3).map(|index| whole(&lossy(&see_through(WIDTH, HEIGHT, index)), 2)).collect();
-    let exact_clear: Vec<_> = (0..3).map(|index| whole(&lossless(&see_through(WIDTH, HEIGHT, index)), 2)).collect();
+    let exact_clear: Vec<_> =
+        (0..3).map(|index| whole(&lossless(&see_through(WIDTH, HEIGHT, index)), 2)).collect();
     let parts = |how: u8| -> Vec<_> {
-        let part = |index: u32| frame_chunk(&lossless(&see_through(140, 120, index)), (40 + 60 * index, 80), (140, 120), how);
+        let part = |index: u32| {
+            frame_chunk(&lossless(&see_through(210, 180, index)), (60 + 90 * index, 120), (210, 180), how)
+        };
         (0..3).map(part).collect()
     };
     let unknown = [chunk(b"NOPE", b"unknown!")];
@@ -176,7 +208,10 @@ async fn animations_are_shown_whatever_stands_between_frames() {
         shown("Exif and XMP flags without them", &[&[size(EXIF | XMP)], &animation, &flat]),
         shown("unknown chunk before the frames", &[&[size(0)], &animation, &unknown, &flat]),
         shown("unknown chunk between frames", &[&[size(0)], &animation, &flat[..2], &unknown, &flat[2..]]),
-        shown("unknown chunk of odd length between frames", &[&[size(0)], &animation, &flat[..2], &odd, &flat[2..]]),
+        shown(
+            "unknown chunk of odd length between frames",
+            &[&[size(0)], &animation, &flat[..2], &odd, &flat[2..]],
+        ),
         shown("Exif between frames", &[&[size(EXIF)], &animation, &flat[..2], &details, &flat[2..]]),
         shown("unknown chunk and Exif behind", &[&[size(EXIF)], &animation, &flat, &unknown, &details]),
         shown("Exif orientation 6", &[&[size(EXIF)], &animation, &flat, &details]),
@@ -184,21 +219,35 @@ async fn animations_are_shown_whatever_stands_between_frames() {
         shown("one frame", &[&[size(0)], &animation, &flat[..1]]),
         shown("one frame with alpha", &[&[size(ALPHA)], &animation, &clear[..1]]),
         shown("one frame with alpha without its flag", &[&[size(0)], &animation, &exact_clear[..1]]),
-        Case::shown(kind, "bytes behind the end", [riff(&[&[size(0)], &animation[..], &flat].concat()), b"and more".to_vec()].concat()),
+        Case::shown(
+            kind,
+            "bytes behind the end",
+            [riff(&[&[size(0)], &animation[..], &flat].concat()), b"and more".to_vec()].concat(),
+        ),
     ];
-    for (name, how) in [("blended, kept", 0), ("blended, cleared", 1), ("not blended, kept", 2), ("not blended, cleared", 3)] {
+    for (name, how) in
+        [("blended, kept", 0), ("blended, cleared", 1), ("not blended, kept", 2), ("not blended, cleared", 3)]
+    {
         cases.push(shown(&format!("parts {name}"), &[&[size(ALPHA)], &animation, &exact[..1], &parts(how)]));
-        cases.push(shown(&format!("parts {name}, without the alpha flag"), &[&[size(0)], &animation, &exact[..1], &parts(how)]));
+        cases.push(shown(
+            &format!("parts {name}, without the alpha flag"),
+            &[&[size(0)], &animation, &exact[..1], &parts(how)],
+        ));
     }
     let broken = riff(&[&[size(0)], &animation[..], &flat].concat());
-    cases.push(Case::refused(kind, "broken off in the third frame", broken[..broken.len() - 200].to_vec(), "end early"));
+    cases.push(Case::refused(
+        kind,
+        "broken off in the third frame",
+        broken[..broken.len() - 200].to_vec(),
+        "end early",
+    ));
     check(cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_hundred_frames_are_taken_and_no_more() {
     let kind = "WebP animation of many frames";
-    let (width, height) = (388, 248);
+    let (width, height) = (484, 328);
     let first = frame_chunk(&lossless(&opaque(width, height, 0)), (0, 0), (width, height), 0);
     let kinds: Vec<_> = (0..7).map(|index| lossless(&opaque(40, 30, index))).collect();
     let walk = |frames: u32| {
