@@ -2,6 +2,7 @@
 //! the file itself, both drawn by Chromium.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use chatpic_core::Limits;
@@ -201,7 +202,13 @@ impl Table {
         }
         match fault {
             None => row.right += 1,
-            Some(fault) => self.wrong.push(format!("{}: {}: {fault}", case.kind, case.name)),
+            Some(fault) => {
+                let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
+                std::fs::create_dir_all(&folder).unwrap();
+                let name = format!("{}: {}", case.kind, case.name);
+                std::fs::write(folder.join(name.replace('/', "-")), &*case.file).unwrap();
+                self.wrong.push(format!("{name}: {fault}"));
+            }
         }
     }
 
@@ -213,7 +220,8 @@ impl Table {
                 row.refusals.iter().map(|(said, files)| format!("{files}: {said}")).collect();
             println!("{kind:44} | {} | {}", cells(row), refusals.join("; "));
         }
-        assert!(self.wrong.is_empty(), "{} wrong:\n{}", self.wrong.len(), self.wrong.join("\n"));
+        let (count, wrong) = (self.wrong.len(), self.wrong.join("\n"));
+        assert!(count == 0, "{count} wrong, kept in {}/pictures:\n{wrong}", env!("CARGO_TARGET_TMPDIR"));
     }
 }
 
