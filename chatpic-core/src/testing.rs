@@ -68,14 +68,17 @@ impl Entropy for SeededEntropy {
     }
 }
 
-/// The frames of an animation as intake makes them, one after the other, before they are marked; none of a still.
+/// Gives away the frames of an animation as intake makes them, one after the other, before they are marked; none of a still.
 ///
 /// # Errors
 /// A [`Rejection`] that says what was found.
 pub fn frames(
     bytes: &[u8],
     limits: &Limits,
-) -> Result<impl Iterator<Item = Result<image::RgbaImage, Rejection>>, Rejection> {
-    let frames = animation(bytes, limits)?;
-    Ok(frames.into_iter().flatten().map(|frame| Ok(frame?.pixels)))
+    mut take: impl FnMut(image::RgbaImage),
+) -> Result<(), Rejection> {
+    for frame in animation(bytes, limits)?.into_iter().flatten() {
+        take(frame?.pixels);
+    }
+    Ok(())
 }

@@ -22,11 +22,11 @@ pub(crate) fn decode(file: &[u8], limits: &Limits) -> Result<Decoded, Rejection>
         Ok(pixels) => Ok(Decoded { frames: 1, pictures: vec![(0, pixels.into_rgba())] }),
         Err(Rejection::Animated) => {
             let (mut count, mut pictures) = (0, Vec::new());
-            for frame in frames(file, limits)? {
+            frames(file, limits, |frame| {
                 pictures.truncate(1);
-                pictures.push((count, frame?));
+                pictures.push((count, frame));
                 count += 1;
-            }
+            })?;
             Ok(Decoded { frames: count, pictures })
         }
         Err(refusal) => Err(refusal),
