@@ -149,6 +149,10 @@ fn fault(made: &Made, compared: &[Compared]) -> Option<String> {
     for (place, Compared { sizes: [one, other], difference }) in
         [&compared[..1], frames].concat().iter().enumerate()
     {
+        // Chromium plays an animation past an empty frame, but its decoder gives no picture for it.
+        if place > 0 && one.is_none() {
+            continue;
+        }
         let (Some(one), Some(other), Some(off)) = (one, other, difference) else {
             return Some(format!(
                 "Chromium does not show a frame of the file or of its copy: {one:?}, {other:?}"

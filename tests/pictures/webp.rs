@@ -142,7 +142,6 @@ async fn stills_are_shown_whatever_their_flags_say() {
         shown("alpha, preprocessed", &[&[size(ALPHA)], &preprocessed(1)]),
         shown("alpha, preprocessed in an unknown way", &[&[size(ALPHA)], &preprocessed(2)]),
         shown("alpha without compression", &[&[size(ALPHA)], &raw_alpha]),
-        shown("reserved flags", &[&[size(0xC0)], &flat]),
         Case::shown(kind, "bytes behind the end", [riff(&flat), b"and more".to_vec()].concat()),
         Case::refused(
             kind,
