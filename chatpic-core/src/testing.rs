@@ -12,6 +12,8 @@ use ring::digest;
 
 use crate::clock::{Clock, Timestamp};
 use crate::entropy::Entropy;
+use crate::intake::{Picture, Rejection};
+use crate::limits::Limits;
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
@@ -64,4 +66,21 @@ impl Entropy for SeededEntropy {
             chunk.copy_from_slice(&digest::digest(&digest::SHA256, &input).as_ref()[..chunk.len()]);
         }
     }
+}
+
+/// Gives away the frames of an animation as intake makes them, one after the other, before they are marked; none of a still.
+///
+/// # Errors
+/// A [`Rejection`] that says what was found.
+pub fn frames(
+    bytes: &[u8],
+    limits: &Limits,
+    mut take: impl FnMut(image::RgbaImage),
+) -> Result<(), Rejection> {
+    if let Picture::Animation(animation) = Picture::open(bytes, limits)? {
+        for frame in animation.frames()? {
+            take(frame?.pixels);
+        }
+    }
+    Ok(())
 }

@@ -25,15 +25,28 @@ def test_every_setting_that_documents_name_exists() -> None:
                 assert flag in flags, f"{document.name}: {flag}"
 
 
-def test_every_test_that_the_threat_model_names_exists() -> None:
+def tests_there() -> set[str]:
     sources = subprocess.run(
         ["git", "ls-files", "*.rs", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     there: set[str] = set()
     for source in sources:
         there |= set(re.findall(r"^\s*(?:pub )?(?:async )?(?:fn|def) (\w+)", (ROOT / source).read_text(), re.M))
+    return there
+
+
+def test_every_test_that_the_threat_model_names_exists() -> None:
+    there = tests_there()
     rows = re.findall(r"^\| .* \| (`\w+`.*) \|$", (ROOT / "docs/threat-model.md").read_text(), re.M)
     assert len(rows) >= 7, "one for each invariant"
     for row in rows:
         for name in re.findall(r"`(\w+)`", row):
             assert name in there, name
+
+
+def test_every_test_that_the_formats_name_exists() -> None:
+    there = tests_there()
+    names = re.findall(r"`(?:\w+::)+([a-z]+_\w+)`", (ROOT / "docs/formats.md").read_text())
+    assert len(names) >= 20, "one for each row"
+    for name in names:
+        assert name in there, name
