@@ -146,6 +146,8 @@ pub(crate) struct Still<'a> {
 /// What decodes a still.
 enum Decoder<'a> {
     Jpeg(Box<Jpeg<'a>>),
+    /// The only frame of an animation.
+    Frame(Box<Animation<'a>>),
     Other(Box<dyn ImageDecoder + 'a>),
 }
 
@@ -187,6 +189,10 @@ impl<'a> Still<'a> {
                     Samples::Rgb(image) => self.colour.to_srgb(image.into()),
                     Samples::Ink { size, values } => self.colour.ink_to_srgb(size, &values).into(),
                 },
+                Decoder::Frame(animation) => {
+                    let (frame, _) = animation.composed()?.next().ok_or(Rejection::Incomplete)??;
+                    self.colour.to_srgb(frame.into())
+                }
                 Decoder::Other(decoder) => {
                     self.colour.to_srgb(DynamicImage::from_decoder(decoder).map_err(reason)?)
                 }
@@ -322,6 +328,13 @@ fn reason(error: ImageError) -> Rejection {
     match error {
         ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             Rejection::Incomplete
+        }
+        ImageError::Decoding(error) => {
+            let said = error.to_string();
+            // That image data end early, or the deflate stream that holds them, the decoder of PNG says in words alone.
+            let is_early =
+                ["does not have enough data", "InsufficientInput"].iter().any(|word| said.contains(word));
+            if is_early { Rejection::Incomplete } else { Rejection::Corrupt }
         }
         _ => Rejection::Corrupt,
     }

@@ -36,6 +36,13 @@ pub(crate) fn settle(image: &mut RgbaImage) {
     }
 }
 
+/// Takes an image's colours for premultiplied ones, and divides them by alpha.
+pub(crate) fn divide(image: &mut RgbaImage) {
+    for [colours @ .., alpha] in pixels(image) {
+        colours.iter_mut().for_each(|v| *v = colour(*v, *alpha));
+    }
+}
+
 fn pixels(image: &mut RgbaImage) -> impl Iterator<Item = &mut [u8; 4]> {
     image.as_chunks_mut::<4>().0.iter_mut()
 }

@@ -34,10 +34,10 @@ pub(crate) fn decode(file: &[u8], limits: &Limits) -> Result<Decoded, Rejection>
 }
 
 impl Decoded {
-    /// What Chromium is asked to compare: the file, and what was decoded of it.
+    /// What Chromium is asked to compare: the file as a page shows it at first, or a later frame, and what was decoded.
     pub(crate) fn pairs(&self, file: &Arc<Vec<u8>>) -> Vec<(Drawn, Drawn)> {
         let pair = |(index, picture): &(u32, RgbaImage)| {
-            let drawn = if self.frames > 1 { Drawn::frame(file, *index) } else { Drawn::image(file) };
+            let drawn = if *index > 0 { Drawn::frame(file, *index) } else { Drawn::image(file) };
             (drawn, Drawn::image(&Arc::new(encoded::png_rgba(picture))))
         };
         self.pictures.iter().map(pair).collect()
@@ -46,7 +46,7 @@ impl Decoded {
     /// How Chromium shows the file in another way, once it compared all pairs; levels of 255 up to the tolerance are none.
     /// Where it shows nothing there is nothing to differ from.
     pub(crate) fn fault(&self, compared: &[Compared], tolerance: f64) -> Option<String> {
-        compared.iter().find_map(|Compared { sizes, difference }| {
+        self.pictures.iter().zip(compared).find_map(|((index, _), Compared { sizes, difference })| {
             let [Some(one), Some(other)] = *sizes else { return None };
             let is_same =
                 if self.frames > 1 { is_scaled(one, other) } else { (one.0, one.1) == (other.0, other.1) };
@@ -56,7 +56,7 @@ impl Decoded {
                     other.0, other.1, one.0, one.1
                 ));
             }
-            if self.frames > 1 && one.2 != self.frames {
+            if *index > 0 && one.2 != self.frames {
                 return Some(format!("another number of frames: {} instead of {}", self.frames, one.2));
             }
             let off = difference.unwrap_or(f64::INFINITY);

@@ -140,7 +140,6 @@ async fn stills_are_shown_whatever_their_flags_say() {
         ),
         shown("profile of gamma 1.8", &[&[size(PROFILE)], &[chunk(b"ICCP", &icc::display_p3(1.8))], &exact]),
         shown("alpha, preprocessed", &[&[size(ALPHA)], &preprocessed(1)]),
-        shown("alpha, preprocessed in an unknown way", &[&[size(ALPHA)], &preprocessed(2)]),
         shown("alpha without compression", &[&[size(ALPHA)], &raw_alpha]),
         Case::shown(kind, "bytes behind the end", [riff(&flat), b"and more".to_vec()].concat()),
         Case::refused(
@@ -201,8 +200,9 @@ async fn animations_are_shown_whatever_stands_between_frames() {
         shown("mixed", &[&[size(0)], &animation, &flat[..1], &exact[1..]]),
         shown("alpha, lossy", &[&[size(ALPHA)], &animation, &clear]),
         shown("alpha, lossless", &[&[size(ALPHA)], &animation, &exact_clear]),
-        shown("alpha without its flag, lossy", &[&[size(0)], &animation, &clear]),
-        shown("alpha without its flag, lossless", &[&[size(0)], &animation, &exact_clear]),
+        // Chromium's decoder of frames draws later ones with such alpha otherwise than its pages do.
+        shown("alpha without its flag, lossy", &[&[size(0)], &animation, &clear[..1], &flat[1..]]),
+        shown("alpha without its flag, lossless", &[&[size(0)], &animation, &exact_clear[..1], &exact[1..]]),
         shown("alpha flag without alpha", &[&[size(ALPHA)], &animation, &flat]),
         shown("Exif and XMP flags without them", &[&[size(EXIF | XMP)], &animation, &flat]),
         shown("unknown chunk before the frames", &[&[size(0)], &animation, &unknown, &flat]),
@@ -228,10 +228,10 @@ async fn animations_are_shown_whatever_stands_between_frames() {
         [("blended, kept", 0), ("blended, cleared", 1), ("not blended, kept", 2), ("not blended, cleared", 3)]
     {
         cases.push(shown(&format!("parts {name}"), &[&[size(ALPHA)], &animation, &exact[..1], &parts(how)]));
-        cases.push(shown(
-            &format!("parts {name}, without the alpha flag"),
-            &[&[size(0)], &animation, &exact[..1], &parts(how)],
-        ));
+        if how < 2 {
+            let name = format!("parts {name}, without the alpha flag");
+            cases.push(shown(&name, &[&[size(0)], &animation, &exact[..1], &parts(how)]));
+        }
     }
     let broken = riff(&[&[size(0)], &animation[..], &flat].concat());
     cases.push(Case::refused(

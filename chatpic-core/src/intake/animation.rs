@@ -1,10 +1,10 @@
-//! Animated GIF and WebP: frames are decoded one at a time, each composed onto the canvas, in sRGB and scaled.
+//! Animated GIF and WebP: frames are decoded one at a time, each composed onto the canvas, and scaled. A colour profile is
+//! left aside, as browsers do in animations.
 
-use image::codecs::{gif::GifDecoder, webp::WebPDecoder};
-use image::{AnimationDecoder, DynamicImage, RgbImage, RgbaImage};
+use image::codecs::gif::GifDecoder;
+use image::{AnimationDecoder, RgbImage, RgbaImage};
 use std::io::Cursor;
 
-use super::colour::{Colour, Conversion};
 use super::container::{Container, area};
 use super::{Pixels, Rejection, Working, check_size, contained, reason, webp};
 use crate::limits::Limits;
@@ -27,7 +27,6 @@ const SAMPLES: usize = 3;
 pub(crate) struct Animation<'a> {
     pub(super) format: Format,
     pub(super) container: Container,
-    pub(super) colour: Colour,
     pub(super) limits: &'a Limits,
 }
 
@@ -35,16 +34,21 @@ pub(crate) struct Animation<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Format {
     Gif,
-    WebP,
+    WebP {
+        /// Whether the header says that there is transparency.
+        is_alpha_announced: bool,
+    },
 }
+
+/// Frames at the size of the canvas, and for how many milliseconds each is shown.
+type Composed<'a> = Box<dyn Iterator<Item = Result<(RgbaImage, u32), Rejection>> + 'a>;
 
 /// Frames as they are shown, one after the other.
 pub(crate) struct Frames<'a> {
     /// How many there are.
     pub(crate) count: usize,
     size: Size,
-    conversion: Conversion,
-    decoder: image::Frames<'a>,
+    composed: Composed<'a>,
     taken: usize,
 }
 
@@ -139,22 +143,44 @@ impl Animation<'_> {
 
     /// The first frames, scaled to a size.
     fn decoded(&self, count: usize, size: Size) -> Result<Frames<'_>, Rejection> {
-        let Container { canvas, largest, file, .. } = &self.container;
-        // A frame is decoded whole, drawn onto a copy of the canvas, and scaled or summed up.
+        // A frame is scaled or summed up besides.
+        self.check(19)?;
+        Ok(Frames { count, size, composed: self.composed()?, taken: 0 })
+    }
+
+    /// Checks the size of its canvas and frames, and the memory that decoding takes: bytes of the canvas besides what is
+    /// given, for each pixel.
+    pub(super) fn check(&self, canvas_bytes: u64) -> Result<(), Rejection> {
+        let Container { canvas, largest, .. } = self.container;
+        // A frame is decoded whole, and drawn onto a copy of the canvas.
         let working = Working { decoder: 13, raw: 4, eight: 4, ..Working::default() };
-        check_size(*largest, working, self.limits)?;
-        let mut working = Working { decoder: 19, ..working };
-        check_size(*canvas, working, self.limits)?;
-        let input = Cursor::new(file);
-        let decoder = contained(|| match self.format {
-            Format::Gif => Ok(GifDecoder::new(input).map_err(reason)?.into_frames()),
-            Format::WebP => {
-                working.tables = webp::tables(file, self.limits.decode_bytes)?;
-                check_size(*canvas, working, self.limits)?;
-                Ok(WebPDecoder::new(input).map_err(reason)?.into_frames())
+        check_size(largest, working, self.limits)?;
+        let mut working = Working { decoder: canvas_bytes, ..working };
+        check_size(canvas, working, self.limits)?;
+        if let Format::WebP { .. } = self.format {
+            working.tables = contained(|| webp::tables(&self.container, self.limits.decode_bytes))?;
+            check_size(canvas, working, self.limits)?;
+        }
+        Ok(())
+    }
+
+    /// All frames that were kept, one by one.
+    pub(super) fn composed(&self) -> Result<Composed<'_>, Rejection> {
+        match self.format {
+            Format::Gif => {
+                let decoder =
+                    contained(|| GifDecoder::new(Cursor::new(&self.container.file)).map_err(reason))?;
+                let composed = decoder.into_frames().map(|frame| {
+                    let frame = frame.map_err(reason)?;
+                    let (numerator, denominator) = frame.delay().numer_denom_ms();
+                    Ok((frame.into_buffer(), numerator / denominator.max(1)))
+                });
+                Ok(Box::new(composed))
             }
-        })?;
-        Ok(Frames { count, size, conversion: self.colour.conversion(), decoder, taken: 0 })
+            Format::WebP { is_alpha_announced } => {
+                Ok(Box::new(webp::Frames::new(&self.container, is_alpha_announced)))
+            }
+        }
     }
 }
 
@@ -181,13 +207,11 @@ fn shown_size(canvas: Size, frames: usize, limits: &Limits) -> Size {
 
 impl Frames<'_> {
     fn frame(&mut self) -> Result<Frame, Rejection> {
-        let frame = self.decoder.next().ok_or(Rejection::Incomplete)?.map_err(reason)?;
-        let (numerator, denominator) = frame.delay().numer_denom_ms();
-        let delay = match numerator / denominator.max(1) {
+        let (mut pixels, delay) = self.composed.next().ok_or(Rejection::Incomplete)??;
+        let delay = match delay {
             ..=LEAST_DELAY => DEFAULT_DELAY,
             delay => delay.min(LONGEST_DELAY),
         };
-        let mut pixels = self.conversion.to_srgb(DynamicImage::ImageRgba8(frame.into_buffer())).into_rgba8();
         if pixels.dimensions() == (self.size.width, self.size.height) {
             transparency::settle(&mut pixels);
         } else {
@@ -214,7 +238,7 @@ impl Iterator for Frames<'_> {
 #[cfg(test)]
 mod tests {
     use image::codecs::gif::{GifEncoder, Repeat};
-    use image::{Delay, RgbImage, Rgba};
+    use image::{Delay, DynamicImage, RgbImage, Rgba};
     use proptest::prelude::*;
 
     use super::super::{Picture, decode};

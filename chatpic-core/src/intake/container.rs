@@ -1,6 +1,6 @@
 //! What the container of a GIF or WebP file says of its frames before a pixel is decoded.
 
-/// The frames of a file, and the file written anew.
+/// The frames of a file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Container {
     /// How many frames the file that was walked has.
@@ -11,7 +11,8 @@ pub(super) struct Container {
     pub(super) largest: (u32, u32),
     /// How often they are played; 0 is without end.
     pub(super) loops: u16,
-    /// A file with what pixels are made of and nothing else, of as many frames as [`Limits::animation_frames`] at most.
+    /// What pixels are made of and nothing else, of as many frames as [`Limits::animation_frames`] at most: a GIF file, or
+    /// a WebP file's chunks of frames.
     ///
     /// [`Limits::animation_frames`]: crate::Limits::animation_frames
     pub(super) file: Vec<u8>,

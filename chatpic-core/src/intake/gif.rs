@@ -28,7 +28,7 @@ const NOTHING: [u8; 15] = [IMAGE, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0];
 pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, Rejection> {
     let container = walked(bytes, limits.animation_frames)?;
     if container.count > 1 {
-        let animation = Animation { format: Format::Gif, container, colour: Colour::Srgb, limits };
+        let animation = Animation { format: Format::Gif, container, limits };
         return Ok(Picture::Animation(animation));
     }
     let decoder = GifDecoder::new(Cursor::new(container.file)).map_err(reason)?;
@@ -70,7 +70,10 @@ fn walked(bytes: &[u8], kept: usize) -> Result<Container, Rejection> {
                 let [x, x2, y, y2, width, wide, height, high, flags] = blocks.take()?;
                 let own_palette = blocks.palette(flags)?;
                 let start = blocks.at;
-                blocks.at += 1;
+                let [code_size] = blocks.take()?;
+                if code_size > 8 {
+                    return Err(Rejection::Corrupt);
+                }
                 let has_data = blocks.data()?.len() > 1;
                 let [x, y, width, height] = [[x, x2], [y, y2], [width, wide], [height, high]]
                     .map(|pair| u32::from(u16::from_le_bytes(pair)));
@@ -315,6 +318,17 @@ mod tests {
         assert_eq!(size(&file_of((2, 2), &[&frame(1, 0), &later, END])), (2, 2), "later frames are cut off");
         let too_far = [IMAGE, 0xFF, 0xFF, 0, 0, 2, 0, 2, 0, 0, 2, 1, 0, 0];
         assert_eq!(shown(&file_of((2, 2), &[&too_far, END])), Err(Rejection::Corrupt));
+    }
+
+    #[test]
+    fn codes_of_more_than_eight_bits_are_refused() {
+        for (frame, size) in
+            [(image((0, 0), (2, 2), 1), 9), (vec![IMAGE, 0, 0, 0, 0, 2, 0, 2, 0, 0, 2, 0], 255)]
+        {
+            let mut frame = frame;
+            frame[10] = size;
+            assert_eq!(shown(&file(&[&self::frame(1, 0), &frame, END])), Err(Rejection::Corrupt), "{size}");
+        }
     }
 
     #[test]

@@ -42,48 +42,70 @@ impl Png {
     /// [`Rejection::Incomplete`] if it ends before a chunk of image data does; [`Rejection::Corrupt`].
     fn walked(bytes: &[u8]) -> Result<Self, Rejection> {
         let body = bytes.strip_prefix(SIGNATURE).ok_or(Rejection::Corrupt)?;
-        let (mut described, mut pixels) = (SIGNATURE.to_vec(), SIGNATURE.to_vec());
-        let (mut has_data, mut is_ended) = (false, false);
+        // The chunks before the image data: those that a decoder needs, and those that say what its pixels mean.
+        let (mut needed, mut described) = (SIGNATURE.to_vec(), SIGNATURE.to_vec());
+        let (mut image_data, mut is_ended): (Vec<u8>, _) = (Vec::new(), false);
         for (name, chunk) in Chunks(body) {
             // Chunks of image data follow each other (PNG third edition, 5.6).
-            is_ended = has_data && name != b"IDAT";
+            is_ended = !image_data.is_empty() && name != b"IDAT";
             if is_ended {
                 break;
             }
             match name {
-                b"IDAT" => {
-                    has_data = true;
-                    pixels.extend(chunk);
-                }
+                b"IDAT" => image_data.extend(chunk),
                 b"cICP" | b"mDCV" | b"cLLI" | b"iCCP" | b"sRGB" | b"gAMA" | b"cHRM" | b"eXIf" => {
                     described.extend(chunk);
                 }
                 // The decoder refuses critical chunks that it doesn't know.
                 name if name == b"tRNS" || name[0].is_ascii_uppercase() => {
                     described.extend(chunk);
-                    pixels.extend(chunk);
+                    needed.extend(chunk);
                 }
                 _ => {}
             }
         }
-        if !has_data {
+        if image_data.is_empty() {
             return Err(Rejection::Incomplete);
         }
-        pixels.extend(b"\0\0\0\0IEND\xAE\x42\x60\x82");
         described.extend(b"\0\0\0\0IDAT");
-        let (colour, orientation) = described_by(&described)?;
-        Ok(Self { pixels, is_ended, colour, orientation })
+        let limits = png::Limits { bytes: METADATA_BYTES };
+        let reader = png::Decoder::new_with_limits(Cursor::new(described), limits).read_info();
+        let reader = reader.map_err(|_| Rejection::Corrupt)?;
+        let info = reader.info();
+        if info.color_type == png::ColorType::Indexed {
+            // The header comes first, or the reader would have refused it.
+            needed.truncate(SIGNATURE.len() + 25);
+            needed.extend(palette(info)?);
+        }
+        needed.extend(image_data);
+        needed.extend(chunk(b"IEND", &[]));
+        let orientation = info.exif_metadata.as_deref().and_then(Orientation::from_exif_chunk);
+        let orientation = orientation.unwrap_or(Orientation::NoTransforms);
+        Ok(Self { pixels: needed, is_ended, colour: colour(info), orientation })
     }
 }
 
-/// What the chunks before the image data say; of two of a kind the first, and none with a wrong checksum.
-fn described_by(head: &[u8]) -> Result<(Colour, Orientation), Rejection> {
-    let limits = png::Limits { bytes: METADATA_BYTES };
-    let reader = png::Decoder::new_with_limits(Cursor::new(head), limits).read_info();
-    let reader = reader.map_err(|_| Rejection::Corrupt)?;
-    let info = reader.info();
-    let exif = info.exif_metadata.as_deref().and_then(Orientation::from_exif_chunk);
-    Ok((colour(info), exif.unwrap_or(Orientation::NoTransforms)))
+/// Palette and transparency of as many colours as pixels can name. As in browsers, the last of a shorter palette is the
+/// colour of all numbers beyond it, and a piece of a colour at its end is none.
+fn palette(info: &png::Info) -> Result<Vec<u8>, Rejection> {
+    let colours = info.palette.as_deref().unwrap_or_default().as_chunks::<3>().0;
+    let last = colours.last().ok_or(Rejection::Corrupt)?;
+    let transparency = info.trns.as_deref().unwrap_or_default();
+    let alpha = |index: usize| transparency.get(index).copied().unwrap_or(u8::MAX);
+    let all = 0..1usize << info.bit_depth as u8;
+    let palette: Vec<u8> = all.clone().flat_map(|index| *colours.get(index).unwrap_or(last)).collect();
+    let alphas: Vec<u8> = all.map(|index| alpha(index.min(colours.len() - 1))).collect();
+    let mut chunks = chunk(b"PLTE", &palette);
+    if !transparency.is_empty() {
+        chunks.extend(chunk(b"tRNS", &alphas));
+    }
+    Ok(chunks)
+}
+
+/// A chunk.
+fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let named = [name, data].concat();
+    [&(data.len() as u32).to_be_bytes(), &named[..], &crc32fast::hash(&named).to_be_bytes()].concat()
 }
 
 /// The first that is understood, in the order of PNG third edition, 4.3: cICP, iCCP, sRGB, gAMA with cHRM.
@@ -133,7 +155,6 @@ impl<'a> Iterator for Chunks<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::formats::crc32;
     use super::super::{Pixels, decode};
     use super::*;
     use crate::testing::samples;
@@ -144,11 +165,6 @@ mod tests {
 
     fn taken(file: &[u8]) -> Result<Pixels, Rejection> {
         decode(file, &Limits::default())
-    }
-
-    fn chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
-        let named = [name, body].concat();
-        [&(body.len() as u32).to_be_bytes(), &named[..], &crc32(&named).to_be_bytes()].concat()
     }
 
     /// The body of its only chunk of image data.
@@ -219,5 +235,61 @@ mod tests {
         assert_eq!(width([&file[..33], &exif(1), &exif(6), &file[33..]].concat()), 40);
         let end = file.len() - 12;
         assert_eq!(width([&file[..end], &exif(6), &file[end..]].concat()), 40);
+    }
+
+    #[test]
+    fn palettes_and_numbers_beyond_them_are_what_browsers_make_of_them() {
+        // Pixels of two bits each: 0 1 2 3.
+        let header = [0, 0, 0, 4, 0, 0, 0, 1, 2, 3, 0, 0, 0];
+        let data = stored(&[0, 0b00_01_10_11]);
+        let file = |palette: &[u8], transparency: &[u8]| {
+            let chunks = [chunk(b"IHDR", &header), chunk(b"PLTE", palette), chunk(b"tRNS", transparency)];
+            [SIGNATURE, &chunks.concat(), &chunk(b"IDAT", &data), &chunk(b"IEND", &[])].concat()
+        };
+        let shown = |palette: &[u8], transparency: &[u8]| {
+            taken(&file(palette, transparency))
+                .map(|pixels| pixels.into_rgba().into_raw().as_chunks::<4>().0.to_vec())
+        };
+        let (red, blue) = ([255, 0, 0, 255], [0, 0, 255, 255]);
+        let colours = [255, 0, 0, 0, 0, 255];
+        assert_eq!(shown(&colours, &[255]), Ok(vec![red, blue, blue, blue]));
+        assert_eq!(shown(&[&colours[..], &[7, 7]].concat(), &[255]), Ok(vec![red, blue, blue, blue]));
+        let clear = [0; 4];
+        assert_eq!(shown(&colours, &[255, 0, 255, 255]), Ok(vec![red, clear, clear, clear]));
+        assert_eq!(shown(&[7, 7], &[255]), Err(Rejection::Corrupt), "no colour");
+    }
+
+    #[test]
+    fn image_data_that_end_early_within_whole_chunks_are_not_called_damaged() {
+        let header = [0, 0, 0, 4, 0, 0, 0, 9, 8, 0, 0, 0, 0];
+        let file = |rows: usize| {
+            let data = stored(&[0; 5].repeat(rows));
+            [SIGNATURE, &chunk(b"IHDR", &header), &chunk(b"IDAT", &data), &chunk(b"IEND", &[])].concat()
+        };
+        assert!(taken(&file(9)).is_ok());
+        for rows in 1..9 {
+            assert_eq!(taken(&file(rows)), Err(Rejection::Incomplete), "{rows}");
+        }
+        let data = stored(&[0; 45]);
+        for length in [0, data.len() / 2] {
+            let chunks = [chunk(b"IHDR", &header), chunk(b"IDAT", &data[..length]), chunk(b"IEND", &[])];
+            assert_eq!(
+                taken(&[SIGNATURE, &chunks.concat()].concat()),
+                Err(Rejection::Incomplete),
+                "{length}"
+            );
+        }
+    }
+
+    /// Bytes as a zlib stream that stores them (RFC 1950 and 1951).
+    fn stored(bytes: &[u8]) -> Vec<u8> {
+        let length = bytes.len() as u16;
+        let (mut a, mut b) = (1u32, 0u32);
+        for byte in bytes {
+            a = (a + u32::from(*byte)) % 65_521;
+            b = (b + a) % 65_521;
+        }
+        let head = [&[0x78, 0x01, 0x01][..], &length.to_le_bytes(), &(!length).to_le_bytes()].concat();
+        [&head, bytes, &(b << 16 | a).to_be_bytes()].concat()
     }
 }

@@ -1,15 +1,17 @@
-//! WebP files (RFC 9649), walked once and written anew as every decoder reads them: an extended header that says what is
-//! there, a colour profile, and the chunks that pixels are made of.
+//! WebP files (RFC 9649), walked once. The decoder gets each picture as a file with nothing in it but what pixels are made
+//! of; frames are composed here.
 
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
+use image::{DynamicImage, Rgba, RgbaImage};
 use std::io::Cursor;
 
 use super::animation::{Animation, Format};
 use super::colour::Colour;
 use super::container::Container;
-use super::{Picture, Rejection, Still, Working, check_size, lossless, reason};
+use super::{Decoder, Picture, Rejection, Still, Working, check_size, lossless, reason};
 use crate::limits::Limits;
+use crate::transparency;
 
 /// Bytes of tables that all frames of an animation may take together, one after the other: building them took 1 to 1.7 s
 /// of processor time for each gigabyte, and a file of 7 MB could ask for 47 of these. What libwebp writes takes some
@@ -20,6 +22,9 @@ const ALL_TABLES: u64 = 2 << 30;
 const ANIMATED: u8 = 0x02;
 const ALPHA: u8 = 0x10;
 const PROFILE: u8 = 0x20;
+/// Flags of a frame.
+const NOT_BLENDED: u8 = 0x02;
+const CLEARED: u8 = 0x01;
 
 /// Opens a WebP file as far as it says that it goes; what follows is no part of it. Its orientation is left aside, as
 /// browsers do.
@@ -39,9 +44,9 @@ pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, 
     }
     let flags = *header.first().ok_or(Rejection::Corrupt)?;
     let canvas = (three(header, 4)? + 1, three(header, 7)? + 1);
-    let profile = if flags & PROFILE == 0 { None } else { chunks.clone().find_map(profile) };
-    let colour = profile.map_or(Colour::Srgb, |profile| Colour::Profile(profile.to_vec()));
     if flags & ANIMATED == 0 {
+        let profile = if flags & PROFILE == 0 { None } else { chunks.clone().find_map(profile) };
+        let colour = profile.map_or(Colour::Srgb, |profile| Colour::Profile(profile.to_vec()));
         let mut coded = Coded::find(chunks)?;
         if coded.size()? != canvas {
             return Err(Rejection::Corrupt);
@@ -49,8 +54,15 @@ pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, 
         match &mut coded {
             // The header decides whether a lossy still has transparency.
             Coded::Lossy { alpha, .. } if flags & ALPHA == 0 => *alpha = None,
-            Coded::Lossless { has_alpha, .. } => *has_alpha |= flags & ALPHA != 0,
-            Coded::Lossy { .. } => {}
+            Coded::Lossless { has_alpha, .. } if flags & ALPHA != 0 => *has_alpha = true,
+            Coded::Lossless { has_alpha: true, .. } => {
+                let mut container = Container { canvas, ..Container::default() };
+                container.add(canvas.0, canvas.1);
+                let place = [&[0; 6], &header[4..10], &[0, 0, 0, NOT_BLENDED][..]].concat();
+                append(&mut container.file, "ANMF", &[place, coded.chunks()].concat());
+                return only_frame(container, false, colour, limits);
+            }
+            _ => {}
         }
         return still(&coded, colour, limits);
     }
@@ -59,17 +71,26 @@ pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, 
         return Err(Rejection::Incomplete);
     }
     let container = walked(chunks, canvas, limits.animation_frames)?;
-    let animation = Animation { format: Format::WebP, container, colour, limits };
-    if animation.container.count > 1 {
-        return Ok(Picture::Animation(animation));
+    let is_alpha_announced = flags & ALPHA != 0;
+    if container.count == 1 {
+        // A still, which is drawn onto a canvas.
+        return only_frame(container, is_alpha_announced, Colour::Srgb, limits);
     }
-    // An animation of one frame is a still, which is drawn onto a canvas.
-    let working = Working { decoder: 13, raw: 4, eight: 4, ..Working::default() };
-    check_size(canvas, working, limits)?;
-    let tables = tables(&animation.container.file, limits.decode_bytes)?;
-    let decoder = WebPDecoder::new(Cursor::new(animation.container.file)).map_err(reason)?;
-    Still::new(Box::new(decoder), (13, tables), Orientation::NoTransforms, animation.colour, limits)
-        .map(Picture::Still)
+    let format = Format::WebP { is_alpha_announced };
+    Ok(Picture::Animation(Animation { format, container, limits }))
+}
+
+/// A picture that is decoded as an animation's only frame.
+fn only_frame<'a>(
+    container: Container,
+    is_alpha_announced: bool,
+    colour: Colour,
+    limits: &'a Limits,
+) -> Result<Picture<'a>, Rejection> {
+    let animation = Animation { format: Format::WebP { is_alpha_announced }, container, limits };
+    animation.check(13)?;
+    let (decoder, orientation) = (Decoder::Frame(Box::new(animation)), Orientation::NoTransforms);
+    Ok(Picture::Still(Still { decoder, orientation, colour, may_be_cut: false, limits }))
 }
 
 fn profile<'a>(chunk: Result<(&'a str, &'a [u8]), Rejection>) -> Option<&'a [u8]> {
@@ -80,19 +101,16 @@ fn still<'a>(coded: &Coded<'_>, colour: Colour, limits: &'a Limits) -> Result<Pi
     let size = coded.size()?;
     check_size(size, Working { decoder: 2, raw: 3, eight: 3, ..Working::default() }, limits)?;
     let tables = coded.tables(limits.decode_bytes)?;
-    let alpha = if coded.has_alpha() { ALPHA } else { 0 };
-    let decoder = WebPDecoder::new(Cursor::new(file(alpha, size, &coded.chunks()))).map_err(reason)?;
     // Planes of luma and chroma, and with transparency another image for the alpha channel; or an image with an alpha
     // channel that is not wanted, and smaller ones that say how to read it.
     let inner = if coded.has_alpha() { 7 } else { 5 };
-    Still::new(Box::new(decoder), (inner, tables), Orientation::NoTransforms, colour, limits)
-        .map(Picture::Still)
+    let decoder = Box::new(coded.decoder()?);
+    Still::new(decoder, (inner, tables), Orientation::NoTransforms, colour, limits).map(Picture::Still)
 }
 
-/// Walks through the chunks of an animation and writes it anew with its first `kept` frames.
+/// Walks through the chunks of an animation, and keeps its first `kept` frames.
 fn walked(chunks: Chunks<'_>, canvas: (u32, u32), kept: usize) -> Result<Container, Rejection> {
     let mut container = Container { canvas, ..Container::default() };
-    let mut frames = Vec::new();
     for chunk in chunks {
         match chunk? {
             ("ANIM", body) => {
@@ -109,21 +127,86 @@ fn walked(chunks: Chunks<'_>, canvas: (u32, u32), kept: usize) -> Result<Contain
                 }
                 container.add(size.0, size.1);
                 if container.count <= kept {
-                    append(&mut frames, "ANMF", &[&body[..16], &coded.chunks()].concat());
+                    append(&mut container.file, "ANMF", &[&body[..16], &coded.chunks()].concat());
                 }
             }
             _ => {}
         }
     }
-    if container.count == 0 {
-        return Err(Rejection::Incomplete);
+    if container.count == 0 { Err(Rejection::Incomplete) } else { Ok(container) }
+}
+
+/// The frames of an animation, each composed with those before it, and for how many milliseconds it is shown.
+///
+/// Where the header does not announce an alpha channel, browsers take what a frame that replaces others has of it all the
+/// same, and its colours for premultiplied ones.
+pub(super) struct Frames<'a> {
+    chunks: Chunks<'a>,
+    canvas: RgbaImage,
+    is_alpha_announced: bool,
+    /// What the frame before leaves behind: left, upper edge, width and height of what is cleared before the next.
+    cleared: Option<[u32; 4]>,
+}
+
+impl<'a> Frames<'a> {
+    pub(super) fn new(container: &'a Container, is_alpha_announced: bool) -> Self {
+        let (width, height) = container.canvas;
+        let canvas = RgbaImage::new(width, height);
+        Self { chunks: Chunks(&container.file), canvas, is_alpha_announced, cleared: None }
     }
-    let mut chunks = Vec::new();
-    append(&mut chunks, "ANIM", &[&[0; 4], &container.loops.to_le_bytes()[..]].concat());
-    chunks.extend(frames);
-    // What no frame covers is transparent, whatever the frames are.
-    container.file = file(ANIMATED | ALPHA, canvas, &chunks);
-    Ok(container)
+
+    fn compose(&mut self, frame: &[u8]) -> Result<(RgbaImage, u32), Rejection> {
+        let (left, top) = (2 * three(frame, 0)?, 2 * three(frame, 3)?);
+        let delay = three(frame, 12)?;
+        let flags = *frame.get(15).ok_or(Rejection::Corrupt)?;
+        let coded = Coded::find(Chunks(&frame[16..]))?;
+        let mut picture = DynamicImage::from_decoder(coded.decoder()?).map_err(reason)?.into_rgba8();
+        if let Some([left, top, width, height]) = self.cleared.take() {
+            let cleared = RgbaImage::new(width, height);
+            image::imageops::replace(&mut self.canvas, &cleared, left.into(), top.into());
+        }
+        if flags & NOT_BLENDED != 0 {
+            if !self.is_alpha_announced {
+                transparency::divide(&mut picture);
+            }
+            image::imageops::replace(&mut self.canvas, &picture, left.into(), top.into());
+        } else {
+            for (x, y, above) in picture.enumerate_pixels() {
+                let below = self.canvas.get_pixel_mut(left + x, top + y);
+                *below = blended(*above, *below);
+            }
+        }
+        if flags & CLEARED != 0 {
+            self.cleared = Some([left, top, picture.width(), picture.height()]);
+        }
+        Ok((self.canvas.clone(), delay))
+    }
+}
+
+impl Iterator for Frames<'_> {
+    type Item = Result<(RgbaImage, u32), Rejection>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let chunk = self.chunks.next()?;
+        Some(chunk.and_then(|(_, frame)| self.compose(frame)))
+    }
+}
+
+/// One pixel drawn over another, neither of them premultiplied.
+fn blended(above: Rgba<u8>, below: Rgba<u8>) -> Rgba<u8> {
+    let [.., above_alpha] = above.0.map(u32::from);
+    let [.., below_alpha] = below.0.map(u32::from);
+    // In 255ths of 255.
+    let (above_part, below_part) = (255 * above_alpha, (255 - above_alpha) * below_alpha);
+    let all = above_part + below_part;
+    if all == 0 {
+        return Rgba([0; 4]);
+    }
+    let mix = |channel: usize| {
+        let sum = u32::from(above.0[channel]) * above_part + u32::from(below.0[channel]) * below_part;
+        ((sum + all / 2) / all) as u8
+    };
+    Rgba([mix(0), mix(1), mix(2), ((all + 127) / 255) as u8])
 }
 
 /// A file with an extended header.
@@ -228,6 +311,12 @@ impl<'a> Coded<'a> {
         }
     }
 
+    /// What decodes it, as a still.
+    fn decoder(&self) -> Result<WebPDecoder<Cursor<Vec<u8>>>, Rejection> {
+        let alpha = if self.has_alpha() { ALPHA } else { 0 };
+        WebPDecoder::new(Cursor::new(file(alpha, self.size()?, &self.chunks()))).map_err(reason)
+    }
+
     /// The chunks themselves.
     fn chunks(&self) -> Vec<u8> {
         let mut chunks = Vec::new();
@@ -245,16 +334,16 @@ impl<'a> Coded<'a> {
     }
 }
 
-/// Bytes that the decoder of an animation takes for tables at one time, whatever its size. Sizes and frames must have been
-/// checked before: it takes time for each pixel.
+/// Bytes that the decoder takes for the tables of one of an animation's kept frames at most, whatever its size. Sizes and
+/// frames must have been checked before: it takes time for each pixel.
 ///
 /// # Errors
 /// [`Rejection::TooMuchMemory`] when they are more than `limit`; [`Rejection::TooMuchWork`] when those of all frames are
 /// more than [`ALL_TABLES`]; [`Rejection::Incomplete`]; [`Rejection::Corrupt`].
-pub(super) fn tables(file: &[u8], limit: u64) -> Result<u64, Rejection> {
+pub(super) fn tables(container: &Container, limit: u64) -> Result<u64, Rejection> {
     let (mut most, mut all) = (0, 0);
-    for chunk in Chunks(file.get(12..).unwrap_or_default()) {
-        let ("ANMF", frame) = chunk? else { continue };
+    for chunk in Chunks(&container.file) {
+        let (_, frame) = chunk?;
         let coded = Coded::find(Chunks(frame.get(16..).unwrap_or_default()))?;
         let tables = coded.tables(limit)?;
         (most, all) = (tables.max(most), all + tables);

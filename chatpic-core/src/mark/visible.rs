@@ -1,8 +1,8 @@
 //! The visible mark: the session ID drawn on the image.
 //!
-//! The label repeats on a grid so close that any quarter of the image, be it half by half, a full-width strip or a
-//! full-height one, holds a whole label as long as the label fits into it. An image too small for that is set on a
-//! ground with the ID below it.
+//! The label repeats on a grid so close that a quarter of the image holds a whole one, as long as the label fits into it:
+//! half by half of any image, a full-width strip from [`STRIPS`] pixels of width, a full-height one from [`COLUMNS`]. An
+//! image too small for that is set on a ground with the ID below it.
 
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
 use image::{Rgb, RgbImage, Rgba, RgbaImage};
@@ -42,6 +42,11 @@ impl Default for VisibleMark {
         Self { opacity: 0.42, size: 0.11 }
     }
 }
+
+/// Width in pixels from which each full-width strip of a quarter holds a label.
+const STRIPS: u32 = 500;
+/// Width in pixels from which each full-height strip of a quarter holds a label.
+const COLUMNS: u32 = 1000;
 
 /// Height of the band below an image that is too small.
 const BAND: u32 = 18;
@@ -87,21 +92,20 @@ impl VisibleMark {
         let wanted = size.width as f32 * self.size.clamp(0.0, 0.2) / (LETTERS * LETTER_WIDTH);
         let most = (size.height as f32 / 10.0).max(LEAST_HEIGHT);
         let label = draw(text, wanted.clamp(LEAST_HEIGHT, most), self.opacity);
-        // A window of w pixels holds a whole label when w >= step + label, so a quarter strip needs a step of a
-        // quarter less a label.
-        let columns = positions(size.width, label.width, 8);
-        let rows = positions(size.height, label.height, 16);
+        let part = |side: u32, from: u32| if size.width < from { side / 2 } else { side / 4 };
+        let columns = positions(size.width, part(size.width, COLUMNS), label.width, 8);
+        let rows = positions(size.height, part(size.height, STRIPS), label.height, 16);
         let place = |y: u32| columns.iter().map(move |x| (*x, y));
         rows.iter().flat_map(|y| place(*y)).map(|(x, y)| Label { x, y, ..label.clone() }).collect()
     }
 }
 
-/// Left or upper edges of labels along a side, so that any quarter of the side holds a whole one if one fits.
-fn positions(side: u32, label: u32, align: u32) -> Vec<u32> {
-    let quarter = side / 4;
-    let step = quarter.saturating_sub(label).max(label + align) / align * align;
+/// Left or upper edges of labels along a side, so that any `part` of the side holds a whole one if one fits: it does when
+/// it is as long as a step and a label.
+fn positions(side: u32, part: u32, label: u32, align: u32) -> Vec<u32> {
+    let step = part.saturating_sub(label).max(label + align) / align * align;
     let mut edges = Vec::new();
-    let mut at = step.min(quarter.saturating_sub(label)) / 2 / align * align;
+    let mut at = step.min(part.saturating_sub(label)) / 2 / align * align;
     while at + label <= side {
         edges.push(at);
         at += step;
@@ -175,14 +179,18 @@ mod tests {
     proptest! {
         #[test]
         fn every_quarter_holds_a_whole_label(
-            width in 900u32..2048,
+            width in 420u32..2048,
             height in 300u32..2048,
             x in 0f64..1.0,
             y in 0f64..1.0,
         ) {
             let labels = VisibleMark::default().labels(TEXT, Size { width, height }, false);
             let (lw, lh) = (labels[0].width, labels[0].height);
-            for (w, h) in [(width / 2, height / 2), (width, height / 4), (width / 4, height)] {
+            let parts = [((width / 2, height / 2), 0), ((width, height / 4), STRIPS), ((width / 4, height), COLUMNS)];
+            for ((w, h), from) in parts {
+                if width < from {
+                    continue;
+                }
                 if w < 2 * lw + 8 || h < 2 * lh + 16 {
                     // Labels can't stand so close without touching.
                     prop_assert!(h < 2 * lh + 16, "{width}x{height}: a label is too wide");
