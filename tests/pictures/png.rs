@@ -246,6 +246,9 @@ fn profile(bytes: &[u8]) -> (&'static [u8; 4], Vec<u8>) {
     (b"iCCP", [b"test\0\0".to_vec(), packed(bytes)].concat())
 }
 
+/// A chunk that says something of colours: its name and body.
+type Said = (&'static [u8; 4], Vec<u8>);
+
 /// White and primaries of sRGB and Display P3, in hundred-thousandths.
 const SRGB: [u32; 8] = [31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000];
 const DISPLAY_P3: [u32; 8] = [31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000];
@@ -254,7 +257,7 @@ const DISPLAY_P3: [u32; 8] = [31270, 32900, 68000, 32000, 26500, 69000, 15000, 6
 async fn colours_are_what_the_file_says_by_the_standards_order() {
     let srgb = || (b"sRGB", vec![0]);
     let p3 = || profile(&icc::display_p3(2.2));
-    let says: Vec<(&str, Vec<(&[u8; 4], Vec<u8>)>)> = vec![
+    let says: Vec<(&str, Vec<Said>)> = vec![
         ("nothing", vec![]),
         ("gAMA 1.0", vec![gamma(100_000)]),
         ("gAMA 1/1.8", vec![gamma(55_556)]),
