@@ -23,7 +23,6 @@ pub(crate) mod marker {
     /// JPEG-LS: its frame header, and what it sets.
     pub(crate) const SOF55: u8 = 0xF7;
     pub(crate) const LSE: u8 = 0xF8;
-    pub(crate) const TEM: u8 = 0x01;
 }
 
 /// Walks over the segments of a file, up to its end or its end marker; gives each one's marker and what it holds.
@@ -51,13 +50,13 @@ impl<'a> Iterator for Segments<'a> {
             self.at += at + 2;
             match marker {
                 marker::SOI if self.at == 2 => {}
-                marker::RST0..=marker::RST7 | marker::TEM => {}
+                marker::RST0..=marker::RST7 => {}
                 marker::EOI => {
                     self.ended = Ok(true);
                     return None;
                 }
-                // Reserved, or only of hierarchical files: decoders stop at these.
-                marker::SOI | 0x02..=0xBF | marker::JPG | marker::EXP | 0xF0..=0xF6 | 0xF9..=0xFD => {
+                // Reserved, of arithmetic coders alone, or only of hierarchical files: decoders stop at these.
+                marker::SOI | 0x01..=0xBF | marker::JPG | marker::EXP | 0xF0..=0xF6 | 0xF9..=0xFD => {
                     self.ended = Err(Rejection::Corrupt);
                     return None;
                 }

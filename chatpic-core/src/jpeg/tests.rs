@@ -615,9 +615,10 @@ fn a_file_that_goes_on_as_no_jpeg_does_is_damaged() {
         before
     };
     assert_eq!(with(&segment(0xFE, b"a comment")), None);
-    assert_eq!(with(&[0xFF, 0xD3, 7, 0xFF, 0x01]), None, "what stands alone");
+    assert_eq!(with(&[0xFF, 0xD3, 7]), None, "what stands alone");
     for (name, extra) in [
         ("a reserved marker", segment(0x36, &[0; 4])),
+        ("a marker for arithmetic coders", vec![0xFF, 0x01]),
         ("another beginning", vec![0xFF, 0xD8]),
         ("a length that is none", vec![0xFF, 0xE1, 0, 1]),
         ("a restart interval of three bytes", segment(0xDD, &[0; 3])),
