@@ -60,10 +60,17 @@ struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    /// Webcams leave the Huffman tables of annex K out and mean them.
     fn new() -> Self {
-        let [dc, ac] = STANDARD.map(|[luma, chroma]| [Some(luma), Some(chroma), None, None]);
-        Self { dc, ac, quantization: [None; 4], restart_interval: 0 }
+        Self { dc: [None; 4], ac: [None; 4], quantization: [None; 4], restart_interval: 0 }
+    }
+
+    /// Webcams leave the Huffman tables of annex K out and mean them.
+    fn add_standard(&mut self) {
+        for (tables, standard) in [&mut self.dc, &mut self.ac].into_iter().zip(STANDARD) {
+            for (table, standard) in tables.iter_mut().zip(standard) {
+                table.get_or_insert(standard);
+            }
+        }
     }
 
     /// Takes what a segment sets, if it sets anything.
@@ -72,14 +79,18 @@ impl<'a> Tables<'a> {
             marker::DHT => {
                 for table in huffman::definitions(body) {
                     let (kind, definition) = table?;
-                    let class = if kind >> 4 == 0 { &mut self.dc } else { &mut self.ac };
+                    let class = match kind >> 4 {
+                        0 => &mut self.dc,
+                        1 => &mut self.ac,
+                        _ => return Err(Rejection::Corrupt),
+                    };
                     *class.get_mut(usize::from(kind & 15)).ok_or(Rejection::Corrupt)? = Some(definition);
                 }
             }
             marker::DQT => self.quantization(body)?,
             marker::DRI => {
-                let interval = body.first_chunk().ok_or(Rejection::Corrupt)?;
-                self.restart_interval = u16::from_be_bytes(*interval).into();
+                let interval = body.try_into().map_err(|_| Rejection::Corrupt)?;
+                self.restart_interval = u16::from_be_bytes(interval).into();
             }
             _ => {}
         }
@@ -134,6 +145,9 @@ impl<'a> Jpeg<'a> {
                 marker::APP14 if body.starts_with(b"Adobe") => adobe = body.get(11).copied().or(adobe),
                 marker::SOS => {
                     let frame = frame.ok_or(Rejection::Corrupt)?;
+                    if !frame.progressive {
+                        tables.add_standard();
+                    }
                     let colours = Colours::new(&frame.ids(), jfif, adobe)?;
                     let profile = profile.whole();
                     return Ok(Self { segments, first_scan: body, tables, frame, colours, exif, profile });
@@ -148,6 +162,7 @@ impl<'a> Jpeg<'a> {
                 }
             }
         }
+        segments.ended?;
         Err(Rejection::Incomplete)
     }
 
@@ -205,7 +220,7 @@ impl<'a> Jpeg<'a> {
             }
             next = segments.next();
         }
-        let (frame, planes) = scans.planes(segments.ended)?;
+        let (frame, planes) = scans.planes(segments.ended?)?;
         pixels::samples(&frame, colours, &planes)
     }
 }

@@ -4,10 +4,12 @@ use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
 
 use crate::compare::{Case, check, number};
 use crate::icc;
+use crate::mutate;
 use crate::samples::{HEIGHT, WIDTH, cjpeg, exif, jpegtran, picture};
 
 // Markers (ITU-T T.81, table B.1).
 const SOF0: u8 = 0xC0;
+const SOF2: u8 = 0xC2;
 const DHT: u8 = 0xC4;
 const EOI: u8 = 0xD9;
 const SOS: u8 = 0xDA;
@@ -503,4 +505,27 @@ pub(crate) fn seeds(image: &image::RgbImage) -> Vec<Vec<u8>> {
     seeds.push(cjpeg(image, &["-rgb"], None));
     seeds.push(cjpeg(image, &["-progressive", "-restart", "1"], None));
     seeds
+}
+
+/// Whether libjpeg smooths between the blocks of a file, which blurs it: a progressive one whose scans leave one of the
+/// ten lowest coefficients of a component out, or its last bits.
+pub(crate) fn is_smoothed(file: &[u8]) -> bool {
+    let pieces = mutate::jpeg(file);
+    let bodies = |marker: u8| {
+        let pieces = pieces.iter().take_while(|piece| !piece.starts_with(&[0xFF, EOI]));
+        pieces.filter(move |piece| piece.starts_with(&[0xFF, marker])).filter_map(|piece| piece.get(4..))
+    };
+    // Whether a scan sends a component's coefficient to its last bit.
+    let completes = |scan: &[u8], id: u8, coefficient: u8| {
+        let Some((&count, rest)) = scan.split_first() else { return false };
+        let Some((selectors, [first, last, bits])) = rest.split_at_checked(2 * usize::from(count)) else {
+            return false;
+        };
+        let is_of = selectors.chunks_exact(2).any(|selector| selector[0] == id);
+        is_of && (*first..=*last).contains(&coefficient) && bits & 15 == 0
+    };
+    let Some(entries) = bodies(SOF2).find_map(|frame| frame.get(6..)) else { return false };
+    entries.chunks_exact(3).any(|entry| {
+        (1..10).any(|coefficient| !bodies(SOS).any(|scan| completes(scan, entry[0], coefficient)))
+    })
 }

@@ -144,10 +144,10 @@ fn tied(format: Format, pieces: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Segments behind the first two bytes; coded data are pieces, as far as the next restart.
-fn jpeg(file: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn jpeg(file: &[u8]) -> Vec<Vec<u8>> {
     let (mut pieces, mut at) = (Vec::new(), 2);
     while at + 4 <= file.len() {
-        let is_segment = file[at] == 0xFF && !matches!(file[at + 1], 0 | 0xD0..=0xD9);
+        let is_segment = file[at] == 0xFF && !matches!(file[at + 1], 0 | 0xD0..=0xD9 | 0xFF);
         let end = if is_segment {
             at + 2 + usize::from(u16::from_be_bytes([file[at + 2], file[at + 3]]))
         } else {

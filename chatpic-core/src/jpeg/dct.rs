@@ -19,7 +19,12 @@ pub(super) fn inverse(coefficients: &[i16; 64], table: &[u16; 64]) -> [[u8; 8]; 
     for ((value, coefficient), step) in rows.as_flattened_mut().iter_mut().zip(coefficients).zip(table) {
         *value = coefficient.wrapping_mul(*step as i16);
     }
-    let columns = transposed(&pass::<{ CONSTANT_BITS - BETWEEN_BITS }>(&rows));
+    let columns = if coefficients[8..].iter().all(|coefficient| *coefficient == 0) {
+        // Each column is flat. libjpeg-turbo takes this way too, on which coefficients that no encoder makes overflow.
+        rows[0].map(|value| [value << BETWEEN_BITS; 8])
+    } else {
+        transposed(&pass::<{ CONSTANT_BITS - BETWEEN_BITS }>(&rows))
+    };
     // The factor 8 of the transform is taken out at the end.
     let samples = transposed(&pass::<{ CONSTANT_BITS + BETWEEN_BITS + 3 }>(&columns));
     let mut out = [[0; 8]; 8];
@@ -32,8 +37,9 @@ pub(super) fn inverse(coefficients: &[i16; 64], table: &[u16; 64]) -> [[u8; 8]; 
 /// The samples of a block of which only the first coefficient is not zero: all are this one, as [`inverse`] gives it.
 #[inline(always)]
 pub(super) fn flat(first: i16, step: u16) -> u8 {
-    let eightfold = i32::from(first.wrapping_mul(step as i16));
-    (((eightfold + 4) >> 3).clamp(-128, 127) + 128) as u8
+    let between = i32::from(first.wrapping_mul(step as i16) << BETWEEN_BITS);
+    let shift = BETWEEN_BITS + 3;
+    (((between + (1 << (shift - 1))) >> shift).clamp(-128, 127) + 128) as u8
 }
 
 #[inline(always)]

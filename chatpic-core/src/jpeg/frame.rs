@@ -48,10 +48,18 @@ impl Frame {
         let unsupported = |found: &'static str| Rejection::Unsupported { found: found.into() };
         match marker {
             0xC0..=0xC2 => {}
-            0xC3 => return Err(unsupported("it is a lossless JPEG")),
-            0xC9 | 0xCA => return Err(unsupported("it is a JPEG with arithmetic coding")),
-            0xCB => return Err(unsupported("it is a lossless JPEG with arithmetic coding")),
-            marker::DHP | 0xC5..=0xC7 | 0xCD..=0xCF => return Err(unsupported("it is a hierarchical JPEG")),
+            0xC3 | 0xCB => return Err(unsupported("this is a lossless JPEG, save it as an ordinary JPEG")),
+            marker::DAC | 0xC9 | 0xCA => {
+                return Err(unsupported(
+                    "this is a JPEG with arithmetic coding, save it as an ordinary JPEG",
+                ));
+            }
+            marker::DHP | 0xC5..=0xC7 | 0xCD..=0xCF => {
+                return Err(unsupported("this is a hierarchical JPEG, save it as an ordinary JPEG"));
+            }
+            marker::SOF55 | marker::LSE => {
+                return Err(unsupported("this is JPEG-LS, save it as an ordinary JPEG"));
+            }
             _ => return Ok(None),
         }
         let Some((&[bits, high, low, wide, thin, count], entries)) = body.split_first_chunk() else {
@@ -59,14 +67,20 @@ impl Frame {
         };
         let (width, height) = (u16::from_be_bytes([wide, thin]), u16::from_be_bytes([high, low]));
         match (bits, height, count) {
-            (12, ..) => return Err(unsupported("it is a JPEG of 12 bits a channel")),
+            (12, ..) => {
+                return Err(unsupported("this is a JPEG of 12 bits a channel, save it with 8 bits"));
+            }
             (8, 0, _) => {
-                return Err(unsupported("it is a JPEG that does not tell its height at its beginning"));
+                return Err(unsupported(
+                    "this is a JPEG that does not tell its height at its beginning, save it anew",
+                ));
             }
             (8, _, 2 | 5..) => {
-                return Err(unsupported("it is a JPEG of neither one, three nor four components"));
+                return Err(unsupported(
+                    "this is a JPEG of neither one, three nor four components, save it in grey or in colour",
+                ));
             }
-            (8, _, 1..) if width > 0 && entries.len() >= 3 * usize::from(count) => {}
+            (8, _, 1..) if width > 0 && entries.len() == 3 * usize::from(count) => {}
             _ => return Err(Rejection::Corrupt),
         }
         let size = Size { width: width.into(), height: height.into() };
@@ -82,7 +96,9 @@ impl Frame {
                 return Err(Rejection::Corrupt);
             }
             if !max_across.is_multiple_of(across) || !max_down.is_multiple_of(down) {
-                return Err(unsupported("it is a JPEG whose components don't go into each other's size"));
+                return Err(unsupported(
+                    "this is a JPEG with an unusual colour resolution, save it as an ordinary JPEG",
+                ));
             }
             Ok(Component {
                 id: entry[0],

@@ -94,7 +94,7 @@ pub(crate) struct Huffman {
 
 impl Huffman {
     /// # Errors
-    /// [`Rejection::Corrupt`] when there are more codes of a length than fit.
+    /// [`Rejection::Corrupt`] when there are more codes of a length than fit, one of ones alone left out.
     pub(crate) fn new(Definition { counts, values }: Definition<'_>) -> Result<Self, Rejection> {
         let mut table =
             Self { short: [(0, 0); 1 << SHORT], limits: [0; 17], offsets: [0; 17], values: values.to_vec() };
@@ -103,7 +103,8 @@ impl Huffman {
             table.offsets[length] = index as i32 - code as i32;
             for _ in 0..count {
                 let value = *values.get(index).ok_or(Rejection::Corrupt)?;
-                if code >> length != 0 {
+                // No code is all ones (T.81, C.2).
+                if code + 1 >= 1 << length {
                     return Err(Rejection::Corrupt);
                 }
                 if length <= SHORT {

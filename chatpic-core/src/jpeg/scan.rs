@@ -125,7 +125,7 @@ impl Scans {
         }
         let (&count, rest) = header.split_first().ok_or(Rejection::Corrupt)?;
         let count = usize::from(count);
-        if !(1..=4).contains(&count) || rest.len() < 2 * count + 3 {
+        if !(1..=4).contains(&count) || rest.len() != 2 * count + 3 {
             return Err(Rejection::Corrupt);
         }
         let (selectors, parameters) = rest.split_at(2 * count);
@@ -191,11 +191,13 @@ impl Scans {
         band: Band,
         tables: &Tables<'_>,
     ) -> Result<Part, Rejection> {
-        // Components of one name are meant one after another.
-        let is_meant = |(place, channel): (usize, &Channel)| {
-            channel.component.id == id && before.iter().all(|part| part.channel != place)
-        };
+        // Components of one name are meant one after another, and none comes later in a scan than in the frame.
+        let is_meant =
+            |(place, channel): (usize, &Channel)| channel.component.id == id && place >= before.len();
         let channel = self.channels.iter().enumerate().position(is_meant).ok_or(Rejection::Corrupt)?;
+        if before.iter().any(|part| part.channel == channel) {
+            return Err(Rejection::Corrupt);
+        }
         let Channel { component, quantization, sent, .. } = &mut self.channels[channel];
         if !self.frame.progressive && sent[0].is_some() {
             return Err(Rejection::Corrupt);
@@ -204,9 +206,12 @@ impl Scans {
             *quantization = Some(tables.quantization[component.table].ok_or(Rejection::Corrupt)?);
         }
         sent[band.first..=band.last].fill(Some(band.low_bit));
-        let code = |class: &[Option<Definition<'_>>; 4], number: u8| {
-            let definition = class.get(usize::from(number)).copied().flatten();
-            definition.ok_or(Rejection::Corrupt).and_then(Huffman::new).map(Some)
+        let code = |class: &[Option<Definition<'_>>; 4], number: u8, greatest: u8| {
+            let definition = class.get(usize::from(number)).copied().flatten().ok_or(Rejection::Corrupt)?;
+            if definition.values.iter().any(|value| *value > greatest) {
+                return Err(Rejection::Corrupt);
+            }
+            Huffman::new(definition).map(Some)
         };
         let needs_dc = matches!(band.coding, Coding::Whole | Coding::FirstDc);
         let (across, down) = if count == 1 { (1, 1) } else { (component.across, component.down) };
@@ -214,8 +219,8 @@ impl Scans {
             channel,
             across,
             down,
-            dc: if needs_dc { code(&tables.dc, codes >> 4)? } else { None },
-            ac: if band.last > 0 { code(&tables.ac, codes & 15)? } else { None },
+            dc: if needs_dc { code(&tables.dc, codes >> 4, 15)? } else { None },
+            ac: if band.last > 0 { code(&tables.ac, codes & 15, 255)? } else { None },
             predicted: 0,
             end_of_band_run: 0,
         })
@@ -319,10 +324,7 @@ impl Scan<'_> {
 #[inline(always)]
 fn dc(bits: &mut Bits<'_>, part: &mut Part) -> Result<i32, Rejection> {
     let huffman = part.dc.as_ref().ok_or(Rejection::Corrupt)?;
-    let (size, difference) = bits.symbol(huffman)?;
-    if size > 15 {
-        return Err(Rejection::Corrupt);
-    }
+    let (_, difference) = bits.symbol(huffman)?;
     part.predicted = part.predicted.wrapping_add(difference);
     Ok(part.predicted)
 }
@@ -390,6 +392,10 @@ fn refined_ac(bits: &mut Bits<'_>, band: Band, part: &mut Part, block: &mut Bloc
         while k <= band.last {
             let (symbol, value) = bits.symbol(huffman)?;
             let (run, size) = (symbol >> 4, symbol & 15);
+            // A new coefficient is one step from zero.
+            if size > 1 {
+                return Err(Rejection::Corrupt);
+            }
             if size == 0 && run < 15 {
                 part.end_of_band_run = (1 << run) + bits.take(run.into())?;
                 break;
@@ -401,7 +407,7 @@ fn refined_ac(bits: &mut Bits<'_>, band: Band, part: &mut Part, block: &mut Bloc
                 if k > band.last {
                     return Err(Rejection::Corrupt);
                 }
-                block[usize::from(ZIGZAG[k])] = (value.signum() << band.low_bit) as i16;
+                block[usize::from(ZIGZAG[k])] = (value << band.low_bit) as i16;
             }
             k += 1;
         }

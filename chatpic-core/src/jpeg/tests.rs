@@ -468,6 +468,13 @@ fn a_component_that_does_not_go_into_the_others_size_is_refused_with_a_word() {
 }
 
 #[test]
+fn a_component_that_comes_later_in_a_scan_than_in_the_frame_is_refused() {
+    let picture = Coefficients::new(40, 30, &[(1, 1); 3]);
+    assert_eq!(decode(&picture.file(&[&[1, 0], &[2]])).err(), Some(Rejection::Corrupt));
+    assert!(bytes(&picture.file(&[&[2, 1], &[0]])) == bytes(&picture.interleaved()), "neither comes later");
+}
+
+#[test]
 fn components_of_one_name_are_meant_in_order() {
     let mut picture = Coefficients::new(40, 30, &[(2, 2), (1, 1), (1, 1)]);
     let named = bytes(&picture.interleaved());
@@ -570,6 +577,7 @@ fn what_is_not_decoded_is_named() {
     assert!(named(1, &[0xCA]).contains("arithmetic"));
     assert!(named(1, &[0xC3]).contains("lossless"));
     assert!(named(1, &[0xC5]).contains("hierarchical"));
+    assert!(named(1, &[0xF7]).contains("JPEG-LS"));
     assert!(named(4, &[12]).contains("12 bits"));
     assert!(named(5, &[0, 0]).contains("height"));
     let two = Coefficients::new(8, 8, &[(1, 1); 2]).interleaved();
@@ -593,6 +601,67 @@ fn a_component_without_a_scan_and_a_restart_out_of_turn_are_missing_pixels() {
     assert_eq!(decode(&other).err(), Some(Rejection::Incomplete));
     other.drain(restart..restart + 2);
     assert_eq!(decode(&other).err(), Some(Rejection::Incomplete));
+}
+
+#[test]
+fn a_file_that_goes_on_as_no_jpeg_does_is_damaged() {
+    let mut picture = Coefficients::new(16, 16, &[(1, 1); 3]);
+    let whole = picture.interleaved();
+    let mut with = |extra: &[u8]| {
+        picture.extra = extra.to_vec();
+        let before = decode(&picture.interleaved()).err();
+        let end = whole.len() - 2;
+        assert_eq!(decode(&[&whole[..end], extra, &whole[end..]].concat()).err(), before, "behind its scan");
+        before
+    };
+    assert_eq!(with(&segment(0xFE, b"a comment")), None);
+    assert_eq!(with(&[0xFF, 0xD3, 7]), None, "what stands alone");
+    for (name, extra) in [
+        ("a reserved marker", segment(0x36, &[0; 4])),
+        ("a marker for arithmetic coders", vec![0xFF, 0x01]),
+        ("another beginning", vec![0xFF, 0xD8]),
+        ("a length that is none", vec![0xFF, 0xE1, 0, 1]),
+        ("a restart interval of three bytes", segment(0xDD, &[0; 3])),
+        ("a Huffman table of no class", segment(0xC4, &[&[0x20, 1][..], &[0; 16]].concat())),
+    ] {
+        assert_eq!(with(&extra), Some(Rejection::Corrupt), "{name}");
+    }
+    let cut = [&whole[..whole.len() - 2], &segment(0xFE, b"a comment")[..6]].concat();
+    assert_eq!(decode(&cut).err(), Some(Rejection::Incomplete));
+}
+
+#[test]
+fn a_huffman_table_has_no_code_of_ones_alone_and_no_mean_of_more_than_15_bits() {
+    let mut flat = Coefficients::new(16, 16, &[(1, 1)]);
+    flat.blocks[0].fill([0; 64]);
+    flat.has_tables = false;
+    // Codes of two bits; the first, which annex K's table gives to it too, stands for no difference.
+    let mut with = |values: &[u8]| {
+        let mut counts = [0; 16];
+        counts[1] = values.len() as u8;
+        flat.extra = segment(0xC4, &[&[0], &counts[..], values].concat());
+        decode(&flat.interleaved()).err()
+    };
+    assert_eq!(with(&[0, 1, 15]), None);
+    assert_eq!(with(&[0, 1, 16]), Some(Rejection::Corrupt));
+    assert_eq!(with(&[0, 1, 2, 3]), Some(Rejection::Corrupt));
+}
+
+#[test]
+fn a_progressive_file_without_huffman_tables_is_damaged() {
+    let encoder = Encoder::new(&picture(48, 40), 48, 40, PixelFormat::Rgb).progressive(true).encode();
+    let file = encoder.unwrap();
+    let mut without = vec![0xFF, 0xD8];
+    let mut segments = Segments::new(&file);
+    let mut from = 2;
+    while let Some((marker, body)) = segments.next() {
+        let start = segments.at - body.len() - 4;
+        without.extend(&file[from..start]);
+        from = if marker == marker::DHT { segments.at } else { start };
+    }
+    without.extend(&file[from..]);
+    assert!(decode(&file).is_ok());
+    assert_eq!(decode(&without).err(), Some(Rejection::Corrupt));
 }
 
 #[test]
