@@ -18,8 +18,8 @@ const COPY_QUALITY: f32 = 90.0;
 /// How hard libwebp tries, 0 to 6: above this, time grows faster than files shrink.
 const EFFORT: i32 = 2;
 
-/// A session's copy of a file made by [`prepare`](crate::prepare): every frame bears both marks. The same session and labels give the
-/// same bytes.
+/// A session's copy of a file made by [`prepare`](crate::prepare::prepare): every frame bears both marks. The same session
+/// and labels give the same bytes.
 ///
 /// # Errors
 /// [`Error::Damaged`] for other files; [`MarkError`].

@@ -110,8 +110,8 @@ pub(crate) enum Picture<'a> {
 }
 
 impl<'a> Picture<'a> {
-    /// Opens a file of at most [`Limits::image_bytes`]: the one way in for every file. It is told by its content, walked
-    /// once, and its size checked from its header. How many frames an animation has is checked when they are asked for.
+    /// Opens a file of at most [`Limits::image_bytes`]. Every file comes in here: its content tells the format, it is walked
+    /// once, and its size is checked from its header. The number of frames is checked by [`Animation::frames`].
     ///
     /// # Errors
     /// A [`Rejection`] that says what was found.
@@ -138,7 +138,7 @@ pub(crate) struct Still<'a> {
     decoder: Decoder<'a>,
     orientation: Orientation,
     colour: Colour,
-    /// Whether the file ends before its own end: what can't be decoded then is missing.
+    /// Whether the file may have been cut off; what can't be decoded then is called missing, not damaged.
     may_be_cut: bool,
     limits: &'a Limits,
 }
@@ -169,7 +169,7 @@ impl<'a> Still<'a> {
             raw: color.bytes_per_pixel().into(),
             eight: if color.has_alpha() { 4 } else { 3 },
             turns: exchanges_sides(orientation),
-            tables: inner.1,
+            fixed: inner.1,
         };
         check_size(decoder.dimensions(), working, limits)?;
         decoder.set_limits(bounded(limits.decode_bytes)).map_err(reason)?;
@@ -257,20 +257,24 @@ fn looks_like(bytes: &[u8]) -> &'static str {
             Some(b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1") => {
                 "this looks like HEIC, export it as JPEG first, or choose 'Most compatible' under Formats in the camera's settings"
             }
-            _ => "this looks like a video",
+            _ => "this looks like a video or a camera's raw file, save a picture of it as JPEG",
         }
     } else if begins("<svg") || begins("<?xml") {
-        "this looks like SVG"
+        "this looks like SVG, save a picture of it as PNG"
     } else if begins("<!doctype") || begins("<html") {
-        "this looks like a web page"
+        "this looks like a web page, save a picture of it as PNG"
     } else if begins("%PDF") {
-        "this looks like PDF"
+        "this looks like PDF, save a picture of it as PNG"
+    } else if begins("8BPS") {
+        "this looks like a Photoshop file, save it as JPEG or PNG"
+    } else if bytes.starts_with(b"\xFF\x0A") || bytes.get(4..8) == Some(b"JXL ") {
+        "this looks like JPEG XL, save it as JPEG or PNG"
     } else if begins("BM") {
-        "this looks like BMP"
+        "this looks like BMP, save it as PNG"
     } else if begins("II*\0") || begins("MM\0*") {
-        "this looks like TIFF"
+        "this looks like TIFF, save it as JPEG or PNG"
     } else {
-        "the kind of this file is unknown"
+        "the kind of this file is unknown, save the picture as JPEG or PNG"
     }
 }
 
@@ -291,8 +295,8 @@ struct Working {
     eight: u64,
     /// Whether turning upright exchanges width and height, which takes a copy.
     turns: bool,
-    /// Inside the decoder, in bytes for the whole image, whatever its size.
-    tables: u64,
+    /// Inside the decoder, in bytes for the whole image.
+    fixed: u64,
 }
 
 /// Checks an image's size from its header: its pixels, and the memory that the greediest step of decoding,
@@ -303,13 +307,13 @@ fn check_size(size: (u32, u32), working: Working, limits: &Limits) -> Result<(),
     if area > limits.image_pixels {
         return Err(Rejection::TooManyPixels { width, height, limit: limits.image_pixels });
     }
-    let Working { decoder, raw, eight, turns, tables } = working;
+    let Working { decoder, raw, eight, turns, fixed } = working;
     let converted = if raw == eight { raw } else { raw + eight };
     let turned = if turns { 2 * eight } else { 0 };
     // An alpha channel that hides nothing is dropped into a copy; one that does is multiplied into one to be scaled.
     let has_alpha = eight == 4;
     let copied = if has_alpha { 2 * eight } else { eight };
-    let decoding = (raw + decoder) * area + tables;
+    let decoding = (raw + decoder) * area + fixed;
     let after = converted.max(turned).max(copied) * area;
     // While it is scaled, an image exists at its new width and old height, and at its new size, as well.
     let new = rendition_size(Size { width, height }, limits);
@@ -331,9 +335,10 @@ fn reason(error: ImageError) -> Rejection {
         }
         ImageError::Decoding(error) => {
             let said = error.to_string();
-            // That image data end early, or the deflate stream that holds them, the decoder of PNG says in words alone.
-            let is_early =
-                ["does not have enough data", "InsufficientInput"].iter().any(|word| said.contains(word));
+            // The decoders of PNG and GIF say only in words that image data, or their deflate stream, end early.
+            let is_early = ["does not have enough data", "InsufficientInput", "Unexpected End of File"]
+                .iter()
+                .any(|word| said.contains(word));
             if is_early { Rejection::Incomplete } else { Rejection::Corrupt }
         }
         _ => Rejection::Corrupt,
@@ -348,7 +353,7 @@ fn jpeg<'a>(bytes: &'a [u8], limits: &'a Limits) -> Result<Still<'a>, Rejection>
         raw: jpeg.channels(),
         eight: 3,
         turns: exchanges_sides(orientation),
-        tables: jpeg.working_bytes(),
+        fixed: jpeg.working_bytes(),
         ..Working::default()
     };
     check_size((width, height), working, limits)?;
@@ -386,7 +391,9 @@ fn upright(mut image: DynamicImage, orientation: Orientation) -> Pixels {
 mod tests {
     use image::Rgba;
     use proptest::prelude::*;
+    use std::cell::Cell;
     use std::io::Cursor;
+    use std::sync::Once;
 
     use super::*;
     use crate::testing::samples;
@@ -399,6 +406,24 @@ mod tests {
         let mut bytes = Cursor::new(Vec::new());
         samples::photograph(61, 43, 5).write_to(&mut bytes, format).unwrap();
         bytes.into_inner()
+    }
+
+    /// Does some work, and fails if a decoder panicked meanwhile: its file is refused, so nothing else tells.
+    pub(super) fn without_a_panic(work: impl FnOnce()) {
+        thread_local! {
+            static PANICS: Cell<u32> = const { Cell::new(0) };
+        }
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let usual = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| {
+                PANICS.set(PANICS.get() + 1);
+                usual(panic);
+            }));
+        });
+        let before = PANICS.get();
+        work();
+        assert_eq!(PANICS.get(), before, "a decoder panicked");
     }
 
     /// The rendition of a still.
@@ -422,6 +447,12 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "a decoder panicked")]
+    fn a_panic_that_became_a_refusal_is_noticed() {
+        without_a_panic(|| drop(contained::<()>(|| panic!("a decoder's bug"))));
+    }
+
+    #[test]
     fn a_decoder_that_panics_refuses_its_own_file() {
         assert_eq!(contained::<()>(|| panic!("a decoder's bug")), Err(Rejection::Corrupt));
     }
@@ -432,13 +463,16 @@ mod tests {
             Err(Rejection::Unsupported { found }) => found,
             other => panic!("{other:?}"),
         };
-        assert_eq!(unsupported(b"  <svg xmlns='x'/>"), "this looks like SVG");
-        assert_eq!(unsupported(b"<!DOCTYPE html>"), "this looks like a web page");
+        assert_eq!(unsupported(b"  <svg xmlns='x'/>"), "this looks like SVG, save a picture of it as PNG");
+        assert_eq!(
+            unsupported(b"<!DOCTYPE html>"),
+            "this looks like a web page, save a picture of it as PNG"
+        );
         for (brand, named) in [("heic", "HEIC"), ("mif1", "HEIC"), ("avif", "AVIF"), ("avis", "AVIF")] {
             let said = unsupported(format!("\0\0\0\x18ftyp{brand}").as_bytes());
             assert!(said.contains(named) && said.contains("JPEG"), "{brand}: what to do is not said: {said}");
         }
-        assert_eq!(unsupported(b"hello"), "the kind of this file is unknown");
+        assert!(unsupported(b"hello").starts_with("the kind of this file is unknown"));
         assert_eq!(decode(b"", &limits()), Err(Rejection::Empty));
     }
 
@@ -537,7 +571,7 @@ mod tests {
             let len = bytes.len();
             bytes[at % len] = value;
             bytes.truncate(len - cut % (len / 4));
-            drop(decode(&bytes, &limits()));
+            without_a_panic(|| drop(decode(&bytes, &limits())));
         }
     }
 }

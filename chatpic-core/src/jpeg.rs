@@ -49,7 +49,6 @@ pub(crate) enum Samples {
 }
 
 /// What segments between scans set.
-#[derive(Clone)]
 struct Tables<'a> {
     dc: [Option<Definition<'a>>; 4],
     ac: [Option<Definition<'a>>; 4],
@@ -64,7 +63,7 @@ impl<'a> Tables<'a> {
         Self { dc: [None; 4], ac: [None; 4], quantization: [None; 4], restart_interval: 0 }
     }
 
-    /// Webcams leave the Huffman tables of annex K out and mean them.
+    /// Fills empty places with the Huffman tables of annex K, which webcams leave out.
     fn add_standard(&mut self) {
         for (tables, standard) in [&mut self.dc, &mut self.ac].into_iter().zip(STANDARD) {
             for (table, standard) in tables.iter_mut().zip(standard) {
@@ -140,7 +139,9 @@ impl<'a> Jpeg<'a> {
         while let Some((marker, body)) = segments.next() {
             match marker {
                 marker::APP0 => jfif |= body.len() >= 14 && body.starts_with(b"JFIF\0"),
-                marker::APP1 if body.starts_with(b"Exif\0") => exif = exif.or(body.get(6..)),
+                marker::APP1 if body.starts_with(b"Exif\0") => {
+                    exif = exif.or(body.get(6..).filter(|tiff| !tiff.is_empty()));
+                }
                 marker::APP2 => profile.add(body),
                 marker::APP14 if body.starts_with(b"Adobe") => adobe = body.get(11).copied().or(adobe),
                 marker::SOS => {

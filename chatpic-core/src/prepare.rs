@@ -36,13 +36,14 @@ pub(crate) fn prepare(
         Picture::Still(still) => prepare_still(still, visible, key),
         Picture::Animation(animation) => match prepare_animation(&animation, false, visible, key)? {
             Some(transparent) => Ok(transparent),
+            // Opaque frames are never left for white.
             None => prepare_animation(&animation, true, visible, key)?.ok_or(Error::Damaged),
         },
     }
 }
 
 /// Pixels with room for the visible mark, and whether they were framed to have it.
-fn framed(pixels: Pixels, visible: Option<&VisibleMark>) -> (Pixels, bool) {
+fn with_room(pixels: Pixels, visible: Option<&VisibleMark>) -> (Pixels, bool) {
     match visible {
         Some(visible) => visible.frame(pixels),
         None => (pixels, false),
@@ -54,7 +55,7 @@ fn prepare_still(
     visible: Option<&VisibleMark>,
     key: &ImageKey,
 ) -> Result<PreparedImage, Error> {
-    let (pixels, framed) = framed(still.rendition()?, visible);
+    let (pixels, framed) = with_room(still.rendition()?, visible);
     let size = pixels.size();
     let widths: Vec<u32> = SMALLER_WIDTHS.into_iter().filter(|smaller| *smaller < size.width).collect();
     let smaller: Vec<Pixels> = match &pixels {
@@ -65,7 +66,7 @@ fn prepare_still(
     let sizes: Vec<Size> = std::iter::once(size).chain(smaller.iter().map(Pixels::size)).collect();
     let mark = if is_in_alpha(&full) { None } else { if_markable(mark::record_rgba(&full, &sizes, key))? };
     if mark.is_none() {
-        // With its ground it has more to be marked.
+        // Drawn on its ground, it has more to mark.
         let on_ground = opaque(&flat(&full), &widths, framed, key)?;
         if on_ground.record.mark.is_some() {
             return Ok(on_ground);
@@ -94,8 +95,8 @@ pub(crate) fn png(pixels: &RgbaImage) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// An animation and its first frame, on white or with their transparency; `None` where that holds the picture, which could
-/// be marked on white. It also finds out how strongly frames must be marked.
+/// Encodes an animation and its first frame, on white or with transparency, and finds how strongly frames must be marked.
+/// `None` if the picture lies in the alpha channel and could be marked on white.
 fn prepare_animation(
     animation: &Animation<'_>,
     on_white: bool,
@@ -113,7 +114,7 @@ fn prepare_animation(
     for (index, frame) in frames.enumerate() {
         let Frame { pixels, delay } = frame?;
         let pixels = if on_white { Pixels::Opaque(drawn_on(WHITE, &pixels)) } else { Pixels::Alpha(pixels) };
-        let (pixels, framed) = framed(pixels, visible);
+        let (pixels, framed) = with_room(pixels, visible);
         let pixels = pixels.into_rgba();
         are_framed = framed;
         if tried.contains(&index) {

@@ -67,6 +67,8 @@ enum Made {
         animation: Option<Arc<Vec<u8>>>,
     },
     Refusal(String),
+    /// Neither of both.
+    Fault(String),
 }
 
 /// Puts all cases through, prints a table of what came out, and fails when one is not as expected.
@@ -99,7 +101,12 @@ async fn make(site: &Site, case: &Case) -> Made {
     if answer.status.as_u16() != 201 {
         let said = answer.json();
         let said = said["detail"].as_str().unwrap_or_default();
-        return Made::Refusal(format!("{} {said}", answer.status.as_u16()));
+        let said = format!("{} {said}", answer.status.as_u16());
+        return if matches!(answer.status.as_u16(), 413 | 415) {
+            Made::Refusal(said)
+        } else {
+            Made::Fault(said)
+        };
     }
     let shared = Shared::from(answer.json());
     let session = site.open_session(&shared, json!({})).await.expect(201).json();
@@ -115,7 +122,7 @@ async fn make(site: &Site, case: &Case) -> Made {
             Made::Copy { decoded, still: copy("?still=true").await, animation: Some(copy("").await) }
         }
         Ok(decoded) => Made::Copy { decoded, still: copy("").await, animation: None },
-        Err(refusal) => Made::Refusal(format!("taken, but not by itself: {refusal}")),
+        Err(refusal) => Made::Fault(format!("taken, but not by itself: {refusal}")),
     };
     site.burn(&shared).await;
     made
@@ -125,7 +132,7 @@ async fn make(site: &Site, case: &Case) -> Made {
 /// an animation, frames in the middle and at the end with those of the viewer's.
 fn pairs_of(file: &Arc<Vec<u8>>, made: &Made) -> Vec<(Drawn, Drawn)> {
     match made {
-        Made::Refusal(_) => vec![(Drawn::image(file), Drawn::image(file))],
+        Made::Refusal(_) | Made::Fault(_) => vec![(Drawn::image(file), Drawn::image(file))],
         Made::Copy { decoded, still, animation } => {
             let mut pairs = vec![(Drawn::image(file), Drawn::image(still))];
             pairs.extend(decoded.pairs(file));
@@ -189,6 +196,7 @@ impl Table {
         let row = self.rows.entry(case.kind.clone()).or_default();
         row.files += 1;
         let fault = match (&made, case.expected) {
+            (Made::Fault(fault), _) => Some(fault.clone()),
             (Made::Refusal(said), Expected::Refused(word)) if said.contains(word) => None,
             (Made::Refusal(said), Expected::Refused(word)) => {
                 Some(format!("refused without {word:?}: {said}"))

@@ -20,8 +20,9 @@ use crate::oracle::Oracle;
 use crate::samples::{exif, frame, see_through};
 use crate::{gif, jpeg, png, webp};
 
-/// Seconds for each format, if `CHATPIC_TEST_FUZZ` does not set others.
-const SECONDS: u64 = 5;
+/// Files of each format that are tried if `CHATPIC_TEST_FUZZ` sets no seconds: the same each time, so that whether a change
+/// is sound is not left to chance.
+const FILES: u64 = 2000;
 /// Levels of 255 by which two decoders' pictures may differ: in pictures so small, how colours of a lower resolution are
 /// smoothed counts.
 const TOLERANCE: f64 = 4.0;
@@ -32,7 +33,7 @@ const SMOOTHED: f64 = 32.0;
 const LONGEST: Duration = Duration::from_secs(4);
 /// Kilobytes that a file may take beside what the limits say: the process, and the pictures that are compared.
 const SLACK: u64 = 64 * 1024;
-/// Files of a run that Chromium judges, at most.
+/// A run ends when this many files wait for Chromium's judgement.
 const JUDGED: usize = 400;
 
 /// Less than the contract's limits, so that what takes more is seen and a file takes milliseconds. Animations are hardly
@@ -171,7 +172,7 @@ fn ended(format: Format, file: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Makes files and tries them until time is up.
+/// Makes files and tries them: [`FILES`] of them, or until the time is up that was set.
 async fn fuzz(format: Format) {
     let seeds = seeds(format);
     let mut oracle = Oracle::start();
@@ -180,12 +181,16 @@ async fn fuzz(format: Format) {
     }
     let clock = SystemClock;
     let start = clock.now();
-    // Each run tries other files; `CHATPIC_TEST_FUZZ_FROM` tries those of a number that was printed, from it on.
-    let first = number("CHATPIC_TEST_FUZZ_FROM", start.0 as u64 * 1000);
-    let seconds = number("CHATPIC_TEST_FUZZ", SECONDS) as i64;
+    let seconds = number("CHATPIC_TEST_FUZZ", 0) as i64;
+    // Each longer run tries other files; `CHATPIC_TEST_FUZZ_FROM` tries those of a number that was printed, from it on.
+    let first = number("CHATPIC_TEST_FUZZ_FROM", if seconds == 0 { 0 } else { start.0 as u64 * 1000 });
+    let goes_on = |tried: u64| match seconds {
+        0 => tried < FILES,
+        seconds => (clock.now().0 - start.0) < 1000 * seconds,
+    };
     println!("{format:?} from {first}");
     let (mut tally, mut findings, mut doubts) = (Tally::default(), Findings::default(), Vec::new());
-    while (clock.now().0 - start.0) < 1000 * seconds {
+    while goes_on(tally.files) && doubts.len() < JUDGED {
         let number = first + tally.files;
         let file = mutated(format, &seeds, number);
         tally.files += 1;
@@ -207,7 +212,7 @@ async fn fuzz(format: Format) {
             Some(false) => tally.unlike_pillow += 1,
             None => tally.refused_by_pillow += 1,
         }
-        if agrees != Some(true) && doubts.len() < JUDGED {
+        if agrees != Some(true) {
             doubts.push((number, Arc::new(file), decoded, tolerance));
         }
     }

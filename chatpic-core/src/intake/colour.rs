@@ -98,8 +98,8 @@ pub(super) enum Conversion {
 }
 
 impl Conversion {
-    /// Converts a picture to sRGB of eight bits a channel, with an alpha channel if it had one. A profile that is not for
-    /// its kind of samples is ignored.
+    /// Converts a picture to sRGB of eight bits a channel, with an alpha channel if it had one. A profile for
+    /// another kind of samples is ignored, but one for RGB is applied to grey.
     ///
     /// It takes 3 or 4 bytes a pixel besides the picture, or nothing if that has eight bits a channel and is not grey.
     pub(super) fn to_srgb(&self, image: DynamicImage) -> DynamicImage {
@@ -253,7 +253,7 @@ impl Conversion {
     }
 }
 
-/// A profile's own tables are taken for the perceptual intent, as browsers do; [`cleaned`] sees to there being any.
+/// Profiles are read for the perceptual intent, as browsers do; [`cleaned`] gives a profile's table that name.
 fn options() -> TransformOptions {
     TransformOptions { allow_use_cicp_transfer: false, ..TransformOptions::default() }
 }
@@ -269,14 +269,27 @@ fn by_profile(bytes: &[u8]) -> Option<Conversion> {
     let by_code_points = code_points.and_then(|said| {
         by_code_points(said.color_primaries as u8, said.transfer_characteristics as u8, DEFAULT_PEAK)
     });
+    let curves = [&profile.red_trc, &profile.green_trc, &profile.blue_trc, &profile.gray_trc];
     let is_known =
-        matches!(profile.color_space, DataColorSpace::Gray | DataColorSpace::Rgb | DataColorSpace::Cmyk);
+        matches!(profile.color_space, DataColorSpace::Gray | DataColorSpace::Rgb | DataColorSpace::Cmyk)
+            && curves.into_iter().flatten().all(rises);
     by_code_points.or_else(|| is_known.then(|| Conversion::Profile(Box::new(profile))))
 }
 
+/// Whether a curve is one of light: browsers ignore a profile with a formula that falls or is not defined everywhere (its
+/// parameters are g, a, b, c and d of ICC.1:2022, 10.18).
+fn rises(curve: &ToneReprCurve) -> bool {
+    let ToneReprCurve::Parametric(parameters) = curve else { return true };
+    let parameter = |index: usize| parameters.get(index).copied().unwrap_or(0.0);
+    let [g, a, b, c, d] = [0, 1, 2, 3, 4].map(parameter);
+    parameters.iter().all(|value| value.is_finite())
+        && [g, a, c, d].iter().all(|value| *value >= 0.0)
+        && a * d + b >= 0.0
+}
+
 /// A copy of a profile with no tags but those that make colours, one of each, so that nothing else in it can spoil them or
-/// take time. Of tables there is one: for the perceptual intent, or else the colorimetric one. `None` if the profile is longer
-/// than it says or its tags reach beyond its end (ICC.1:2022, 7.2 and 7.3).
+/// take time. Of tables there is one: for the perceptual intent, or else the colorimetric one. `None` if the
+/// file holds less of it than its header says, or a tag reaches beyond its end (ICC.1:2022, 7.2 and 7.3).
 fn cleaned(bytes: &[u8]) -> Option<Vec<u8>> {
     let number = |bytes: &[u8], at: usize| {
         let four = bytes.get(at..)?.first_chunk()?;
@@ -284,6 +297,13 @@ fn cleaned(bytes: &[u8]) -> Option<Vec<u8>> {
     };
     let length = number(bytes, 0)?;
     let mut profile = bytes.get(..length)?.to_vec();
+    // Browsers ignore a profile whose illuminant is not D50, in units of 1 / 65 536.
+    let is_d50 = [0.9642, 1.0, 0.8249].iter().enumerate().all(|(index, wanted)| {
+        number(&profile, 68 + 4 * index).is_some_and(|found| (found as f64 / 65_536.0 - wanted).abs() < 0.01)
+    });
+    if !is_d50 {
+        return None;
+    }
     let count = number(&profile, 128)?;
     let tags = profile.get(132..)?.get(..count.checked_mul(12)?)?.to_vec();
     let is_perceptual = tags.chunks_exact(12).any(|tag| tag.starts_with(b"A2B0"));

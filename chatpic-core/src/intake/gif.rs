@@ -1,5 +1,5 @@
-//! GIF files (GIF89a specification), walked once and written anew as every decoder reads them: what browsers pass over
-//! is left out, and what they make up is put in.
+//! GIF files (GIF89a specification), walked once and written anew without quirks: what browsers ignore is left out, and
+//! what they assume is written out.
 
 use image::codecs::gif::GifDecoder;
 use image::metadata::Orientation;
@@ -18,13 +18,15 @@ const TRAILER: u8 = 0x3B;
 const CONTROL: u8 = 0xF9;
 /// The label of an extension that says how often an animation is repeated, among other things.
 const APPLICATION: u8 = 0xFF;
+/// Flags of a control extension: the frame stays, and has a transparent colour.
+const KEPT_TRANSPARENT: u8 = 1 << 2 | 1;
 /// An image of one transparent pixel: descriptor, then its code by LZW.
 const NOTHING: [u8; 15] = [IMAGE, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0];
 
 /// Opens a GIF file.
 ///
 /// # Errors
-/// [`Rejection::Incomplete`] when it breaks off within a frame; [`Rejection::Corrupt`]; those of a size.
+/// [`Rejection::Incomplete`] when it breaks off within a frame; [`Rejection::Corrupt`]; a refusal of its size.
 pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, Rejection> {
     let container = walked(bytes, limits.animation_frames)?;
     if container.count > 1 {
@@ -59,7 +61,7 @@ fn walked(bytes: &[u8], kept: usize) -> Result<Container, Rejection> {
                     (CONTROL, _) => break,
                     (APPLICATION, application) => {
                         if let Some(repeats) = repeats(application) {
-                            // A file says how often it is repeated once it was played. The greatest number stays.
+                            // A GIF counts repeats, `loops` counts plays: one more, at most 65 535.
                             container.loops = if repeats == 0 { 0 } else { repeats.saturating_add(1) };
                         }
                     }
@@ -88,8 +90,8 @@ fn walked(bytes: &[u8], kept: usize) -> Result<Container, Rejection> {
                 if container.count > kept {
                     continue;
                 }
-                // What is under a frame that shows nothing stays, and stays for its time.
-                let shown = if has_pixels { as_browsers_dispose(flags_of_control) } else { 1 << 2 | 1 };
+                // A frame without pixels becomes one transparent pixel, so that the picture before it is shown for its time.
+                let shown = if has_pixels { as_browsers_dispose(flags_of_control) } else { KEPT_TRANSPARENT };
                 let transparent = if has_pixels { transparent } else { 0 };
                 images.extend([EXTENSION, CONTROL, 4, shown, delay, longer, transparent, 0]);
                 if !has_pixels {
@@ -98,13 +100,13 @@ fn walked(bytes: &[u8], kept: usize) -> Result<Container, Rejection> {
                 }
                 images.push(IMAGE);
                 images.extend([x, y, width, height].iter().flat_map(|side| (*side as u16).to_le_bytes()));
-                let is_interlaced = flags & 0x40;
+                let interlaced = flags & 0x40;
                 match own_palette {
                     Some(palette) => {
-                        images.push(0x87 | is_interlaced);
+                        images.push(0x87 | interlaced);
                         images.extend(full(palette));
                     }
-                    None => images.push(is_interlaced),
+                    None => images.push(interlaced),
                 }
                 images.extend(&bytes[start..blocks.at]);
             }

@@ -9,7 +9,7 @@ use super::colour::{Colour, DEFAULT_PEAK};
 use super::{Rejection, Still, reason};
 use crate::limits::Limits;
 
-/// Bytes that what a file says besides its pixels may take, such as its colour profile when it is unpacked.
+/// Bytes that the reader may take for all but the pixels, such as an unpacked colour profile, at most.
 const METADATA_BYTES: usize = 16 * 1024 * 1024;
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1A\n";
@@ -17,7 +17,7 @@ const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1A\n";
 /// Opens a PNG file.
 ///
 /// # Errors
-/// [`Rejection::Incomplete`] if it ends before a chunk of image data does; [`Rejection::Corrupt`]; those of a size.
+/// [`Rejection::Incomplete`] if it ends before a chunk of image data does; [`Rejection::Corrupt`]; a refusal of its size.
 pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Still<'a>, Rejection> {
     let Png { pixels, is_ended, colour, orientation } = Png::walked(bytes)?;
     let decoder = PngDecoder::new(Cursor::new(pixels)).map_err(reason)?;
@@ -102,8 +102,8 @@ fn palette(info: &png::Info) -> Result<Vec<u8>, Rejection> {
     Ok(chunks)
 }
 
-/// A chunk.
-fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+/// A chunk with its length and checksum.
+pub(super) fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
     let named = [name, data].concat();
     [&(data.len() as u32).to_be_bytes(), &named[..], &crc32fast::hash(&named).to_be_bytes()].concat()
 }

@@ -19,7 +19,7 @@ pub enum Rejection {
         limit: usize,
     },
     /// Not one of the supported formats, or a kind of them that browsers don't show.
-    #[error("only JPEG, PNG, GIF and WebP can be shared, as browsers show them: {found}")]
+    #[error("this file can't be shared, only JPEG, PNG, GIF and WebP that browsers show: {found}")]
     Unsupported {
         /// What it is or looks like, and what to do.
         found: Cow<'static, str>,
@@ -150,6 +150,23 @@ mod tests {
             (
                 Rejection::TooMuchMemory { limit: limits.decode_bytes },
                 "decoding the image would take more than 512 MB of memory: save it smaller",
+            ),
+            (
+                Rejection::TooManyFrames { found: 301, limit: 300 },
+                "the animation has 301 frames, more than 300: make it shorter",
+            ),
+            (
+                Rejection::Unsupported { found: "this looks like TIFF, save it as JPEG or PNG".into() },
+                "this file can't be shared, only JPEG, PNG, GIF and WebP that browsers show: this looks like TIFF, save \
+                 it as JPEG or PNG",
+            ),
+            (
+                Rejection::Incomplete,
+                "the image is not whole, as its data end early: send it again, or save it anew",
+            ),
+            (
+                Rejection::Corrupt,
+                "the image is damaged and can't be decoded: open it in another program and save it anew",
             ),
         ] {
             assert_eq!(rejection.to_string(), said);

@@ -3,10 +3,10 @@
 
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, Rgba, RgbaImage};
+use image::{DynamicImage, RgbaImage};
 use std::io::Cursor;
 
-use super::animation::{Animation, Format};
+use super::animation::{Animation, DRAWING, Format};
 use super::colour::Colour;
 use super::container::Container;
 use super::{Decoder, Picture, Rejection, Still, Working, check_size, lossless, reason};
@@ -14,8 +14,8 @@ use crate::limits::Limits;
 use crate::transparency;
 
 /// Bytes of tables that all frames of an animation may take together, one after the other: building them took 1 to 1.7 s
-/// of processor time for each gigabyte, and a file of 7 MB could ask for 47 of these. What libwebp writes takes some
-/// hundred bytes of the file for what crafted codes do in ten.
+/// of processor time for each gigabyte, and a file of 7 MB could ask for 47 of these. Codes by libwebp
+/// take hundreds of bytes for a table that crafted ones get in ten.
 const ALL_TABLES: u64 = 2 << 30;
 
 /// Flags of an extended header.
@@ -32,7 +32,7 @@ const CLEARED: u8 = 0x01;
 /// # Errors
 /// [`Rejection::Incomplete`] when a chunk breaks off: a decoder would make up the last pixels of a lossy picture.
 /// [`Rejection::Corrupt`] when a picture has another size than its header says, or there are several: a decoder spends
-/// memory on that before it compares the two. Those of a size.
+/// memory on that before it compares the two. A refusal of its size.
 pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, Rejection> {
     let said_length = bytes.get(4..8).and_then(u32_le).ok_or(Rejection::Incomplete)?.saturating_add(8);
     let chunks = bytes.get(12..said_length.min(bytes.len())).ok_or(Rejection::Incomplete)?;
@@ -55,6 +55,7 @@ pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, 
             // The header decides whether a lossy still has transparency.
             Coded::Lossy { alpha, .. } if flags & ALPHA == 0 => *alpha = None,
             Coded::Lossless { has_alpha, .. } if flags & ALPHA != 0 => *has_alpha = true,
+            // Browsers take the colours of such a picture as premultiplied, as those of a frame; it is composed as one.
             Coded::Lossless { has_alpha: true, .. } => {
                 let mut container = Container { canvas, ..Container::default() };
                 container.add(canvas.0, canvas.1);
@@ -66,7 +67,7 @@ pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, 
         }
         return still(&coded, colour, limits);
     }
-    // Nobody knows whether the rest of a longer file would have had more frames.
+    // The missing rest may hold more frames.
     if said_length > bytes.len() {
         return Err(Rejection::Incomplete);
     }
@@ -88,7 +89,7 @@ fn only_frame<'a>(
     limits: &'a Limits,
 ) -> Result<Picture<'a>, Rejection> {
     let animation = Animation { format: Format::WebP { is_alpha_announced }, container, limits };
-    animation.check(13)?;
+    animation.check(DRAWING)?;
     let (decoder, orientation) = (Decoder::Frame(Box::new(animation)), Orientation::NoTransforms);
     Ok(Picture::Still(Still { decoder, orientation, colour, may_be_cut: false, limits }))
 }
@@ -138,8 +139,8 @@ fn walked(chunks: Chunks<'_>, canvas: (u32, u32), kept: usize) -> Result<Contain
 
 /// The frames of an animation, each composed with those before it, and for how many milliseconds it is shown.
 ///
-/// Where the header does not announce an alpha channel, browsers take what a frame that replaces others has of it all the
-/// same, and its colours for premultiplied ones.
+/// Where the header announces no alpha channel, browsers still use that of a frame that replaces others, and take its
+/// colours as premultiplied.
 pub(super) struct Frames<'a> {
     chunks: Chunks<'a>,
     canvas: RgbaImage,
@@ -161,23 +162,31 @@ impl<'a> Frames<'a> {
         let flags = *frame.get(15).ok_or(Rejection::Corrupt)?;
         let coded = Coded::find(Chunks(&frame[16..]))?;
         let mut picture = DynamicImage::from_decoder(coded.decoder()?).map_err(reason)?.into_rgba8();
-        if let Some([left, top, width, height]) = self.cleared.take() {
-            let cleared = RgbaImage::new(width, height);
-            image::imageops::replace(&mut self.canvas, &cleared, left.into(), top.into());
+        if let Some(cleared) = self.cleared.take() {
+            rows(&mut self.canvas, cleared).for_each(|row| row.fill(0));
         }
+        let place = [left, top, picture.width(), picture.height()];
         if flags & NOT_BLENDED != 0 {
             if !self.is_alpha_announced {
                 transparency::divide(&mut picture);
             }
-            image::imageops::replace(&mut self.canvas, &picture, left.into(), top.into());
-        } else {
-            for (x, y, above) in picture.enumerate_pixels() {
-                let below = self.canvas.get_pixel_mut(left + x, top + y);
-                *below = blended(*above, *below);
+        }
+        let own_rows = picture.chunks_exact(4 * picture.width() as usize);
+        for (row, own) in rows(&mut self.canvas, place).zip(own_rows) {
+            if flags & NOT_BLENDED != 0 {
+                row.copy_from_slice(own);
+                continue;
+            }
+            for (below, above) in row.as_chunks_mut::<4>().0.iter_mut().zip(own.as_chunks::<4>().0) {
+                match above[3] {
+                    0 => {}
+                    255 => *below = *above,
+                    _ => *below = blended(*above, *below),
+                }
             }
         }
         if flags & CLEARED != 0 {
-            self.cleared = Some([left, top, picture.width(), picture.height()]);
+            self.cleared = Some(place);
         }
         Ok((self.canvas.clone(), delay))
     }
@@ -192,21 +201,26 @@ impl Iterator for Frames<'_> {
     }
 }
 
+/// The rows of a rectangle of the canvas: left, upper edge, width and height.
+fn rows(canvas: &mut RgbaImage, [left, top, width, height]: [u32; 4]) -> impl Iterator<Item = &mut [u8]> {
+    let stride = 4 * canvas.width() as usize;
+    let across = 4 * left as usize..4 * (left + width) as usize;
+    let rows = canvas.chunks_exact_mut(stride).skip(top as usize).take(height as usize);
+    rows.map(move |row| &mut row[across.clone()])
+}
+
 /// One pixel drawn over another, neither of them premultiplied.
-fn blended(above: Rgba<u8>, below: Rgba<u8>) -> Rgba<u8> {
-    let [.., above_alpha] = above.0.map(u32::from);
-    let [.., below_alpha] = below.0.map(u32::from);
+fn blended(above: [u8; 4], below: [u8; 4]) -> [u8; 4] {
+    let [.., above_alpha] = above.map(u32::from);
+    let [.., below_alpha] = below.map(u32::from);
     // In 255ths of 255.
     let (above_part, below_part) = (255 * above_alpha, (255 - above_alpha) * below_alpha);
     let all = above_part + below_part;
-    if all == 0 {
-        return Rgba([0; 4]);
-    }
     let mix = |channel: usize| {
-        let sum = u32::from(above.0[channel]) * above_part + u32::from(below.0[channel]) * below_part;
-        ((sum + all / 2) / all) as u8
+        let sum = u32::from(above[channel]) * above_part + u32::from(below[channel]) * below_part;
+        ((sum + all / 2) / all.max(1)) as u8
     };
-    Rgba([mix(0), mix(1), mix(2), ((all + 127) / 255) as u8])
+    [mix(0), mix(1), mix(2), ((all + 127) / 255) as u8]
 }
 
 /// A file with an extended header.

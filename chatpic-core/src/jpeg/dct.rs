@@ -3,7 +3,7 @@
 //! By Loeffler, Ligtenberg and Moschytz (1989), in integers of the widths that libjpeg-turbo's accurate method uses with
 //! vector instructions, so that every sample is the same as browsers show.
 
-/// Bits behind the point of the constants, and of what lies between both passes.
+/// Fractional bits of the constants, and of the values between the two passes.
 const CONSTANT_BITS: i32 = 13;
 const BETWEEN_BITS: i32 = 2;
 
