@@ -25,7 +25,7 @@ def test_every_setting_that_documents_name_exists() -> None:
                 assert flag in flags, f"{document.name}: {flag}"
 
 
-def tests_there() -> set[str]:
+def named_tests() -> set[str]:
     sources = subprocess.run(
         ["git", "ls-files", "*.rs", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
@@ -36,7 +36,7 @@ def tests_there() -> set[str]:
 
 
 def test_every_test_that_the_threat_model_names_exists() -> None:
-    there = tests_there()
+    there = named_tests()
     rows = re.findall(r"^\| .* \| (`\w+`.*) \|$", (ROOT / "docs/threat-model.md").read_text(), re.M)
     assert len(rows) >= 7, "one for each invariant"
     for row in rows:
@@ -45,7 +45,7 @@ def test_every_test_that_the_threat_model_names_exists() -> None:
 
 
 def test_every_test_that_the_formats_name_exists() -> None:
-    there = tests_there()
+    there = named_tests()
     names = re.findall(r"`(?:\w+::)+([a-z]+_\w+)`", (ROOT / "docs/formats.md").read_text())
     assert len(names) >= 20, "one for each row"
     for name in names:
