@@ -1,6 +1,6 @@
 //! The visible mark: the session ID drawn on the image.
 //!
-//! The label repeats on a grid so close that a part of the image holds a whole one: each half by half from 376 pixels of
+//! The label repeats on a grid so close that a part of the image holds a whole one: each half by half from 388 pixels of
 //! width, each full-width strip of a quarter from [`STRIPS`] pixels of width, each full-height one from [`COLUMNS`]. Where
 //! labels would have to touch for that, as many are drawn as fit. An image under 192 x 72 pixels is set on a ground with
 //! the ID below it.
@@ -180,7 +180,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_quarter_holds_a_whole_label(
-            width in 376u32..2048,
+            width in 388u32..2048,
             height in 300u32..2048,
             x in 0f64..1.0,
             y in 0f64..1.0,
