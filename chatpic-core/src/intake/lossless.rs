@@ -7,6 +7,8 @@ use super::Rejection;
 
 /// In which order the lengths of the code for code lengths are written.
 const ORDER: [usize; 19] = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+/// The number of the last predictor that the format defines.
+const LAST_PREDICTOR: u32 = 13;
 /// Symbols of green with the lengths of copies, red, blue, alpha, and the distances of copies.
 const ALPHABETS: [usize; 5] = [256 + 24, 256, 256, 256, 40];
 /// The decoder's tables are looked up by so many bits; longer codes go on in a tree.
@@ -34,7 +36,12 @@ pub(super) fn tables(data: &[u8], start: usize, size: (u32, u32), limit: u64) ->
             // Predictors and colour differences are given by blocks.
             0 | 1 => {
                 let side = bits.take(3)? + 2;
-                image(&mut bits, blocks(width, side), blocks(height, side))?;
+                let greatest = image(&mut bits, blocks(width, side), blocks(height, side))?;
+                // The number of a block's predictor stands where green does. Of those above the last, decoders make
+                // different things.
+                if kind == 0 && greatest.green > LAST_PREDICTOR {
+                    return Err(Rejection::Corrupt);
+                }
             }
             // Green subtracted from the others needs no data.
             2 => {}
@@ -59,7 +66,7 @@ pub(super) fn tables(data: &[u8], start: usize, size: (u32, u32), limit: u64) ->
     if bits.take(1)? == 1 {
         let side = bits.take(3)? + 2;
         // The number of a block's group stands where red and green do.
-        groups += image(&mut bits, blocks(width, side), blocks(height, side))?;
+        groups += image(&mut bits, blocks(width, side), blocks(height, side))?.red_and_green;
     }
     let mut bytes = 0;
     for _ in 0..groups {
@@ -76,19 +83,27 @@ fn blocks(pixels: u32, side: u32) -> u32 {
     pixels.div_ceil(1 << side)
 }
 
-/// Walks through an image that is given by one group of codes; answers the greatest red and green of its pixels, as one
-/// number. Copies and cached colours are those of pixels before.
-fn image(bits: &mut Bits<'_>, width: u32, height: u32) -> Result<u32, Rejection> {
+/// The greatest values of an image's pixels.
+#[derive(Default)]
+struct Greatest {
+    green: u32,
+    /// Red and green as one number.
+    red_and_green: u32,
+}
+
+/// Walks through an image that is given by one group of codes. Copies and cached colours are those of pixels before.
+fn image(bits: &mut Bits<'_>, width: u32, height: u32) -> Result<Greatest, Rejection> {
     let cached = cached_colours(bits)?;
     let codes = group(bits, cached)?.map(|lengths| Code::new(&lengths));
     let [green, red, blue, alpha, distance] = codes;
     let (green, red, blue, alpha, distance) = (green?, red?, blue?, alpha?, distance?);
-    let (mut left, mut greatest) = (u64::from(width) * u64::from(height), 0);
+    let (mut left, mut greatest) = (u64::from(width) * u64::from(height), Greatest::default());
     while left > 0 {
         let symbol = green.symbol(bits)?;
         let covered = match symbol {
             ..256 => {
-                greatest = greatest.max(red.symbol(bits)? << 8 | symbol);
+                greatest.green = greatest.green.max(symbol);
+                greatest.red_and_green = greatest.red_and_green.max(red.symbol(bits)? << 8 | symbol);
                 blue.symbol(bits)?;
                 alpha.symbol(bits)?;
                 1
