@@ -166,10 +166,8 @@ impl<'a> Frames<'a> {
             rows(&mut self.canvas, cleared).for_each(|row| row.fill(0));
         }
         let place = [left, top, picture.width(), picture.height()];
-        if flags & NOT_BLENDED != 0 {
-            if !self.is_alpha_announced {
-                transparency::divide(&mut picture);
-            }
+        if flags & NOT_BLENDED != 0 && !self.is_alpha_announced {
+            transparency::divide(&mut picture);
         }
         let own_rows = picture.chunks_exact(4 * picture.width() as usize);
         for (row, own) in rows(&mut self.canvas, place).zip(own_rows) {
