@@ -298,17 +298,12 @@ fn lies(format: ImageFormat, width: u16, height: u16) -> Vec<Vec<u8>> {
             [&frames[..], &hidden[..], &[stuffed, behind]].concat()
         }
         ImageFormat::Png => {
-            let chunk = |name: &[u8], body: &[u8]| {
-                let named = [name, body].concat();
-                let sum = super::formats::crc32(&named);
-                [&(body.len() as u32).to_be_bytes(), &named[..], &sum.to_be_bytes()].concat()
-            };
             let size = [wide.to_be_bytes(), high.to_be_bytes()].concat();
             let control = [&[0; 4], &size[..], &[0; 8], &[0, 1, 0, 1, 0, 0]].concat();
             vec![
-                chunk(b"IHDR", &[&size[..], &[8, 2, 0, 0, 0]].concat()),
-                chunk(b"fcTL", &control),
-                [chunk(b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]), chunk(b"fcTL", &control)].concat(),
+                png::chunk(b"IHDR", &[&size[..], &[8, 2, 0, 0, 0]].concat()),
+                png::chunk(b"fcTL", &control),
+                [png::chunk(b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]), png::chunk(b"fcTL", &control)].concat(),
             ]
         }
         ImageFormat::WebP => {

@@ -6,7 +6,7 @@ use libjpeg_turbo_rs::{Encoder, PixelFormat, Subsampling};
 
 use super::*;
 use crate::intake::decode;
-use crate::intake::formats::crc32;
+use crate::intake::png::chunk;
 use crate::limits::Limits;
 
 /// From a number to light, both up to 1.
@@ -38,11 +38,6 @@ fn kinds() -> [(&'static str, DynamicImage); 8] {
         ("RGB, 16 bits", grey.to_rgb16().into()),
         ("RGBA, 16 bits", grey.to_rgba16().into()),
     ]
-}
-
-fn chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
-    let named = [name, body].concat();
-    [&(body.len() as u32).to_be_bytes(), &named[..], &crc32(&named).to_be_bytes()].concat()
 }
 
 fn gamma(exponent: f64) -> Vec<u8> {
