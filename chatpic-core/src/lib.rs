@@ -37,6 +37,7 @@ mod limits;
 pub mod mark;
 mod password;
 mod prepare;
+mod riff;
 mod scale;
 mod seal;
 pub mod secret;

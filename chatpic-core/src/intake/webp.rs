@@ -11,6 +11,7 @@ use super::colour::Colour;
 use super::container::Container;
 use super::{Decoder, Picture, Rejection, Still, Working, check_size, lossless, reason};
 use crate::limits::Limits;
+use crate::riff::{ALPHA, ANIMATED, NOT_BLENDED, append, file};
 use crate::transparency;
 
 /// Bytes of tables that all frames of an animation may take together, one after the other: building them took 1 to 1.7 s
@@ -18,12 +19,9 @@ use crate::transparency;
 /// take hundreds of bytes for a table that crafted ones get in ten.
 const ALL_TABLES: u64 = 2 << 30;
 
-/// Flags of an extended header.
-const ANIMATED: u8 = 0x02;
-const ALPHA: u8 = 0x10;
+/// The flag of an extended header that announces a colour profile.
 const PROFILE: u8 = 0x20;
-/// Flags of a frame.
-const NOT_BLENDED: u8 = 0x02;
+/// The flag of a frame that is cleared before the next.
 const CLEARED: u8 = 0x01;
 
 /// Opens a WebP file as far as it says that it goes; what follows is no part of it. Its orientation is left aside, as
@@ -219,25 +217,6 @@ fn blended(above: [u8; 4], below: [u8; 4]) -> [u8; 4] {
         ((sum + all / 2) / all.max(1)) as u8
     };
     [mix(0), mix(1), mix(2), ((all + 127) / 255) as u8]
-}
-
-/// A file with an extended header.
-fn file(flags: u8, (width, height): (u32, u32), chunks: &[u8]) -> Vec<u8> {
-    let sides = [width, height].map(|side| side.saturating_sub(1).to_le_bytes());
-    let mut body = b"WEBP".to_vec();
-    append(&mut body, "VP8X", &[&[flags, 0, 0, 0], &sides[0][..3], &sides[1][..3]].concat());
-    body.extend(chunks);
-    let mut file = Vec::with_capacity(body.len() + 8);
-    append(&mut file, "RIFF", &body);
-    file
-}
-
-/// Writes a chunk, padded to an even length.
-fn append(file: &mut Vec<u8>, name: &str, body: &[u8]) {
-    file.extend(name.as_bytes());
-    file.extend((body.len() as u32).to_le_bytes());
-    file.extend(body);
-    file.extend(&[0][..body.len() % 2]);
 }
 
 /// What a still or a frame is decoded from.
