@@ -22,7 +22,7 @@ use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, RgbImage, RgbaI
 use std::panic::AssertUnwindSafe;
 
 use self::animation::Animation;
-use self::colour::Colour;
+use self::colour::{Colour, Conversion};
 pub use self::rejection::Rejection;
 use crate::jpeg::{Jpeg, Samples};
 use crate::limits::Limits;
@@ -137,7 +137,7 @@ impl<'a> Picture<'a> {
 pub(crate) struct Still<'a> {
     decoder: Decoder<'a>,
     orientation: Orientation,
-    colour: Colour,
+    conversion: Conversion,
     /// Whether the file may have been cut off; what can't be decoded then is called missing, not damaged.
     may_be_cut: bool,
     limits: &'a Limits,
@@ -160,7 +160,7 @@ impl<'a> Still<'a> {
         mut decoder: Box<dyn ImageDecoder + 'a>,
         inner: (u64, u64),
         orientation: Orientation,
-        colour: Colour,
+        conversion: Conversion,
         limits: &'a Limits,
     ) -> Result<Self, Rejection> {
         let color = decoder.color_type();
@@ -173,7 +173,7 @@ impl<'a> Still<'a> {
         };
         check_size(decoder.dimensions(), working, limits)?;
         decoder.set_limits(bounded(limits.decode_bytes)).map_err(reason)?;
-        Ok(Self { decoder: Decoder::Other(decoder), orientation, colour, may_be_cut: false, limits })
+        Ok(Self { decoder: Decoder::Other(decoder), orientation, conversion, may_be_cut: false, limits })
     }
 
     /// Decodes it at its own size.
@@ -185,16 +185,16 @@ impl<'a> Still<'a> {
         let pixels = contained(|| {
             let image = match self.decoder {
                 Decoder::Jpeg(jpeg) => match jpeg.decode()? {
-                    Samples::Grey(image) => self.colour.to_srgb(image.into()),
-                    Samples::Rgb(image) => self.colour.to_srgb(image.into()),
-                    Samples::Ink { size, values } => self.colour.ink_to_srgb(size, &values).into(),
+                    Samples::Grey(image) => self.conversion.to_srgb(image.into()),
+                    Samples::Rgb(image) => self.conversion.to_srgb(image.into()),
+                    Samples::Ink { size, values } => self.conversion.ink_to_srgb(size, &values).into(),
                 },
                 Decoder::Frame(animation) => {
                     let (frame, _) = animation.composed()?.next().ok_or(Rejection::Incomplete)??;
-                    self.colour.to_srgb(frame.into())
+                    self.conversion.to_srgb(frame.into())
                 }
                 Decoder::Other(decoder) => {
-                    self.colour.to_srgb(DynamicImage::from_decoder(decoder).map_err(reason)?)
+                    self.conversion.to_srgb(DynamicImage::from_decoder(decoder).map_err(reason)?)
                 }
             };
             Ok(upright(image, self.orientation))
@@ -357,8 +357,8 @@ fn jpeg<'a>(bytes: &'a [u8], limits: &'a Limits) -> Result<Still<'a>, Rejection>
         ..Working::default()
     };
     check_size((width, height), working, limits)?;
-    let colour = jpeg.profile().map_or(Colour::Srgb, Colour::Profile);
-    Ok(Still { decoder: Decoder::Jpeg(Box::new(jpeg)), orientation, colour, may_be_cut: false, limits })
+    let conversion = jpeg.profile().map_or(Colour::Srgb, Colour::Profile).conversion();
+    Ok(Still { decoder: Decoder::Jpeg(Box::new(jpeg)), orientation, conversion, may_be_cut: false, limits })
 }
 
 fn exchanges_sides(orientation: Orientation) -> bool {

@@ -44,22 +44,7 @@ pub(super) enum Colour {
 pub(super) type Chromaticities = [f64; 8];
 
 impl Colour {
-    /// Whether it says anything that can be applied: a broken profile and unknown code points don't.
-    pub(super) fn is_understood(&self) -> bool {
-        !matches!(self.conversion(), Conversion::None)
-    }
-
-    /// Converts a picture to sRGB; see [`Conversion::to_srgb`].
-    pub(super) fn to_srgb(&self, image: DynamicImage) -> DynamicImage {
-        self.conversion().to_srgb(image)
-    }
-
-    /// Converts ink to sRGB; see [`Conversion::ink_to_srgb`].
-    pub(super) fn ink_to_srgb(&self, size: Size, ink: &[u8]) -> RgbImage {
-        self.conversion().ink_to_srgb(size, ink)
-    }
-
-    /// The way to sRGB, for several pictures of the same kind.
+    /// The way to sRGB. A broken profile and unknown code points say nothing.
     pub(super) fn conversion(&self) -> Conversion {
         let said = match self {
             Colour::Srgb => None,

@@ -6,7 +6,7 @@ use image::metadata::Orientation;
 use std::io::Cursor;
 
 use super::animation::{Animation, Format};
-use super::colour::Colour;
+use super::colour::Conversion;
 use super::container::Container;
 use super::{Picture, Rejection, Still, reason};
 use crate::limits::Limits;
@@ -35,7 +35,8 @@ pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, 
     }
     let decoder = GifDecoder::new(Cursor::new(container.file)).map_err(reason)?;
     // Inside the decoder, a frame smaller than its canvas takes four bytes a pixel, and one of indices.
-    Still::new(Box::new(decoder), (5, 0), Orientation::NoTransforms, Colour::Srgb, limits).map(Picture::Still)
+    Still::new(Box::new(decoder), (5, 0), Orientation::NoTransforms, Conversion::None, limits)
+        .map(Picture::Still)
 }
 
 /// Walks through a file and writes it anew with its first `kept` frames.

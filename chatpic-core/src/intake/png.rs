@@ -5,7 +5,7 @@ use image::codecs::png::PngDecoder;
 use image::metadata::Orientation;
 use std::io::Cursor;
 
-use super::colour::{Colour, DEFAULT_PEAK};
+use super::colour::{Colour, Conversion, DEFAULT_PEAK};
 use super::{Rejection, Still, reason};
 use crate::limits::Limits;
 
@@ -19,9 +19,9 @@ const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1A\n";
 /// # Errors
 /// [`Rejection::Incomplete`] if it ends before a chunk of image data does; [`Rejection::Corrupt`]; a refusal of its size.
 pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Still<'a>, Rejection> {
-    let Png { pixels, is_ended, colour, orientation } = Png::walked(bytes)?;
+    let Png { pixels, is_ended, conversion, orientation } = Png::walked(bytes)?;
     let decoder = PngDecoder::new(Cursor::new(pixels)).map_err(reason)?;
-    let still = Still::new(Box::new(decoder), (0, 0), orientation, colour, limits)?;
+    let still = Still::new(Box::new(decoder), (0, 0), orientation, conversion, limits)?;
     Ok(Still { may_be_cut: !is_ended, ..still })
 }
 
@@ -31,7 +31,7 @@ struct Png {
     pixels: Vec<u8>,
     /// Whether anything follows the image data. If not, the file may have been cut off, or only lack its last chunk.
     is_ended: bool,
-    colour: Colour,
+    conversion: Conversion,
     orientation: Orientation,
 }
 
@@ -81,7 +81,7 @@ impl Png {
         needed.extend(chunk(b"IEND", &[]));
         let orientation = info.exif_metadata.as_deref().and_then(Orientation::from_exif_chunk);
         let orientation = orientation.unwrap_or(Orientation::NoTransforms);
-        Ok(Self { pixels: needed, is_ended, colour: colour(info), orientation })
+        Ok(Self { pixels: needed, is_ended, conversion: conversion(info), orientation })
     }
 }
 
@@ -109,7 +109,7 @@ pub(super) fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
 }
 
 /// The first that is understood, in the order of PNG third edition, 4.3: cICP, iCCP, sRGB, gAMA with cHRM.
-fn colour(info: &png::Info) -> Colour {
+fn conversion(info: &png::Info) -> Conversion {
     // Units are 0.0001 cd/m²; zero is for unknown.
     let content = info.content_light_level.map(|light| light.max_content_light_level);
     let display = info.mastering_display_color_volume.map(|display| display.max_luminance);
@@ -122,10 +122,11 @@ fn colour(info: &png::Info) -> Colour {
         peak,
     });
     let profile = info.icc_profile.as_ref().map(|profile| Colour::Profile(profile.to_vec()));
-    if let Some(colour) = [code_points, profile].into_iter().flatten().find(Colour::is_understood) {
-        return colour;
+    let mut said = [code_points, profile].into_iter().flatten().map(|colour| colour.conversion());
+    if let Some(conversion) = said.find(|said| !matches!(said, Conversion::None)) {
+        return conversion;
     }
-    match info.gama_chunk {
+    let colour = match info.gama_chunk {
         Some(gamma) if info.srgb.is_none() => {
             let chromaticities = info.chrm_chunk.map(|said| {
                 let [(x, y), (rx, ry), (gx, gy), (bx, by)] = [said.white, said.red, said.green, said.blue];
@@ -134,7 +135,8 @@ fn colour(info: &png::Info) -> Colour {
             Colour::Gamma { gamma: gamma.into_scaled(), chromaticities }
         }
         _ => Colour::Srgb,
-    }
+    };
+    colour.conversion()
 }
 
 /// The whole chunks of a file, behind its signature: name, and all from length to checksum.
@@ -208,7 +210,7 @@ mod tests {
             let with = [&file[..33], junk, &file[33..]].concat();
             let png = Png::walked(&with).unwrap();
             assert_eq!(png.pixels, file, "{junk:?}");
-            assert_eq!(png.colour, Colour::Srgb);
+            assert!(matches!(png.conversion, Conversion::None));
             assert_eq!(taken(&with), whole);
         }
         let end = file.len() - 12;

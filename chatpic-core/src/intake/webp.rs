@@ -7,7 +7,7 @@ use image::{DynamicImage, RgbaImage};
 use std::io::Cursor;
 
 use super::animation::{Animation, DRAWING, Format};
-use super::colour::Colour;
+use super::colour::{Colour, Conversion};
 use super::container::Container;
 use super::{Decoder, Picture, Rejection, Still, Working, check_size, lossless, reason};
 use crate::limits::Limits;
@@ -38,13 +38,14 @@ pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, 
     let (name, header) = chunks.next().ok_or(Rejection::Incomplete)??;
     if name != "VP8X" {
         // A simple file is its first chunk.
-        return still(&Coded::of(name, header, None).ok_or(Rejection::Corrupt)?, Colour::Srgb, limits);
+        return still(&Coded::of(name, header, None).ok_or(Rejection::Corrupt)?, Conversion::None, limits);
     }
     let flags = *header.first().ok_or(Rejection::Corrupt)?;
     let canvas = (three(header, 4)? + 1, three(header, 7)? + 1);
     if flags & ANIMATED == 0 {
         let profile = if flags & PROFILE == 0 { None } else { chunks.clone().find_map(profile) };
         let colour = profile.map_or(Colour::Srgb, |profile| Colour::Profile(profile.to_vec()));
+        let conversion = colour.conversion();
         let mut coded = Coded::find(chunks)?;
         if coded.size()? != canvas {
             return Err(Rejection::Corrupt);
@@ -59,11 +60,11 @@ pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, 
                 container.add(canvas.0, canvas.1);
                 let place = [&[0; 6], &header[4..10], &[0, 0, 0, NOT_BLENDED][..]].concat();
                 append(&mut container.file, "ANMF", &[place, coded.chunks()].concat());
-                return only_frame(container, false, colour, limits);
+                return only_frame(container, false, conversion, limits);
             }
             _ => {}
         }
-        return still(&coded, colour, limits);
+        return still(&coded, conversion, limits);
     }
     // The missing rest may hold more frames.
     if said_length > bytes.len() {
@@ -73,7 +74,7 @@ pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, 
     let is_alpha_announced = flags & ALPHA != 0;
     if container.count == 1 {
         // A still, which is drawn onto a canvas.
-        return only_frame(container, is_alpha_announced, Colour::Srgb, limits);
+        return only_frame(container, is_alpha_announced, Conversion::None, limits);
     }
     let format = Format::WebP { is_alpha_announced };
     Ok(Picture::Animation(Animation { format, container, limits }))
@@ -83,20 +84,24 @@ pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, 
 fn only_frame<'a>(
     container: Container,
     is_alpha_announced: bool,
-    colour: Colour,
+    conversion: Conversion,
     limits: &'a Limits,
 ) -> Result<Picture<'a>, Rejection> {
     let animation = Animation { format: Format::WebP { is_alpha_announced }, container, limits };
     animation.check(DRAWING)?;
     let (decoder, orientation) = (Decoder::Frame(Box::new(animation)), Orientation::NoTransforms);
-    Ok(Picture::Still(Still { decoder, orientation, colour, may_be_cut: false, limits }))
+    Ok(Picture::Still(Still { decoder, orientation, conversion, may_be_cut: false, limits }))
 }
 
 fn profile<'a>(chunk: Result<(&'a str, &'a [u8]), Rejection>) -> Option<&'a [u8]> {
     chunk.ok().filter(|(name, _)| *name == "ICCP").map(|(_, body)| body)
 }
 
-fn still<'a>(coded: &Coded<'_>, colour: Colour, limits: &'a Limits) -> Result<Picture<'a>, Rejection> {
+fn still<'a>(
+    coded: &Coded<'_>,
+    conversion: Conversion,
+    limits: &'a Limits,
+) -> Result<Picture<'a>, Rejection> {
     let size = coded.size()?;
     check_size(size, Working { decoder: 2, raw: 3, eight: 3, ..Working::default() }, limits)?;
     let tables = coded.tables(limits.decode_bytes)?;
@@ -104,7 +109,7 @@ fn still<'a>(coded: &Coded<'_>, colour: Colour, limits: &'a Limits) -> Result<Pi
     // channel that is not wanted, and smaller ones that say how to read it.
     let inner = if coded.has_alpha() { 7 } else { 5 };
     let decoder = Box::new(coded.decoder()?);
-    Still::new(decoder, (inner, tables), Orientation::NoTransforms, colour, limits).map(Picture::Still)
+    Still::new(decoder, (inner, tables), Orientation::NoTransforms, conversion, limits).map(Picture::Still)
 }
 
 /// Walks through the chunks of an animation, and keeps its first `kept` frames.

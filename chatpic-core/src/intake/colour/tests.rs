@@ -459,7 +459,7 @@ fn a_table_that_a_profile_names_often_is_read_once() {
         1
     );
     let ink = |profile: Vec<u8>| {
-        Colour::Profile(profile).ink_to_srgb(Size { width: 1, height: 1 }, &[60, 255, 90, 255])
+        Colour::Profile(profile).conversion().ink_to_srgb(Size { width: 1, height: 1 }, &[60, 255, 90, 255])
     };
     assert_eq!(ink(many), ink(first));
 }
