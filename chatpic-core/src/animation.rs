@@ -111,7 +111,7 @@ impl Writer {
         riff::append(&mut chunks, "ANIM", &[&[0; 4], &loops.to_le_bytes()[..]].concat());
         chunks.extend(self.frames);
         let alpha = if self.has_alpha { riff::ALPHA } else { 0 };
-        riff::file(riff::ANIMATED | alpha, (self.size.width, self.size.height), &chunks)
+        riff::file(riff::ANIMATED | alpha, self.size, &chunks)
     }
 }
 

@@ -152,26 +152,28 @@ enum Decoder<'a> {
 }
 
 impl<'a> Still<'a> {
-    /// A still that `decoder` decodes. Inside, that takes `inner` bytes for each pixel, and some bytes for the whole image.
+    /// A still that `decoder` decodes. Inside, that takes `per_pixel` bytes for each pixel and `fixed` bytes besides.
     ///
     /// # Errors
     /// When its size, or the memory that decoding takes, is above the limits.
     fn new(
         mut decoder: Box<dyn ImageDecoder + 'a>,
-        inner: (u64, u64),
+        per_pixel: u64,
+        fixed: u64,
         orientation: Orientation,
         conversion: Conversion,
         limits: &'a Limits,
     ) -> Result<Self, Rejection> {
         let color = decoder.color_type();
         let working = Working {
-            decoder: inner.0,
+            decoder: per_pixel,
             raw: color.bytes_per_pixel().into(),
             eight: if color.has_alpha() { 4 } else { 3 },
             turns: exchanges_sides(orientation),
-            fixed: inner.1,
+            fixed,
         };
-        check_size(decoder.dimensions(), working, limits)?;
+        let (width, height) = decoder.dimensions();
+        check_size(Size { width, height }, working, limits)?;
         decoder.set_limits(bounded(limits.decode_bytes)).map_err(reason)?;
         Ok(Self { decoder: Decoder::Other(decoder), orientation, conversion, may_be_cut: false, limits })
     }
@@ -301,9 +303,8 @@ struct Working {
 
 /// Checks an image's size from its header: its pixels, and the memory that the greediest step of decoding,
 /// converting, turning and scaling takes.
-fn check_size(size: (u32, u32), working: Working, limits: &Limits) -> Result<(), Rejection> {
-    let (width, height) = size;
-    let area = u64::from(width) * u64::from(height);
+fn check_size(size: Size, working: Working, limits: &Limits) -> Result<(), Rejection> {
+    let (Size { width, height }, area) = (size, size.pixels());
     if area > limits.image_pixels {
         return Err(Rejection::TooManyPixels { width, height, limit: limits.image_pixels });
     }
@@ -316,8 +317,8 @@ fn check_size(size: (u32, u32), working: Working, limits: &Limits) -> Result<(),
     let decoding = (raw + decoder) * area + fixed;
     let after = converted.max(turned).max(copied) * area;
     // While it is scaled, an image exists at its new width and old height, and at its new size, as well.
-    let new = rendition_size(Size { width, height }, limits);
-    let scaling = if new == (Size { width, height }) {
+    let new = rendition_size(size, limits);
+    let scaling = if new == size {
         0
     } else {
         copied * area + eight * u64::from(new.width) * (u64::from(height) + u64::from(new.height))
@@ -348,7 +349,6 @@ fn reason(error: ImageError) -> Rejection {
 fn jpeg<'a>(bytes: &'a [u8], limits: &'a Limits) -> Result<Still<'a>, Rejection> {
     let jpeg = Jpeg::open(bytes)?;
     let orientation = jpeg.exif().and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
-    let Size { width, height } = jpeg.size();
     let working = Working {
         raw: jpeg.channels(),
         eight: 3,
@@ -356,7 +356,7 @@ fn jpeg<'a>(bytes: &'a [u8], limits: &'a Limits) -> Result<Still<'a>, Rejection>
         fixed: jpeg.working_bytes(),
         ..Working::default()
     };
-    check_size((width, height), working, limits)?;
+    check_size(jpeg.size(), working, limits)?;
     let conversion = jpeg.profile().map_or(Colour::Srgb, Colour::Profile).conversion();
     Ok(Still { decoder: Decoder::Jpeg(Box::new(jpeg)), orientation, conversion, may_be_cut: false, limits })
 }

@@ -5,7 +5,7 @@ use image::codecs::gif::GifDecoder;
 use image::{AnimationDecoder, RgbImage, RgbaImage};
 use std::io::Cursor;
 
-use super::container::{Container, area};
+use super::container::Container;
 use super::{Pixels, Rejection, Working, check_size, contained, reason, webp};
 use crate::limits::Limits;
 use crate::mark::{Size, leak_size};
@@ -80,11 +80,11 @@ impl Animation<'_> {
             return Err(Rejection::TooManyFrames { found: count, limit: limits.animation_frames });
         }
         let limit = limits.animation_pixels.saturating_mul(SOURCE_PIXELS);
-        let (width, height) = self.container.drawn();
-        if area((width, height)).saturating_mul(count as u64) > limit {
+        let drawn @ Size { width, height } = self.container.drawn();
+        if drawn.pixels().saturating_mul(count as u64) > limit {
             return Err(Rejection::TooManyPixelsInFrames { frames: count, width, height, limit });
         }
-        self.decoded(count, shown_size(self.canvas(), count, limits))
+        self.decoded(count, shown_size(self.container.canvas, count, limits))
     }
 
     /// The pictures by which an animated leak is traced, at its own size: the mean of the first frames, then some of these
@@ -96,18 +96,18 @@ impl Animation<'_> {
     pub(crate) fn sample(&self) -> Result<Vec<RgbImage>, Rejection> {
         let limits = self.limits;
         let affordable =
-            limits.animation_pixels.saturating_mul(SOURCE_PIXELS) / area(self.container.drawn()).max(1);
+            limits.animation_pixels.saturating_mul(SOURCE_PIXELS) / self.container.drawn().pixels().max(1);
         // 257 bytes are the most whose sum fits into 16 bits.
         let most = affordable.min(limits.animation_frames as u64).clamp(1, 257);
         let count = (self.container.count as u64).min(most) as usize;
-        let size = leak_size(self.canvas());
+        let size = leak_size(self.container.canvas);
         let Size { width, height } = size;
         let place = |sample: usize| (2 * sample + 1) * count / (2 * SAMPLES);
         let mut wanted: Vec<usize> = (0..SAMPLES).map(place).collect();
         wanted.dedup();
         let mut sums = vec![0u16; 3 * width as usize * height as usize];
         let mut samples = vec![RgbImage::new(0, 0)];
-        for (index, frame) in self.decoded(count, self.canvas())?.enumerate() {
+        for (index, frame) in self.decoded(count, self.container.canvas)?.enumerate() {
             let colours = Pixels::Alpha(frame?.pixels).resized(size).into_rgb();
             sums.iter_mut().zip(colours.iter()).for_each(|(sum, v)| *sum += u16::from(*v));
             if wanted.contains(&index) {
@@ -138,11 +138,6 @@ impl Animation<'_> {
             }
         }
         Ok(best.into_iter().map(|(_, pixels)| pixels).collect())
-    }
-
-    fn canvas(&self) -> Size {
-        let (width, height) = self.container.canvas;
-        Size { width, height }
     }
 
     /// The first frames, scaled to a size.

@@ -1,14 +1,16 @@
 //! What the container of a GIF or WebP file says of its frames before a pixel is decoded.
 
+use crate::mark::Size;
+
 /// The frames of a file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Container {
     /// How many frames the file that was walked has.
     pub(super) count: usize,
-    /// Width and height of the canvas that frames are drawn on.
-    pub(super) canvas: (u32, u32),
-    /// Width and height of the largest frame, by area: in GIF it may be larger than the canvas.
-    pub(super) largest: (u32, u32),
+    /// The canvas that frames are drawn on.
+    pub(super) canvas: Size,
+    /// The largest frame, by area: in GIF it may be larger than the canvas.
+    pub(super) largest: Size,
     /// How often they are played; 0 is without end.
     pub(super) loops: u16,
     /// What pixels are made of and nothing else, of as many frames as [`Limits::animation_frames`] at most: a GIF file, or
@@ -20,20 +22,18 @@ pub(super) struct Container {
 
 impl Container {
     /// Counts a frame.
-    pub(super) fn add(&mut self, width: u32, height: u32) {
+    pub(super) fn add(&mut self, frame: Size) {
         self.count += 1;
-        if area((width, height)) > area(self.largest) {
-            self.largest = (width, height);
-        }
+        self.largest = larger(self.largest, frame);
     }
 
     /// The larger of canvas and frames: for each frame the whole canvas is drawn anew.
-    pub(super) fn drawn(&self) -> (u32, u32) {
-        if area(self.largest) > area(self.canvas) { self.largest } else { self.canvas }
+    pub(super) fn drawn(&self) -> Size {
+        larger(self.canvas, self.largest)
     }
 }
 
-/// Pixels of a rectangle.
-pub(super) fn area((width, height): (u32, u32)) -> u64 {
-    u64::from(width) * u64::from(height)
+/// The one with more pixels, or the first.
+fn larger(one: Size, other: Size) -> Size {
+    if other.pixels() > one.pixels() { other } else { one }
 }

@@ -10,6 +10,7 @@ use super::colour::Conversion;
 use super::container::Container;
 use super::{Picture, Rejection, Still, reason};
 use crate::limits::Limits;
+use crate::mark::Size;
 
 const EXTENSION: u8 = 0x21;
 const IMAGE: u8 = 0x2C;
@@ -35,7 +36,7 @@ pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, 
     }
     let decoder = GifDecoder::new(Cursor::new(container.file)).map_err(reason)?;
     // Inside the decoder, a frame smaller than its canvas takes four bytes a pixel, and one of indices.
-    Still::new(Box::new(decoder), (5, 0), Orientation::NoTransforms, Conversion::None, limits)
+    Still::new(Box::new(decoder), 5, 0, Orientation::NoTransforms, Conversion::None, limits)
         .map(Picture::Still)
 }
 
@@ -86,7 +87,7 @@ fn walked(bytes: &[u8], kept: usize) -> Result<Container, Rejection> {
                 }
                 let has_pixels = has_data && width > 0 && height > 0;
                 is_empty &= !has_pixels;
-                container.add(width, height);
+                container.add(Size { width, height });
                 let [flags_of_control, delay, longer, transparent] = control.take().unwrap_or_default();
                 if container.count > kept {
                     continue;
@@ -120,7 +121,7 @@ fn walked(bytes: &[u8], kept: usize) -> Result<Container, Rejection> {
     if is_empty || is_cut {
         return Err(Rejection::Incomplete);
     }
-    container.canvas = canvas;
+    container.canvas = Size { width: canvas.0, height: canvas.1 };
     let side = |side: u32| u16::try_from(side).map_err(|_| Rejection::Corrupt);
     let (width, height) = (side(canvas.0)?.to_le_bytes(), side(canvas.1)?.to_le_bytes());
     let palette = full(palette.unwrap_or_default());

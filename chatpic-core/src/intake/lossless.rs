@@ -4,6 +4,7 @@
 //! unpacks into tables of up to 120 kB a group before it reads a pixel. This tells beforehand what they take.
 
 use super::Rejection;
+use crate::mark::Size;
 
 /// In which order the lengths of the code for code lengths are written.
 const ORDER: [usize; 19] = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
@@ -23,9 +24,9 @@ const GROUP_BYTES: u64 = 1024;
 /// # Errors
 /// [`Rejection::TooMuchMemory`] when they are more than `limit`; [`Rejection::Incomplete`] when the data end early;
 /// [`Rejection::Corrupt`] when they break the format's rules, or are so written that decoders differ.
-pub(super) fn tables(data: &[u8], start: usize, size: (u32, u32), limit: u64) -> Result<u64, Rejection> {
+pub(super) fn tables(data: &[u8], start: usize, size: Size, limit: u64) -> Result<u64, Rejection> {
     let mut bits = Bits { bytes: data, at: start };
-    let (mut width, height) = size;
+    let Size { mut width, height } = size;
     let mut seen = [false; 4];
     while bits.take(1)? == 1 {
         let kind = bits.take(2)?;
@@ -393,7 +394,7 @@ mod tests {
     fn what_libwebp_writes_is_walked_to_its_pixels() {
         for picture in [samples::photograph(500, 400, 5), samples::flat_graphic(500, 400)] {
             let file = webp::Encoder::from_rgb(&picture, 500, 400).encode_lossless();
-            let bytes = tables(&file[20..], 40, (500, 400), u64::MAX).unwrap();
+            let bytes = tables(&file[20..], 40, Size { width: 500, height: 400 }, u64::MAX).unwrap();
             assert!(bytes < 4 << 20, "{bytes}");
             assert_eq!(decode(&file, &Limits::default()), Ok(Pixels::Opaque(picture)));
         }

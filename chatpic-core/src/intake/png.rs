@@ -21,7 +21,7 @@ const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1A\n";
 pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Still<'a>, Rejection> {
     let Png { pixels, is_ended, conversion, orientation } = Png::walked(bytes)?;
     let decoder = PngDecoder::new(Cursor::new(pixels)).map_err(reason)?;
-    let still = Still::new(Box::new(decoder), (0, 0), orientation, conversion, limits)?;
+    let still = Still::new(Box::new(decoder), 0, 0, orientation, conversion, limits)?;
     Ok(Still { may_be_cut: !is_ended, ..still })
 }
 

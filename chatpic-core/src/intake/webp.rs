@@ -11,6 +11,7 @@ use super::colour::{Colour, Conversion};
 use super::container::Container;
 use super::{Decoder, Picture, Rejection, Still, Working, check_size, lossless, reason};
 use crate::limits::Limits;
+use crate::mark::Size;
 use crate::riff::{ALPHA, ANIMATED, NOT_BLENDED, append, file};
 use crate::transparency;
 
@@ -41,7 +42,7 @@ pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, 
         return still(&Coded::of(name, header, None).ok_or(Rejection::Corrupt)?, Conversion::None, limits);
     }
     let flags = *header.first().ok_or(Rejection::Corrupt)?;
-    let canvas = (three(header, 4)? + 1, three(header, 7)? + 1);
+    let canvas = Size { width: three(header, 4)? + 1, height: three(header, 7)? + 1 };
     if flags & ANIMATED == 0 {
         let profile = if flags & PROFILE == 0 { None } else { chunks.clone().find_map(profile) };
         let colour = profile.map_or(Colour::Srgb, |profile| Colour::Profile(profile.to_vec()));
@@ -57,7 +58,7 @@ pub(super) fn open<'a>(bytes: &[u8], limits: &'a Limits) -> Result<Picture<'a>, 
             // Browsers take the colours of such a picture as premultiplied, as those of a frame; it is composed as one.
             Coded::Lossless { has_alpha: true, .. } => {
                 let mut container = Container { canvas, ..Container::default() };
-                container.add(canvas.0, canvas.1);
+                container.add(canvas);
                 let place = [&[0; 6], &header[4..10], &[0, 0, 0, NOT_BLENDED][..]].concat();
                 append(&mut container.file, "ANMF", &[place, coded.chunks()].concat());
                 return only_frame(container, false, conversion, limits);
@@ -109,11 +110,11 @@ fn still<'a>(
     // channel that is not wanted, and smaller ones that say how to read it.
     let inner = if coded.has_alpha() { 7 } else { 5 };
     let decoder = Box::new(coded.decoder()?);
-    Still::new(decoder, (inner, tables), Orientation::NoTransforms, conversion, limits).map(Picture::Still)
+    Still::new(decoder, inner, tables, Orientation::NoTransforms, conversion, limits).map(Picture::Still)
 }
 
 /// Walks through the chunks of an animation, and keeps its first `kept` frames.
-fn walked(chunks: Chunks<'_>, canvas: (u32, u32), kept: usize) -> Result<Container, Rejection> {
+fn walked(chunks: Chunks<'_>, canvas: Size, kept: usize) -> Result<Container, Rejection> {
     let mut container = Container { canvas, ..Container::default() };
     for chunk in chunks {
         match chunk? {
@@ -124,12 +125,13 @@ fn walked(chunks: Chunks<'_>, canvas: (u32, u32), kept: usize) -> Result<Contain
             // Browsers pass over a frame without a picture.
             ("ANMF", body) if body.len() > 16 => {
                 let (x, y) = (2 * three(body, 0)?, 2 * three(body, 3)?);
-                let size = (three(body, 6)? + 1, three(body, 9)? + 1);
+                let size = Size { width: three(body, 6)? + 1, height: three(body, 9)? + 1 };
                 let coded = Coded::find(Chunks(&body[16..]))?;
-                if x + size.0 > canvas.0 || y + size.1 > canvas.1 || coded.size()? != size {
+                let is_outside = x + size.width > canvas.width || y + size.height > canvas.height;
+                if is_outside || coded.size()? != size {
                     return Err(Rejection::Corrupt);
                 }
-                container.add(size.0, size.1);
+                container.add(size);
                 if container.count <= kept {
                     append(&mut container.file, "ANMF", &[&body[..16], &coded.chunks()].concat());
                 }
@@ -154,8 +156,7 @@ pub(super) struct Frames<'a> {
 
 impl<'a> Frames<'a> {
     pub(super) fn new(container: &'a Container, is_alpha_announced: bool) -> Self {
-        let (width, height) = container.canvas;
-        let canvas = RgbaImage::new(width, height);
+        let canvas = RgbaImage::new(container.canvas.width, container.canvas.height);
         Self { chunks: Chunks(&container.file), canvas, is_alpha_announced, cleared: None }
     }
 
@@ -277,7 +278,7 @@ impl<'a> Coded<'a> {
     }
 
     /// The size that the bitstream gives itself, whatever the container says.
-    fn size(&self) -> Result<(u32, u32), Rejection> {
+    fn size(&self) -> Result<Size, Rejection> {
         match self {
             Self::Lossy { bitstream, .. } => {
                 // Three bytes of tag, three of start code, then the sides with two bits of scale each (RFC 6386, 9.1).
@@ -285,12 +286,12 @@ impl<'a> Coded<'a> {
                     let two = bitstream.get(at..).and_then(<[u8]>::first_chunk);
                     Ok(u32::from(u16::from_le_bytes(*two.ok_or(Rejection::Incomplete)?) & 0x3FFF))
                 };
-                Ok((side(6)?, side(8)?))
+                Ok(Size { width: side(6)?, height: side(8)? })
             }
             Self::Lossless { bitstream, .. } => {
                 // A byte of signature, then each side less one in 14 bits.
                 let bits = bitstream.get(1..5).and_then(u32_le).ok_or(Rejection::Incomplete)? as u32;
-                Ok(((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1))
+                Ok(Size { width: (bits & 0x3FFF) + 1, height: (bits >> 14 & 0x3FFF) + 1 })
             }
         }
     }
@@ -397,7 +398,7 @@ mod tests {
     }
 
     /// A file with these flags and this canvas.
-    fn extended(flags: u8, canvas: (u32, u32), chunks: &[&[u8]]) -> Vec<u8> {
+    fn extended(flags: u8, canvas: Size, chunks: &[&[u8]]) -> Vec<u8> {
         file(flags, canvas, &chunks.concat())
     }
 
@@ -437,7 +438,7 @@ mod tests {
         chunk("ANMF", &[&head[..], &picture.concat()].concat())
     }
 
-    const CANVAS: (u32, u32) = (16, 8);
+    const CANVAS: Size = Size { width: 16, height: 8 };
 
     fn still(bytes: &[u8]) -> Result<Pixels, Rejection> {
         let limits = Limits::default();
@@ -508,7 +509,7 @@ mod tests {
         // What a frame does not cover is transparent, though no frame is.
         let opaque = [Rgba([9, 9, 9, 255]); 2].map(|colour| RgbaImage::from_pixel(16, 8, colour));
         let bytes = samples::webp(&opaque, 50);
-        let wide = extended(ANIMATED, (40, 8), &[&bytes[30..]]);
+        let wide = extended(ANIMATED, Size { width: 40, height: 8 }, &[&bytes[30..]]);
         let limits = Limits::default();
         let Ok(Picture::Animation(animation)) = open(&wide, &limits) else { panic!("no animation") };
         let first = animation.frames().unwrap().next().unwrap().unwrap().pixels;
@@ -541,8 +542,7 @@ mod tests {
         let tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
         for exif in [tiff.to_vec(), [b"Exif\0\0", &tiff[..]].concat()] {
             let file = extended(0x08, CANVAS, &[&lossy, &chunk("EXIF", &exif)]);
-            let size = still(&file).unwrap().size();
-            assert_eq!((size.width, size.height), CANVAS);
+            assert_eq!(still(&file).unwrap().size(), CANVAS);
         }
     }
 

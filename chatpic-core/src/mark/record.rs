@@ -6,7 +6,7 @@ use super::embed::carries;
 use crate::limits::Limits;
 
 /// Width and height in pixels.
-#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Size {
     /// Pixels per row.
     pub width: u32,
