@@ -337,9 +337,14 @@ fn reason(error: ImageError) -> Rejection {
         ImageError::Decoding(error) => {
             let said = error.to_string();
             // The decoders of PNG and GIF say only in words that image data, or their deflate stream, end early.
-            let is_early = ["does not have enough data", "InsufficientInput", "Unexpected End of File"]
-                .iter()
-                .any(|word| said.contains(word));
+            let is_early = [
+                "does not have enough data",
+                "InsufficientInput",
+                "image truncated",
+                "Unexpected End of File",
+            ]
+            .iter()
+            .any(|word| said.contains(word));
             if is_early { Rejection::Incomplete } else { Rejection::Corrupt }
         }
         _ => Rejection::Corrupt,
@@ -471,6 +476,11 @@ mod tests {
         for (brand, named) in [("heic", "HEIC"), ("mif1", "HEIC"), ("avif", "AVIF"), ("avis", "AVIF")] {
             let said = unsupported(format!("\0\0\0\x18ftyp{brand}").as_bytes());
             assert!(said.contains(named) && said.contains("JPEG"), "{brand}: what to do is not said: {said}");
+        }
+        for (start, named) in
+            [(&b"8BPS"[..], "Photoshop"), (b"\xFF\x0A", "JPEG XL"), (b"\0\0\0\x0CJXL ", "JPEG XL")]
+        {
+            assert!(unsupported(start).contains(named), "{named}");
         }
         assert!(unsupported(b"hello").starts_with("the kind of this file is unknown"));
         assert_eq!(decode(b"", &limits()), Err(Rejection::Empty));

@@ -277,7 +277,7 @@ mod tests {
         // Three of four pixels, and then the end of the data.
         let three = image((0, 0), (3, 1), 1);
         let short = [&image((0, 0), (2, 2), 1)[..10], &three[10..]].concat();
-        assert!(shown(&file(&[&short, END])).is_err());
+        assert_eq!(shown(&file(&[&short, END])), Err(Rejection::Incomplete));
     }
 
     #[test]

@@ -536,6 +536,12 @@ fn the_first_exif_segment_counts() {
     let mut picture = Coefficients::new(8, 8, &[(1, 1)]);
     picture.extra = [segment(0xE1, b"Exif\0\0first"), segment(0xE1, b"Exif\0\0second")].concat();
     assert_eq!(Jpeg::open(&picture.interleaved()).unwrap().exif(), Some(&b"first"[..]));
+    picture.extra = [segment(0xE1, b"Exif\0\0"), segment(0xE1, b"Exif\0\0second")].concat();
+    assert_eq!(
+        Jpeg::open(&picture.interleaved()).unwrap().exif(),
+        Some(&b"second"[..]),
+        "an empty one is none"
+    );
 }
 
 #[test]

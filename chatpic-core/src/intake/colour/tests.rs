@@ -425,13 +425,22 @@ fn a_broken_profile_is_ignored_and_what_makes_no_colours_in_it_is_not_looked_at(
         profile[at..at + 4].copy_from_slice(&value.to_be_bytes());
         png(&grey().to_rgb8().into(), &[&profiled(&profile)])
     };
+    let by_formula = |exponent: f64| {
+        // A parametric curve of the first kind (ICC.1:2022, 10.18): its exponent in units of 1 / 65 536.
+        let exponent = ((exponent * 65_536.0) as i32).to_be_bytes();
+        let curve = [&b"para\0\0\0\0\0\0\0\0"[..], &exponent].concat();
+        png(&grey(), &[&profiled(&grey_profile(curve))])
+    };
     let broken = [
         ("longer than it is", with(0, whole.len() as u32 + 1)),
         ("ends within a tag", with(0, whole.len() as u32 - 4)),
         ("a tag beyond its end", with(136, 0xFFFF_FFF0)),
         ("more tags than there are", with(128, u32::MAX)),
         ("of version 5", with(8, 0x0500_0000)),
+        ("whose light is not D50", with(68, 0x0001_0000)),
+        ("whose curve falls", by_formula(-2.2)),
     ];
+    assert_ne!(shades(&by_formula(1.0), "a curve that rises"), SHADES);
     for (what, file) in broken {
         assert_eq!(shades(&file, what), SHADES, "{what}");
     }
